@@ -1,0 +1,77 @@
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+# DeepSpeed's op loader calls `ninja` by name, and the environment is used without being activated.
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+UPGRADE ?=
+
+.PHONY: help
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+.PHONY: demo
+demo: .venv/ready  ## fine-tune a real encoder on real text with two workers, then predict (three minutes on two cores)
+	EAGLERAY_STORAGE="$(CURDIR)/runs" eagleray train jobs/demo.yaml
+	EAGLERAY_STORAGE="$(CURDIR)/runs" eagleray predict demo --input jobs/data/demo-sentences.jsonl
+
+.PHONY: test
+test: .venv/ready  ## every test but the slow ones
+	pytest -m "not slow"
+
+.PHONY: test-long
+test-long: .venv/ready  ## every test
+	pytest
+
+.PHONY: check
+check: .venv/ready  ## lint, format, types, layers
+	ruff check .
+	ruff format --check .
+	mypy
+	lint-imports
+
+.PHONY: format
+format: .venv/ready  ## mend what ruff can mend
+	ruff check --fix .
+	ruff format .
+
+.PHONY: bench
+bench: .venv/ready  ## each benchmark in turn; they want the machine for themselves
+	for script in bench/*.py; do echo "== $$script"; python "$$script"; done
+
+# torch is pinned without its local version (+cpu) and without the CUDA libraries that its own metadata pins, so that
+# the lock installs whichever build of that version the index offers.
+.PHONY: lock
+lock: .venv/ready  ## write requirements.lock anew from pyproject.toml (UPGRADE=--upgrade takes newer versions)
+	CUSTOM_COMPILE_COMMAND="make lock" pip-compile --quiet --strip-extras --allow-unsafe --no-annotate \
+	  --no-emit-index-url --no-emit-find-links --no-emit-trusted-host $(UPGRADE) \
+	  --extra all --extra test --extra dev --output-file requirements.lock pyproject.toml
+	sed -i -E -e '/^eagleray\b/d' -e '/^(cuda|nvidia|triton)\b/d' -e 's/^(torch==[^+]*)\+.*/\1/' requirements.lock
+
+.PHONY: schema
+schema: .venv/ready  ## write jobs/schema.json anew
+	eagleray schema > jobs/schema.json
+
+.PHONY: map
+map: .venv/ready  ## write the README's map of the tree anew
+	python -m tests.support.readme_map
+
+.PHONY: venv
+venv: .venv/ready  ## create .venv
+
+.venv/ready: requirements.lock requirements-demo.txt pyproject.toml
+	@test -x .venv/bin/python || { \
+	  for python in python3 python3.11 python3.12 python3.13; do \
+	    if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then break; fi; python=; \
+	  done; \
+	  test -n "$$python" || { echo "eagleray needs Python 3.11 or newer: none is on the PATH" >&2; exit 2; }; \
+	  echo "creating .venv with $$("$$python" --version)"; "$$python" -m venv .venv; }
+	@echo "installing the locked packages into .venv: minutes, once"
+	@python -m pip install --disable-pip-version-check --progress-bar off -r requirements.lock \
+	  | { grep -v '^Requirement already satisfied' || true; }
+	@python -m pip install --disable-pip-version-check --quiet --no-deps -r requirements-demo.txt
+	@python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --editable .
+	@python -m eagleray.train.prebuild
+	@touch $@
