@@ -1,0 +1,1 @@
+"""What a user writes: the documents, validated and immutable."""

@@ -1,0 +1,90 @@
+"""The root of a training document: kind FineTune."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final, Literal
+
+from pydantic import model_validator
+
+from eagleray.spec.base import Conflict, ConflictError, Name, Spec, Text
+from eagleray.spec.checkpoint import CheckpointSpec
+from eagleray.spec.data import DataSpec, PackedSpec
+from eagleray.spec.method import FullSpec, MethodSpec
+from eagleray.spec.model import ModelSpec
+from eagleray.spec.scale import ScaleSpec
+from eagleray.spec.task import CausalLmSpec, TaskSpec, TextClassificationSpec
+from eagleray.spec.train import TrainSpec
+
+API_VERSION: Final = "eagleray.io/v1alpha1"
+
+
+class MetadataSpec(Spec):
+    """What the document is called."""
+
+    name: Name
+    """Runs are called by it (`<name>-0001`): lower-case letters, digits and "-", at most 40 characters."""
+
+
+class FineTuneSpec(Spec):
+    """What to learn, from which data, and at which scale."""
+
+    storage: Text | None = None
+    """Where everything is written: a directory, `s3://bucket/prefix`, `gs://…`, `az://…`. Left out: `./runs`."""
+    model: ModelSpec
+    """The pretrained model that the run starts from."""
+    task: TaskSpec
+    """What is learned."""
+    data: DataSpec
+    """The rows to learn from."""
+    method: MethodSpec = FullSpec(type="full")
+    """Which weights learn."""
+    train: TrainSpec = TrainSpec()
+    """The training loop."""
+    scale: ScaleSpec = ScaleSpec()
+    """The workers, and what DeepSpeed shards over them."""
+    checkpoint: CheckpointSpec = CheckpointSpec()
+    """When the run is saved, and what stays."""
+
+    @model_validator(mode="after")
+    def _parts_fit_together(self) -> FineTuneSpec:
+        conflicts = list(_conflicts(self))
+        if conflicts:
+            raise ConflictError(*conflicts)
+        return self
+
+
+class FineTune(Spec):
+    """A training document."""
+
+    apiVersion: Literal["eagleray.io/v1alpha1"] = API_VERSION
+    """The version of this format."""
+    kind: Literal["FineTune"]
+    """What the document describes."""
+    metadata: MetadataSpec
+    """What the document is called."""
+    spec: FineTuneSpec
+    """What to learn, from which data, and at which scale."""
+
+
+def _conflicts(spec: FineTuneSpec) -> Iterator[Conflict]:
+    packed = isinstance(spec.data.batching, PackedSpec)
+    if packed and not isinstance(spec.task, CausalLmSpec):
+        yield Conflict(
+            "data.batching.type", f"`packed` is for causal-lm: use `length-grouped` or `plain` for {spec.task.type}"
+        )
+    if isinstance(spec.task, TextClassificationSpec) and spec.task.problem == "regression":
+        yield from _regression_conflicts(spec.task, label_smoothing=spec.train.label_smoothing)
+    if spec.train.global_batch_size < spec.scale.num_workers:
+        yield Conflict(
+            "scale.num_workers",
+            f"{spec.scale.num_workers} workers are more than train.global_batch_size {spec.train.global_batch_size}: "
+            "every worker needs at least one sample a step",
+        )
+
+
+def _regression_conflicts(task: TextClassificationSpec, *, label_smoothing: float) -> Iterator[Conflict]:
+    if label_smoothing:
+        yield Conflict("train.label_smoothing", "has no meaning for regression: leave it out")
+    if task.labels:
+        yield Conflict("task.labels", "have no meaning for regression: leave them out")

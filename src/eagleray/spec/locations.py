@@ -1,0 +1,92 @@
+"""Which place each path of a document means, wherever the command was started."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+from eagleray.errors import UserError
+from eagleray.spec import origins
+from eagleray.spec.document import Loaded
+from eagleray.spec.finetune import FineTune
+from eagleray.spec.origins import Origin
+
+DEFAULT_STORAGE = "./runs"
+
+# `owner/name`, or the bare name of the hub's oldest models (`gpt2`).
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+_FILE_SUFFIXES = (".gguf", ".safetensors", ".bin")
+
+
+def absolute(document: FineTune, base: Path) -> FineTune:
+    """A document whose relative paths are absolute, read against `base`. URIs and hub ids stay as they are."""
+    spec = document.spec
+    validation = spec.data.validation.model_copy(update={"file": _optional(spec.data.validation.file, base)})
+    data = spec.data.model_copy(
+        update={
+            "train": _location(spec.data.train, base),
+            "validation": validation,
+            "test": _optional(spec.data.test, base),
+        }
+    )
+    model = spec.model.model_copy(update={"source": _model_source(spec.model.source, base)})
+    storage = _optional(spec.storage, base)
+    return document.model_copy(
+        update={"spec": spec.model_copy(update={"storage": storage, "data": data, "model": model})}
+    )
+
+
+def storage(
+    loaded: Loaded | None = None, *, option: str | None, environment: str | None, current: Path
+) -> tuple[str, Origin]:
+    """Where records are, and who said so: `--storage`, EAGLERAY_STORAGE, the document, else `./runs`.
+
+    What the command line and the environment say is read against the `current` directory; the document's storage
+    against the document's folder.
+    """
+    if option is not None:
+        if not option:
+            raise UserError("--storage is empty: give a directory or a URI, as ./runs or s3://bucket/prefix")
+        return _location(option, current), Origin("--storage")
+    if environment:
+        return _location(environment, current), Origin("EAGLERAY_STORAGE")
+    if loaded is not None and loaded.document.spec.storage is not None:
+        return _location(loaded.document.spec.storage, _folder(loaded, current)), loaded.origins["spec.storage"]
+    return _location(DEFAULT_STORAGE, current), origins.DEFAULT
+
+
+def resolve(loaded: Loaded, *, option: str | None, environment: str | None, current: Path) -> Loaded:
+    """The document as a run takes it: every path absolute, the storage decided."""
+    uri, origin = storage(loaded, option=option, environment=environment, current=current)
+    document = absolute(loaded.document, _folder(loaded, current))
+    document = document.model_copy(update={"spec": document.spec.model_copy(update={"storage": uri})})
+    return replace(loaded, document=document, origins={**loaded.origins, "spec.storage": origin})
+
+
+def _folder(loaded: Loaded, current: Path) -> Path:
+    return (current / loaded.path).parent
+
+
+def _optional(value: str | None, base: Path) -> str | None:
+    return None if value is None else _location(value, base)
+
+
+def _location(value: str, base: Path) -> str:
+    if "://" in value:
+        return value
+    return str(base.absolute() / _expanded(value))
+
+
+def _model_source(value: str, base: Path) -> str:
+    is_hub_id = _HUB_ID.fullmatch(value) is not None and not value.endswith(_FILE_SUFFIXES)
+    if is_hub_id and not (base / value).exists():
+        return value
+    return _location(value, base)
+
+
+def _expanded(value: str) -> Path:
+    try:
+        return Path(value).expanduser()
+    except RuntimeError as error:
+        raise UserError(f"{value}: there is no home directory for ~ here: write the whole path") from error

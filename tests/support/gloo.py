@@ -1,0 +1,74 @@
+"""Workers without Ray: processes in one gloo group that stay alive, so that torch and DeepSpeed are imported once."""
+
+from __future__ import annotations
+
+import multiprocessing
+import socket
+import traceback
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from typing import Any
+
+from eagleray.train.group import Group
+
+
+class GlooWorkers:
+    """`world_size` processes of one gloo group; `run` calls a function in all of them at once."""
+
+    def __init__(self, world_size: int) -> None:
+        context = multiprocessing.get_context("spawn")
+        port = _free_port()
+        self._pipes: list[Connection] = []
+        self._processes = []
+        for rank in range(world_size):
+            ours, theirs = context.Pipe()
+            process = context.Process(target=_serve, args=(theirs, rank, world_size, port), daemon=True)
+            process.start()
+            self._pipes.append(ours)
+            self._processes.append(process)
+
+    def run(self, function: Callable[..., Any], *arguments: Any) -> list[Any]:
+        """Return what `function(group, *arguments)` returns at each rank; raises the first rank's failure."""
+        for pipe in self._pipes:
+            pipe.send((function, arguments))
+        answers = [pipe.recv() for pipe in self._pipes]
+        for rank, (value, failure) in enumerate(answers):
+            if failure is not None:
+                raise AssertionError(f"rank {rank} failed:\n{failure}") from value
+        return [value for value, _ in answers]
+
+    def close(self) -> None:
+        """End the processes."""
+        for pipe in self._pipes:
+            pipe.send(None)
+        for process in self._processes:
+            process.join(timeout=20)
+            if process.is_alive():
+                process.kill()
+
+
+def _serve(pipe: Connection, rank: int, world_size: int, port: int) -> None:
+    import torch  # after the spawn, so that the parent needs no torch for it
+
+    from eagleray.train.group import gloo
+    from eagleray.train.prebuild import put_tools_on_path
+
+    torch.set_num_threads(1)
+    put_tools_on_path()
+    with gloo(rank=rank, world_size=world_size, port=port) as group:
+        while (order := pipe.recv()) is not None:
+            pipe.send(_answer(order, group))
+
+
+def _answer(order: tuple[Callable[..., Any], tuple[Any, ...]], group: Group) -> tuple[Any, str | None]:
+    function, arguments = order
+    try:
+        return function(group, *arguments), None
+    except Exception as error:
+        return error, traceback.format_exc()
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
