@@ -1,0 +1,1 @@
+"""What was written down: runs, events, step figures and checkpoints, as objects on any storage."""

@@ -1,0 +1,35 @@
+"""What happened to a run, in order: one object an event, numbered by exclusive creation."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import PurePosixPath
+from typing import Any
+
+from pydantic import AwareDatetime, Field
+
+from eagleray.store import paths, records
+from eagleray.store.objects import Objects
+from eagleray.store.records import Record
+
+
+class Event(Record):
+    """One thing that happened."""
+
+    kind: str
+    at: AwareDatetime
+    fields: dict[str, Any] = Field(default_factory=dict)
+
+
+def append(objects: Objects, run: str, *, kind: str, now: datetime, **fields: Any) -> None:
+    """Add an event. Writers in several processes never overwrite each other."""
+    data = records.dump(Event(kind=kind, at=now, fields=fields))
+    keys = [info.key for info in objects.list(paths.events(run))]
+    number = int(PurePosixPath(keys[-1]).stem) + 1 if keys else 1
+    while not objects.create(paths.event(run, number), data):
+        number += 1
+
+
+def read_events(objects: Objects, run: str) -> list[Event]:
+    """All events in their order."""
+    return [records.load(objects, info.key, Event) for info in objects.list(paths.events(run))]

@@ -1,0 +1,42 @@
+"""Why a worker failed: facts for the driver, and the traceback as a text that people open."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from pydantic import BaseModel, ConfigDict
+
+from eagleray.store import paths
+from eagleray.store.objects import Objects
+
+
+class FailureRecord(BaseModel):
+    """One worker's exception."""
+
+    model_config = ConfigDict(frozen=True)
+
+    attempt: int  # 0 for the first start of a run's workers
+    rank: int
+    kind: str  # the exception's class, or OutOfMemory
+    message: str
+    traceback: str
+    at: datetime
+
+
+def write(objects: Objects, run: str, record: FailureRecord) -> None:
+    """Write the traceback, then the facts."""
+    key = paths.failure(run, record.attempt, record.rank)
+    objects.put(f"{key}.txt", record.traceback.encode())
+    objects.put(f"{key}.json", record.model_dump_json(indent=2).encode())
+
+
+def of_attempt(objects: Objects, run: str, attempt: int) -> list[FailureRecord]:
+    """Return the failures of one attempt, the earliest first: what failed later often only lost its peer."""
+    keys = [info.key for info in objects.list(paths.failures(run)) if info.key.endswith(".json")]
+    records = [FailureRecord.model_validate_json(objects.read(key)) for key in keys]
+    return sorted((record for record in records if record.attempt == attempt), key=lambda record: record.at)
+
+
+def traceback_place(objects: Objects, run: str, record: FailureRecord) -> str:
+    """Return where a person finds the traceback."""
+    return f"{objects.uri.rstrip('/')}/{paths.failure(run, record.attempt, record.rank)}.txt"

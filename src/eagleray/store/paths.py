@@ -1,0 +1,130 @@
+"""Under which key everything of a run lies, and which keys and run ids are safe to use."""
+
+from __future__ import annotations
+
+import re
+
+from eagleray.errors import StorageError, UserError
+
+RUNS = "runs"
+
+_RUN_ID = re.compile(r"[a-z0-9]([-a-z0-9]{0,58}[a-z0-9])?")
+_STAGED = re.compile(r"#\d+$")
+_MAX_KEY_BYTES = 900  # S3 takes 1024, the storage's own prefix included
+_MAX_SEGMENT_BYTES = 200  # a file name has 255 bytes, of which staging takes some
+
+
+def run(run: str) -> str:
+    """Folder of a run. Raises UserError where `run` is no run id, so that no key can point out of the storage."""
+    if not is_run_id(run):
+        raise UserError(f"{run!r} is no run id: an id is made of a-z, 0-9 and '-', such as sms-spam-0001")
+    return f"{RUNS}/{run}"
+
+
+def is_run_id(text: str) -> bool:
+    """Whether `text` can be a run id."""
+    return _RUN_ID.fullmatch(text) is not None
+
+
+def document(run_id: str) -> str:
+    """The document as it was given. Its exclusive creation claims the id, its deletion frees it."""
+    return f"{run(run_id)}/document.yaml"
+
+
+def lock(run_id: str) -> str:
+    """What the run was made with."""
+    return f"{run(run_id)}/lock.json"
+
+
+def record(run_id: str) -> str:
+    """The run record. A run exists while its record does."""
+    return f"{run(run_id)}/run.json"
+
+
+def progress(run_id: str) -> str:
+    """How far the run is."""
+    return f"{run(run_id)}/progress.json"
+
+
+def events(run_id: str) -> str:
+    """Folder of the events."""
+    return f"{run(run_id)}/events"
+
+
+def event(run_id: str, number: int) -> str:
+    """One event."""
+    return f"{events(run_id)}/{number:06d}.json"
+
+
+def steps_folder(run_id: str) -> str:
+    """Folder of the step figures."""
+    return f"{run(run_id)}/steps"
+
+
+def steps(run_id: str, number: int) -> str:
+    """One closed segment of step figures."""
+    return f"{steps_folder(run_id)}/{number:06d}.jsonl"
+
+
+def checkpoints(run_id: str) -> str:
+    """Folder of the checkpoints."""
+    return f"{run(run_id)}/checkpoints"
+
+
+def checkpoint(run_id: str, step: int) -> str:
+    """Folder of one checkpoint."""
+    return f"{checkpoints(run_id)}/{step:09d}"
+
+
+def manifest(run_id: str, step: int) -> str:
+    """The manifest of one checkpoint."""
+    return f"{checkpoint(run_id, step)}/manifest.json"
+
+
+def failures(run_id: str) -> str:
+    """Folder of the workers' failures."""
+    return f"{run(run_id)}/failures"
+
+
+def failure(run_id: str, attempt: int, rank: int) -> str:
+    """One worker's failure, without the suffix of its facts (.json) or its traceback (.txt)."""
+    return f"{failures(run_id)}/{attempt:03d}-{rank:05d}"
+
+
+def model(run_id: str) -> str:
+    """Folder of the trained model."""
+    return f"{run(run_id)}/model"
+
+
+def tensorboard(run_id: str) -> str:
+    """Folder of the TensorBoard files."""
+    return f"{run(run_id)}/tensorboard"
+
+
+def check_key(key: str) -> str:
+    """Return `key`. Raises StorageError where it is not a plain relative path that every storage keeps as it is."""
+    problem = problem_of(key)
+    if problem:
+        raise StorageError(f"{key!r} cannot be a key on the storage: {problem}")
+    return key
+
+
+def problem_of(key: str) -> str:
+    """What keeps `key` from being a key; empty where nothing does."""
+    if not key or key.startswith("/"):
+        return "it must be a relative path that is not empty"
+    if len(key.encode(errors="replace")) > _MAX_KEY_BYTES:
+        return f"it is longer than {_MAX_KEY_BYTES} bytes"
+    return next(filter(None, map(_problem_of_segment, key.split("/"))), "")
+
+
+def _problem_of_segment(segment: str) -> str:
+    if segment in ("", ".", ".."):
+        return "'//', '.' and '..' are not allowed in it"
+    if not segment.isprintable() or "\\" in segment:
+        return "control characters and backslashes are not allowed in it"
+    if len(segment.encode()) > _MAX_SEGMENT_BYTES:
+        return f"one of its parts is longer than {_MAX_SEGMENT_BYTES} bytes"
+    if _STAGED.search(segment):
+        return "a name that ends in '#' and digits is that of a file still being written"
+    return ""

@@ -1,0 +1,76 @@
+"""The figures of each step: closed segments of JSON lines, since object storage cannot append."""
+
+from __future__ import annotations
+
+import json
+from pathlib import PurePosixPath
+from typing import Any
+
+from pydantic_core import to_json
+
+from eagleray.errors import StorageError
+from eagleray.store import paths
+from eagleray.store.objects import Objects
+
+
+class StepLog:
+    """Collects records and writes them as segments. Each record has a "step"."""
+
+    def __init__(self, objects: Objects, run: str) -> None:
+        self._objects, self._run = objects, run
+        self._lines: list[bytes] = []
+        self._number: int | None = None  # of the next segment; None until the first is written
+
+    def add(self, record: dict[str, Any]) -> None:
+        """Keep a record until the next flush. A number that is not finite is written as null."""
+        self._lines.append(to_json(record, inf_nan_mode="null"))
+
+    def flush(self) -> None:
+        """Write what was added as one new segment. After a StorageError it is still there for the next flush."""
+        if not self._lines:
+            return
+        segment = b"\n".join(self._lines) + b"\n"
+        if self._number is None:
+            self._number = _next_number(self._objects, self._run)
+        while not self._objects.create(paths.steps(self._run, self._number), segment):
+            self._number += 1
+        self._number += 1
+        self._lines = []
+
+
+def read_steps(objects: Objects, run: str) -> list[dict[str, Any]]:
+    """All records in the order of their steps, each step once.
+
+    A run that was killed goes on from its last checkpoint and does some steps again: a segment replaces what earlier
+    segments said about later steps, and what they said about its own first step in records of the same keys.
+    """
+    records: list[dict[str, Any]] = []
+    for info in objects.list(paths.steps_folder(run)):
+        segment = _read(objects, info.key)
+        records = [record for record in records if not _is_replaced(record, segment[0])] + segment
+    return records
+
+
+def _is_replaced(record: dict[str, Any], first: dict[str, Any]) -> bool:
+    if record["step"] == first["step"]:
+        return record.keys() == first.keys()
+    return bool(record["step"] > first["step"])
+
+
+def _next_number(objects: Objects, run: str) -> int:
+    keys = [info.key for info in objects.list(paths.steps_folder(run))]
+    return int(PurePosixPath(keys[-1]).stem) + 1 if keys else 1
+
+
+def _read(objects: Objects, key: str) -> list[dict[str, Any]]:
+    try:
+        records = [json.loads(line) for line in objects.read(key).splitlines()]
+        if records and all(isinstance(record, dict) and isinstance(record.get("step"), int) for record in records):
+            return records
+    except ValueError as error:
+        raise _damaged(objects, key) from error
+    raise _damaged(objects, key)
+
+
+def _damaged(objects: Objects, key: str) -> StorageError:
+    return StorageError(f"{objects.uri}: the step figures {key} are damaged: restore the file or delete it")
