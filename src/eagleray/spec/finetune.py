@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator
 from typing import Final, Literal
 
 from pydantic import model_validator
 
+from eagleray.spec import reported
 from eagleray.spec.base import Conflict, ConflictError, Name, Spec, Text
 from eagleray.spec.checkpoint import CheckpointSpec
 from eagleray.spec.data import DataSpec, PackedSpec
@@ -75,6 +77,7 @@ def _conflicts(spec: FineTuneSpec) -> Iterator[Conflict]:
         )
     if isinstance(spec.task, TextClassificationSpec) and spec.task.problem == "regression":
         yield from _regression_conflicts(spec.task, label_smoothing=spec.train.label_smoothing)
+    yield from _metric_conflicts(spec)
     if spec.train.global_batch_size < spec.scale.num_workers:
         yield Conflict(
             "scale.num_workers",
@@ -88,3 +91,15 @@ def _regression_conflicts(task: TextClassificationSpec, *, label_smoothing: floa
         yield Conflict("train.label_smoothing", "has no meaning for regression: leave it out")
     if task.labels:
         yield Conflict("task.labels", "have no meaning for regression: leave them out")
+
+
+def _metric_conflicts(spec: FineTuneSpec) -> Iterator[Conflict]:
+    known = reported.metric_names(spec.task)
+    asked = {"checkpoint.best_by": spec.checkpoint.best_by, "train.early_stopping": spec.train.early_stopping}
+    for path, by in asked.items():
+        if by is not None and by.metric not in known:
+            close = difflib.get_close_matches(by.metric, known, n=1)
+            hint = f"; did you mean `{close[0]}`?" if close else ""
+            yield Conflict(
+                f"{path}.metric", f"`{by.metric}` is not reported by this task, which reports {', '.join(known)}{hint}"
+            )

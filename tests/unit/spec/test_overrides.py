@@ -31,7 +31,10 @@ def _value(loaded: document.Loaded, path: str) -> Any:
         pytest.param("model.revision='007'", "spec.model.revision", "007", id="quoted"),
         pytest.param("data.keep.stars=['1']", "spec.data.keep.stars", ("1",), id="free-key"),
         pytest.param(
-            "checkpoint.best_by={metric: f1, mode: max}", "spec.checkpoint.best_by.metric", "f1", id="mapping"
+            "checkpoint.best_by={metric: f1_macro, mode: max}",
+            "spec.checkpoint.best_by.metric",
+            "f1_macro",
+            id="mapping",
         ),
         pytest.param("method.type=lora", "spec.method.type", "lora", id="type-of-an-absent-section"),
         pytest.param(" train.seed = 3", "spec.train.seed", 3, id="spaces"),
