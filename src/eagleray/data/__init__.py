@@ -1,0 +1,1 @@
+"""Rows in, batches out: sources, checks, the tokenised cache, the order of samples, micro batches."""

@@ -1,0 +1,53 @@
+"""Packing and padding of sequences."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eagleray.data.packing import pack, pad
+
+
+@pytest.mark.parametrize(
+    ("lengths", "rows"),
+    [
+        ([], []),
+        ([10], [[0]]),
+        ([3, 7], [[1, 0]]),
+        ([6, 6, 4, 4], [[0, 2], [1, 3]]),
+        ([5, 6, 5], [[1], [0, 2]]),
+    ],
+    ids=str,
+)
+def test_pack_puts_the_longest_first_where_they_fit(lengths: list[int], rows: list[list[int]]) -> None:
+    assert pack(lengths, 10) == rows
+
+
+@given(st.lists(st.integers(1, 64), max_size=60))
+def test_every_sequence_is_in_one_row_and_no_row_overflows(lengths: list[int]) -> None:
+    rows = pack(lengths, 64)
+    assert sorted(number for row in rows for number in row) == list(range(len(lengths)))
+    assert all(sum(lengths[number] for number in row) <= 64 for row in rows)
+    assert len(rows) <= 2 * -(-sum(lengths) // 64)
+
+
+def test_a_sequence_longer_than_a_row_is_an_error() -> None:
+    with pytest.raises(ValueError, match="11 tokens does not fit into a row of 10"):
+        pack([3, 11], 10)
+
+
+@pytest.mark.parametrize(
+    ("sequences", "multiple_of", "padded"),
+    [
+        ([[1, 2], [3]], 1, [[1, 2], [3, 9]]),
+        ([[1, 2], [3]], 4, [[1, 2, 9, 9], [3, 9, 9, 9]]),
+        ([[], []], 1, [[], []]),
+    ],
+    ids=str,
+)
+def test_pad_fills_on_the_right(sequences: list[list[int]], multiple_of: int, padded: list[list[int]]) -> None:
+    rows = pad(sequences, value=9, multiple_of=multiple_of)
+    assert rows.tolist() == padded
+    assert rows.dtype == np.int64
