@@ -40,7 +40,7 @@ def write_reviews(path: Path, *, num_rows: int) -> None:
             file.write(json.dumps({"text": text, "label": label}) + "\n")
 
 
-def document(model: Path, data: Path, **sections: dict[str, Any]) -> FineTune:
+def document(model: Path, data: Path, /, **sections: dict[str, Any]) -> FineTune:
     """A document for `data` with the given sections over small defaults."""
     spec = {
         "model": {"source": str(model)},

@@ -1,0 +1,1 @@
+"""Streaming metrics, exact across ranks."""

@@ -1,0 +1,57 @@
+"""How is a model that eagleray wrote loaded again, for prediction?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import PeftModel
+from torch import nn
+
+from eagleray.errors import ModelSourceError
+from eagleray.model import sources
+from eagleray.model.description import BaseModelRecord, Description
+from eagleray.model.load import load_model
+
+
+def load_trained(
+    directory: Path, facts: Description, *, model_class: type[Any], config_overrides: dict[str, Any], dtype: torch.dtype
+) -> nn.Module:
+    """The model in evaluation mode; an adapter is merged into its base, which must be the one it was trained on.
+
+    Raises:
+        ModelSourceError: the base is gone or is another one now, or the files are damaged.
+    """
+    if not (directory / "adapter_config.json").is_file():
+        model: nn.Module = load_model(
+            model_class,
+            source=str(directory),
+            dtype=dtype,
+            config_overrides=config_overrides,
+            allow_remote_code=facts.base.allow_remote_code,
+        )
+        return model.eval()
+    if not any(directory.glob("adapter_model*.safetensors")):
+        raise ModelSourceError(f"{directory} has an adapter_config.json and no adapter_model.safetensors")
+    _check_base(facts.base)
+    base = load_model(
+        model_class,
+        source=facts.base.source,
+        revision=facts.base.revision,
+        dtype=dtype,
+        config_overrides=config_overrides,
+        allow_pickle=facts.base.allow_pickle,
+        allow_remote_code=facts.base.allow_remote_code,
+    )
+    merged: nn.Module = PeftModel.from_pretrained(base, directory).merge_and_unload()
+    return merged.eval()
+
+
+def _check_base(base: BaseModelRecord) -> None:
+    found = sources.sha256(base.source)
+    if base.sha256 and found != base.sha256:
+        raise ModelSourceError(
+            f"{base.source} has changed since the adapter was trained on it (sha256 {found[:12]} instead of "
+            f"{base.sha256[:12]}): put the weights of then back, or train again"
+        )

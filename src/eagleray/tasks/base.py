@@ -1,0 +1,119 @@
+"""What does every task offer to the data, the training loop and the prediction?
+
+A task is one frozen value that knows how a raw row is read, how it becomes a sample, how samples become a batch, what
+is minimised and what is reported. The loop, the data preparation and `predict` know tasks by this protocol alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import torch
+from transformers import PreTrainedTokenizerBase
+
+from eagleray.metrics.base import Metrics
+
+Row = dict[str, Any]
+"""One row after reading: checked, normalised, JSON-able."""
+
+Sample = dict[str, Any]
+"""One encoded row: the columns of `Task.encode` for it, lists or numpy arrays and numbers."""
+
+Batch = dict[str, torch.Tensor]
+"""One padded micro batch; its first dimension is rows."""
+
+Forward = Callable[..., Any]
+"""The model, or the engine around it: `forward(input_ids=…, …)` returns an object with `logits`."""
+
+
+class Task(Protocol):
+    """What is learned. Immutable: `with_labels` returns another task."""
+
+    @property
+    def main_metric(self) -> tuple[str, Literal["max", "min"]]:
+        """The metric that ranks checkpoints where the document names none, and its direction."""
+        ...
+
+    @property
+    def metric_names(self) -> tuple[str, ...]:
+        """The numbers that its metrics report: `best_by` and early stopping are checked against them."""
+        ...
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The label set in its order; () where there is none, or where the data shall tell."""
+        ...
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that every raw row must have."""
+        ...
+
+    def read(self, raw: Mapping[str, Any]) -> Row:
+        """Check and normalise one raw row.
+
+        Raises:
+            ValueError: what is wrong with it, without the place.
+        """
+        ...
+
+    def read_input(self, raw: Mapping[str, Any]) -> Row:
+        """The same without the label or target: a row to predict. Raises ValueError likewise."""
+        ...
+
+    def identity(self, row: Row) -> str:
+        """The input alone: two rows of one identity are duplicates."""
+        ...
+
+    def labels_of(self, row: Row) -> tuple[str, ...]:
+        """The labels of a row; () where the task has none."""
+        ...
+
+    def with_labels(self, labels: tuple[str, ...]) -> Task:
+        """The same task with this label set."""
+        ...
+
+    def encode(self, rows: list[Row], tokenizer: PreTrainedTokenizerBase, max_length: int) -> dict[str, list[Any]]:
+        """Tokenise rows into columns of equal length.
+
+        Always `input_ids` (list of int, at most `max_length`), `full_length` (tokens before the cut) and `num_targets`
+        (0 for a row whose targets were all cut, and for rows of `read_input`); besides, what `collate` needs.
+        """
+        ...
+
+    def collate(
+        self, samples: list[Sample], *, weights: np.ndarray, pad_id: int, packed: bool = False, max_length: int
+    ) -> Batch:
+        """Pad samples into a batch. `weights` (samples,): 1.0, or 0.0 for filler that must not count.
+
+        `packed` puts several samples into a row of at most `max_length` tokens; only causal-lm can.
+        """
+        ...
+
+    def num_targets(self, batch: Batch) -> float:
+        """By how much the summed loss of a batch is divided, summed over all batches of a step, to be a mean."""
+        ...
+
+    def loss(
+        self, forward: Forward, batch: Batch, *, label_smoothing: float = 0.0
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The weighted SUM of the losses over the targets (scalar, with gradient), and the logits for `Metrics`."""
+        ...
+
+    def new_metrics(self) -> Metrics:
+        """Empty metrics for one evaluation."""
+        ...
+
+    def model_class(self) -> type[Any]:
+        """The Auto class of transformers that loads a model with this task's head."""
+        ...
+
+    def config_overrides(self, tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
+        """What the task sets in the model's config: number of labels, their names, the padding token."""
+        ...
+
+    def predict(self, model: Any, tokenizer: PreTrainedTokenizerBase, batch: Batch) -> list[dict[str, Any]]:
+        """One JSON-able result a row, in the batch's order. Called in evaluation mode, without gradients."""
+        ...

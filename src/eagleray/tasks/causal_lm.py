@@ -1,0 +1,275 @@
+"""What is causal-lm: continuing text, answering a prompt, or taking the assistant's part in a conversation?
+
+A token is a target if the model has to say it: every token of a plain text, the completion of a prompt, the assistant's
+turns of a conversation. The first token of a sample is never one, for nothing precedes it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch.nn import functional
+from transformers import AutoModelForCausalLM, GenerationConfig, PreTrainedTokenizerBase
+
+from eagleray.data.packing import pack
+from eagleray.metrics.perplexity import PerplexityMetrics
+from eagleray.spec import reported
+from eagleray.tasks import chat_template, packed_rows
+from eagleray.tasks.base import Batch, Forward, Row, Sample
+from eagleray.tasks.padding import attention_mask
+
+Format = Literal["text", "completion", "chat"]
+
+_MODEL_INPUTS = ("input_ids", "attention_mask", "position_ids")
+
+
+@dataclass(frozen=True, slots=True)
+class CausalLm:
+    """A decoder that continues text.
+
+    Rows to learn from: `{"text"}`, `{"prompt", "completion"}` or `{"messages"}`; rows to continue: `{"prompt"}` or
+    `{"context"}` (messages). Batches: `targets` (rows, length) int64, the token to be predicted at each position,
+    and `target_weights` (rows, length) float32, 0 where there is none.
+    """
+
+    format: Format = "text"
+    text: str = "text"
+    prompt: str = "prompt"
+    completion: str = "completion"
+    messages: str = "messages"
+    max_new_tokens: int = 64
+
+    @property
+    def main_metric(self) -> tuple[str, Literal["max", "min"]]:
+        return "perplexity", "min"
+
+    @property
+    def metric_names(self) -> tuple[str, ...]:
+        return reported.LANGUAGE_MODEL
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        return ()
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        match self.format:
+            case "text":
+                return (self.text,)
+            case "completion":
+                return (self.prompt, self.completion)
+            case "chat":
+                return (self.messages,)
+
+    def read(self, raw: Mapping[str, Any]) -> Row:
+        match self.format:
+            case "text":
+                return {"text": _read_text(raw, self.text)}
+            case "completion":
+                prompt, completion = _read_text(raw, self.prompt), _read_text(raw, self.completion)
+                return {"prompt": prompt, "completion": completion}
+            case "chat":
+                messages = chat_template.read_messages(_parsed(raw, self.messages), column=self.messages)
+                if not any(message["role"] == "assistant" and message["content"].strip() for message in messages):
+                    raise ValueError(f"column `{self.messages}` has no assistant message to learn from")
+                return {"messages": messages}
+
+    def read_input(self, raw: Mapping[str, Any]) -> Row:
+        """What is to be continued. Of a conversation that ends with the assistant, all before that last turn."""
+        match self.format:
+            case "text":
+                return {"prompt": _read_text(raw, self.text, may_be_empty=True)}
+            case "completion":
+                return {"prompt": _read_text(raw, self.prompt, may_be_empty=True)}
+            case "chat":
+                messages = chat_template.read_messages(_parsed(raw, self.messages), column=self.messages)
+                context = messages[:-1] if messages[-1]["role"] == "assistant" else messages
+                if not context:
+                    raise ValueError(f"column `{self.messages}` holds nothing to answer")
+                return {"context": context}
+
+    def identity(self, row: Row) -> str:
+        match row:
+            case {"text": str(text)}:
+                return text
+            case {"prompt": str(prompt)}:
+                return prompt
+            case {"messages": list(messages)}:
+                last = max(n for n, message in enumerate(messages) if message["role"] == "assistant")
+                return json.dumps(messages[:last], ensure_ascii=False)
+        return json.dumps(row, ensure_ascii=False, sort_keys=True)
+
+    def labels_of(self, row: Row) -> tuple[str, ...]:
+        return ()
+
+    def with_labels(self, labels: tuple[str, ...]) -> CausalLm:
+        return self
+
+    def encode(self, rows: list[Row], tokenizer: PreTrainedTokenizerBase, max_length: int) -> dict[str, list[Any]]:
+        """Besides: `target_mask`, 1 for the tokens to learn. What is too long loses its end; a prompt its beginning."""
+        columns: dict[str, list[Any]] = {"input_ids": [], "full_length": [], "num_targets": [], "target_mask": []}
+        opening = _opening(tokenizer)
+        for row in rows:
+            ids, mask = _encode(row, tokenizer, opening)
+            keep = slice(None, max_length) if any(mask) else slice(-max_length, None)
+            columns["full_length"].append(len(ids))
+            columns["input_ids"].append(ids[keep])
+            columns["target_mask"].append(mask[keep])
+            columns["num_targets"].append(sum(mask[keep]))
+        return columns
+
+    def collate(
+        self, samples: list[Sample], *, weights: np.ndarray, pad_id: int, packed: bool = False, max_length: int
+    ) -> Batch:
+        ids = [np.asarray(sample["input_ids"], dtype=np.int64) for sample in samples]
+        lengths = [len(row) for row in ids]
+        targets = [np.append(row[1:], pad_id) for row in ids]
+        target_weights = [
+            np.append(np.asarray(sample["target_mask"], dtype=np.float32)[1:], np.float32(0)) * weight
+            for sample, weight in zip(samples, weights, strict=True)
+        ]
+        rows = pack(lengths, max_length) if packed else [[index] for index in range(len(samples))]
+        batch = {
+            "input_ids": packed_rows.join(ids, rows, value=pad_id),
+            "targets": packed_rows.join(targets, rows, value=pad_id),
+            "target_weights": packed_rows.join(target_weights, rows, value=0, dtype=np.float32),
+        }
+        if packed:
+            return {**batch, "position_ids": packed_rows.position_ids(lengths, rows)}
+        return {**batch, "attention_mask": attention_mask(lengths)}
+
+    def num_targets(self, batch: Batch) -> float:
+        """Target tokens."""
+        return float(batch["target_weights"].sum())
+
+    def loss(
+        self, forward: Forward, batch: Batch, *, label_smoothing: float = 0.0
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The logits returned are those of the counted targets alone, (targets, vocabulary).
+
+        They are chosen before the cast to fp32: with long prompts most of a batch's logits are never needed, and with a
+        vocabulary of 50,000 they are by far the largest tensor of a step.
+        """
+        logits = forward(**_inputs(batch), use_cache=False).logits
+        counted = batch["target_weights"] > 0
+        chosen = logits[counted]
+        losses = functional.cross_entropy(
+            chosen.float(), batch["targets"][counted], reduction="none", label_smoothing=label_smoothing
+        )
+        return (losses * batch["target_weights"][counted]).sum(), chosen
+
+    def new_metrics(self) -> PerplexityMetrics:
+        return PerplexityMetrics()
+
+    def model_class(self) -> type[Any]:
+        return AutoModelForCausalLM
+
+    def config_overrides(self, tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
+        # Encoders have a causal form of their own, which attends to what went before alone, by this switch.
+        return {"pad_token_id": tokenizer.pad_token_id, "is_decoder": True}
+
+    def predict(self, model: Any, tokenizer: PreTrainedTokenizerBase, batch: Batch) -> list[dict[str, Any]]:
+        """Greedy continuation of each row, up to `max_new_tokens` or the end token; `text` is what was added."""
+        ends = chat_template.end_ids(tokenizer) if self.format == "chat" else [tokenizer.eos_token_id]
+        inputs = _on_the_right(batch, room=_room(model, self.max_new_tokens), pad_id=tokenizer.pad_token_id)
+        settings = GenerationConfig(  # type: ignore[no-untyped-call]
+            max_new_tokens=self.max_new_tokens,
+            do_sample=False,
+            num_beams=1,
+            eos_token_id=[end for end in ends if end is not None] or None,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+        generated = model.generate(**inputs, generation_config=settings)
+        added = generated[:, inputs["input_ids"].shape[1] :]
+        return [{"text": text} for text in tokenizer.batch_decode(added, skip_special_tokens=True)]
+
+
+def _encode(row: Row, tokenizer: PreTrainedTokenizerBase, opening: list[int]) -> tuple[list[int], list[int]]:
+    """Token ids, and 1 for each that is to be learned; the first never is."""
+    match row:
+        case {"text": str(text)}:
+            ids, mask = _joined(opening, [*_ids(tokenizer, text), *_ending(tokenizer)])
+        case {"prompt": str(prompt), "completion": str(completion)}:
+            # Tokenised apart, as `predict` will see the prompt: a token across the border would exist in training only.
+            ids, mask = _joined(
+                [*opening, *_ids(tokenizer, prompt)], [*_ids(tokenizer, completion), *_ending(tokenizer)]
+            )
+        case {"messages": list(messages)}:
+            ids, mask = chat_template.encode(tokenizer, messages)
+        case {"prompt": str(prompt)}:
+            ids, mask = _joined([*opening, *_ids(tokenizer, prompt)], [])
+        case _:
+            ids, mask = _joined(chat_template.prompt_ids(tokenizer, row["context"]), [])
+    if not ids:  # an empty prompt: a decoder needs one token to continue from
+        ids, mask = [tokenizer.pad_token_id], [0]
+    return ids, [0, *mask[1:]]
+
+
+def _joined(given: list[int], learned: list[int]) -> tuple[list[int], list[int]]:
+    return [*given, *learned], [0] * len(given) + [1] * len(learned)
+
+
+def _ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+    return list(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
+
+
+def _opening(tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """The beginning-of-text token, where the tokenizer puts one before a text."""
+    begin = tokenizer.bos_token_id
+    return [begin] if begin is not None and tokenizer("a")["input_ids"][:1] == [begin] else []
+
+
+def _ending(tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    return [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
+
+
+def _inputs(batch: Batch) -> Batch:
+    return {name: batch[name] for name in _MODEL_INPUTS if name in batch}
+
+
+def _room(model: Any, max_new_tokens: int) -> int | None:
+    """How many prompt tokens leave room for the answer within the positions that the model knows."""
+    positions = getattr(model.config, "max_position_embeddings", None)
+    return None if positions is None else max(positions - max_new_tokens, 1)
+
+
+def _on_the_right(batch: Batch, *, room: int | None, pad_id: int) -> Batch:
+    """The rows moved to the right border, where generation goes on; of a row longer than `room` its end stays."""
+    lengths = batch["attention_mask"].sum(dim=1).tolist()
+    rows = [ids[:length][-(room or length) :] for ids, length in zip(batch["input_ids"], lengths, strict=True)]
+    longest = max(len(row) for row in rows)
+    input_ids = torch.full((len(rows), longest), pad_id, dtype=torch.int64, device=batch["input_ids"].device)
+    mask = torch.zeros_like(input_ids)
+    for index, row in enumerate(rows):
+        input_ids[index, longest - len(row) :] = row
+        mask[index, longest - len(row) :] = 1
+    return {"input_ids": input_ids, "attention_mask": mask}
+
+
+def _read_text(raw: Mapping[str, Any], column: str, *, may_be_empty: bool = False) -> str:
+    value = raw.get(column)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        value = str(value)  # a table reader took a text of digits for a number
+    if value is None:
+        raise ValueError(f"column `{column}` is {'empty' if column in raw else 'missing'}")
+    if not isinstance(value, str):
+        raise ValueError(f"column `{column}` holds {type(value).__name__}: text is needed")
+    if not may_be_empty and not value.strip():
+        raise ValueError(f"column `{column}` is empty")
+    return value
+
+
+def _parsed(raw: Mapping[str, Any], column: str) -> Any:
+    """The column's value; where a table holds a conversation as JSON text, what that says."""
+    value = raw.get(column)
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"column `{column}` holds text that is not JSON: {error}") from None

@@ -1,0 +1,50 @@
+"""What is in the directory of a trained model: its task, tokenizer and weights, ready to predict?"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from pydantic import TypeAdapter
+from torch import nn
+from transformers import PreTrainedTokenizerBase
+
+from eagleray import tasks
+from eagleray.model import description
+from eagleray.model.load import load_tokenizer
+from eagleray.model.trained import load_trained
+from eagleray.spec.task import TaskSpec
+from eagleray.tasks.base import Task
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A model that answers. It stays on the device it was loaded to, in evaluation mode."""
+
+    task: Task
+    tokenizer: PreTrainedTokenizerBase
+    model: nn.Module
+    max_length: int
+    device: torch.device
+
+
+def load(directory: Path, *, device: torch.device, dtype: torch.dtype = torch.float32) -> Trained:
+    """Load what a run wrote as its final model.
+
+    Raises:
+        ModelSourceError: it is no such directory, is damaged, or its base model is gone or changed.
+    """
+    facts = description.read(directory)
+    spec: TaskSpec = TypeAdapter[TaskSpec](TaskSpec).validate_json(json.dumps(facts.task))
+    task = tasks.build(spec).with_labels(facts.labels)
+    tokenizer = load_tokenizer(source=str(directory), allow_remote_code=facts.base.allow_remote_code)
+    model = load_trained(
+        directory,
+        facts,
+        model_class=task.model_class(),
+        config_overrides=task.config_overrides(tokenizer),
+        dtype=dtype,
+    )
+    return Trained(task=task, tokenizer=tokenizer, model=model.to(device), max_length=facts.max_length, device=device)

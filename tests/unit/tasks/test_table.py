@@ -1,0 +1,52 @@
+"""Every task of a document has its builder, and each built task is what the data and the loop take."""
+
+from __future__ import annotations
+
+import typing
+from typing import Any
+
+import pytest
+from pydantic import TypeAdapter
+
+from eagleray import tasks
+from eagleray.data import encoder
+from eagleray.spec.task import TaskSpec
+
+DOCUMENTS: dict[str, dict[str, Any]] = {
+    "single-label": {"type": "text-classification"},
+    "multi-label": {"type": "text-classification", "problem": "multi-label"},
+    "regression": {"type": "text-classification", "problem": "regression", "text_pair": "other"},
+    "causal-lm text": {"type": "causal-lm"},
+    "causal-lm completion": {"type": "causal-lm", "format": "completion"},
+    "causal-lm chat": {"type": "causal-lm", "format": "chat"},
+}
+
+
+def spec_types() -> set[str]:
+    union, *_ = typing.get_args(TaskSpec)
+    return {typing.get_args(member.model_fields["type"].annotation)[0] for member in typing.get_args(union)}
+
+
+def test_table_has_the_types_of_the_spec() -> None:
+    assert tasks.TASKS.keys() == spec_types()
+
+
+@pytest.mark.parametrize("document", DOCUMENTS.values(), ids=DOCUMENTS.keys())
+def test_built_task(document: dict[str, Any]) -> None:
+    spec: TaskSpec = TypeAdapter[TaskSpec](TaskSpec).validate_python(document)
+    task = tasks.build(spec)
+
+    metric, mode = task.main_metric
+    assert metric in task.metric_names
+    assert mode in ("max", "min")
+    assert task.columns
+    assert encoder.fingerprint(task) == encoder.fingerprint(tasks.build(spec))
+    assert encoder.fingerprint(task) != encoder.fingerprint(tasks.build(spec.model_copy(update={"text": "review"})))
+    numbers = {
+        name for name, value in task.with_labels(("a", "b")).new_metrics().compute().items() if _is_number(value)
+    }
+    assert numbers == set(task.metric_names)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float)
