@@ -9,6 +9,9 @@ from pydantic import BaseModel, ConfigDict
 from eagleray.store import paths
 from eagleray.store.objects import Objects
 
+WORKER_DIED = "WorkerDied"
+"""The kind of a failure that the driver wrote down, because the worker no longer could."""
+
 
 class FailureRecord(BaseModel):
     """One worker's exception."""

@@ -1,0 +1,1 @@
+"""The run: from a validated document to a trained, evaluated and saved model."""

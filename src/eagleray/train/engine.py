@@ -1,0 +1,125 @@
+"""The only door to DeepSpeed: a sharded model that takes steps, and whose weights can be read and replaced."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import nn
+
+from eagleray.train.group import Group
+
+os.environ.setdefault("DS_IGNORE_CUDA_DETECTION", "1")  # no search for a CUDA compiler: nothing of DeepSpeed is built
+
+
+class Engine:
+    """A model wrapped by DeepSpeed: data parallel at ZeRO stage 0, sharded from stage 1 on.
+
+    All methods are collective: every rank calls them in the same order.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        optimizer: torch.optim.Optimizer,
+        config: dict[str, Any],
+        group: Group,
+        gradient_clip: float | None,
+    ) -> None:
+        deepspeed = _import_deepspeed(group.device)
+        self._group = group
+        self._gather = deepspeed.zero.GatheredParameters
+        self._engine = deepspeed.initialize(
+            model=model, optimizer=optimizer, config=config, dist_init_required=group.world_size < 1
+        )[0]
+        self._clips_itself = config["zero_optimization"]["stage"] == 0
+        self._gradient_clip = gradient_clip if gradient_clip is not None else float("inf")
+
+    @property
+    def module(self) -> nn.Module:
+        """The model itself, for `train()`, `eval()` and its configuration; call `forward` to run it."""
+        return self._engine.module  # type: ignore[no-any-return]
+
+    def begin_micro_batch(self, *, is_last: bool) -> None:
+        """Say, before its forward pass, whether a step follows on this micro batch.
+
+        Only then gradients are exchanged, where the stage allows to wait that long.
+        """
+        self._engine.set_gradient_accumulation_boundary(is_last)
+
+    def forward(self, **inputs: torch.Tensor) -> Any:
+        """Run the model."""
+        return self._engine(**inputs)
+
+    def backward(self, loss: torch.Tensor) -> None:
+        """Add the gradients of `loss`, whose mean over all ranks is what is to be minimised."""
+        self._engine.backward(loss, scale_wrt_gas=False)
+
+    def step(self) -> float:
+        """Update the weights and return the norm of the gradient over all weights before clipping."""
+        norm = self._clip() if self._clips_itself else None
+        self._engine.step()
+        return float(norm if norm is not None else self._engine.get_global_grad_norm() or 0.0)
+
+    def set_learning_rate(self, learning_rate: float) -> None:
+        """Use `learning_rate` from the next optimizer step on."""
+        for group in self._engine.optimizer.param_groups:
+            group["lr"] = learning_rate
+
+    def weights(self, *, names: Iterable[str]) -> dict[str, torch.Tensor] | None:
+        """Return whole copies of the named weights on the CPU at rank 0, None elsewhere.
+
+        One tensor is gathered at a time, so that no rank but the first holds more than one whole tensor.
+        """
+        wanted = set(names)
+        gathered: dict[str, torch.Tensor] = {}
+        for name, tensor in self._named_tensors():
+            if name in wanted:
+                with self._gathered(tensor, modifier_rank=None):
+                    if self._group.is_first:
+                        gathered[name] = tensor.detach().to("cpu", copy=True)
+        return gathered if self._group.is_first else None
+
+    def load_weights(self, read: Callable[[], dict[str, torch.Tensor]]) -> None:
+        """Replace weights by what rank 0 reads; the optimizer's own copies stay, so this is for evaluation only."""
+        weights = read() if self._group.is_first else {}
+        for name, tensor in self._named_tensors():
+            with self._gathered(tensor, modifier_rank=0), torch.no_grad():
+                if name in weights:
+                    tensor.copy_(weights[name])
+                if not hasattr(tensor, "ds_id") and self._group.world_size > 1:
+                    torch.distributed.broadcast(tensor.data, src=0)
+
+    def close(self) -> None:
+        """Give back what DeepSpeed holds: hooks and buffers keep the model alive otherwise."""
+        self._engine.destroy()
+
+    def _named_tensors(self) -> Iterable[tuple[str, torch.Tensor]]:
+        """Parameters and saved buffers under the names of the state dict, tied weights once."""
+        seen: set[int] = set()
+        for name, tensor in self.module.state_dict(keep_vars=True).items():
+            if id(tensor) not in seen:
+                seen.add(id(tensor))
+                yield name, tensor
+
+    def _gathered(self, tensor: torch.Tensor, *, modifier_rank: int | None) -> Any:
+        return self._gather([tensor], modifier_rank=modifier_rank, enabled=hasattr(tensor, "ds_id"))
+
+    def _clip(self) -> float:
+        return float(nn.utils.clip_grad_norm_(self.module.parameters(), self._gradient_clip))
+
+
+def _import_deepspeed(device: torch.device) -> Any:
+    """Import DeepSpeed for the device of this worker, its chatter reduced to warnings."""
+    os.environ["DS_ACCELERATOR"] = device.type
+    import deepspeed  # the accelerator is chosen at import, so the variable above must be set first
+    from deepspeed.utils import logger
+
+    logger.setLevel(logging.ERROR)
+    if not deepspeed.comm.is_initialized():
+        deepspeed.init_distributed(dist_backend="nccl" if device.type == "cuda" else "gloo")
+    return deepspeed

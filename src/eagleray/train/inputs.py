@@ -1,0 +1,52 @@
+"""What a run works on, made from its document: tokenizer, task and prepared data. The same at driver and workers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from transformers import PreTrainedTokenizerBase
+
+from eagleray import tasks
+from eagleray.data.prepare import Prepared, prepare
+from eagleray.model.load import check_max_length, load_tokenizer, tokenizer_fingerprint
+from eagleray.spec.finetune import FineTuneSpec
+from eagleray.tasks.base import Task
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """Tokenizer, task (with its label set) and data."""
+
+    tokenizer: PreTrainedTokenizerBase
+    task: Task
+    data: Prepared
+
+
+def load(spec: FineTuneSpec, *, cache_dir: Path, on_progress: Callable[[str, int], None] | None = None) -> Inputs:
+    """Prepare what the document names, or open what an earlier call left in the cache.
+
+    Every process may call it: the first on a node does the work, the others wait for it and open the result.
+    """
+    tokenizer = load_tokenizer(
+        source=spec.model.source, revision=spec.model.revision, allow_remote_code=spec.model.allow_remote_code
+    )
+    check_max_length(
+        spec.data.max_length,
+        tokenizer=tokenizer,
+        source=spec.model.source,
+        revision=spec.model.revision,
+        allow_remote_code=spec.model.allow_remote_code,
+    )
+    task = tasks.build(spec.task)
+    data = prepare(
+        spec.data,
+        task=task,
+        tokenizer=tokenizer,
+        tokenizer_fingerprint=tokenizer_fingerprint(tokenizer),
+        seed=spec.train.seed,
+        cache_dir=cache_dir,
+        on_progress=on_progress,
+    )
+    return Inputs(tokenizer=tokenizer, task=task.with_labels(data.labels), data=data)

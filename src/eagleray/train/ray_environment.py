@@ -1,0 +1,25 @@
+"""The environment that Ray reads when it is imported: to be set before, so this module imports nothing of it."""
+
+from __future__ import annotations
+
+import os
+import secrets
+
+POLL_INTERVAL_S = "0.5"
+"""How often Ray Train looks after its workers: its default of 2 s is what a run would wait at its end."""
+
+
+def is_embedded() -> bool:
+    """Tell whether a run would start a Ray of its own on this machine: no cluster is named."""
+    return not os.environ.get("RAY_ADDRESS")
+
+
+def prepare() -> None:
+    """Set what the user has not set. An embedded Ray takes a token that only this process and its children know."""
+    os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", POLL_INTERVAL_S)
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # Ray's coming default; else a warning a worker
+    if not is_embedded():
+        return
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    if os.environ.setdefault("RAY_AUTH_MODE", "token") == "token" and "RAY_AUTH_TOKEN_PATH" not in os.environ:
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))

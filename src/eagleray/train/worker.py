@@ -1,0 +1,54 @@
+"""The only user of the Ray Train context: a Ray Train worker as a member of a process group."""
+
+from __future__ import annotations
+
+import os
+import traceback
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+import ray.train
+import ray.train.torch
+import torch
+
+from eagleray.store import failures
+from eagleray.store.objects import open_storage
+from eagleray.train import group, prebuild, session
+from eagleray.train.assembly import Job
+
+
+def work(config: dict[str, Any]) -> dict[str, Any]:
+    """What Ray Train runs in each worker; returns the fields of an Outcome.
+
+    `config` has `job` (the fields of a Job), `attempt` and `num_threads`.
+    """
+    context = ray.train.get_context()
+    job = Job(**config["job"])
+    torch.set_num_threads(config["num_threads"])
+    prebuild.put_tools_on_path()
+    os.environ["LOCAL_SIZE"] = str(context.get_local_world_size())  # DeepSpeed's name for it
+    device = ray.train.torch.get_device()
+    try:
+        return asdict(session.run(job, group.current(num_local=context.get_local_world_size(), device=device)))
+    except Exception as error:
+        failures.write(
+            open_storage(job.storage),
+            job.run,
+            failures.FailureRecord(
+                attempt=config["attempt"],
+                rank=context.get_world_rank(),
+                kind=failure_kind(error),
+                message=str(error) or repr(error),
+                traceback=traceback.format_exc(),
+                at=datetime.now(UTC),
+            ),
+        )
+        raise
+
+
+def failure_kind(error: Exception) -> str:
+    """Return the name by which the driver knows what to do about an exception."""
+    if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
+        return "OutOfMemory"
+    return type(error).__name__
