@@ -1,0 +1,74 @@
+"""The command `eagleray`: its commands, one a file."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+import eagleray
+from eagleray.cli import cache, edge, runs
+from eagleray.cli.plan import plan
+from eagleray.cli.predict import predict
+from eagleray.cli.schema import schema
+from eagleray.cli.submit import submit
+from eagleray.cli.train import train
+
+app = typer.Typer(
+    name="eagleray",
+    # Plain text: rendered help takes a third longer to appear, and breaks the lines of the examples.
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The console script. Returns the exit code."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    return edge.run(lambda: _invoke(given))
+
+
+def _invoke(arguments: list[str]) -> None:
+    # Not `command.main()`: it would turn an interrupt into the same exit as a command that ends with 130.
+    command = typer.main.get_command(app)
+    with command.make_context("eagleray", arguments) as context:
+        command.invoke(context)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"eagleray {eagleray.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """One document from data to a served model.
+
+    A document says what to learn from which data; eagleray fine-tunes a pretrained model with Ray and DeepSpeed,
+    evaluates it and writes down what it did.
+
+    \b
+    Examples:
+      eagleray plan jobs/finetune/text-classification-cpu.yaml
+      eagleray train jobs/finetune/text-classification-cpu.yaml --set train.epochs=1
+      eagleray runs list
+    """
+
+
+app.command()(plan)
+app.command()(train)
+app.command()(submit)
+app.command()(predict)
+app.add_typer(runs.app, name="runs")
+app.add_typer(cache.app, name="cache")
+app.command()(schema)

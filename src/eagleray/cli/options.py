@@ -1,0 +1,34 @@
+"""The arguments and options that several commands share, so that a word means the same everywhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+DocumentFile = Annotated[Path, typer.Argument(metavar="FILE", help="The document, a YAML file.", show_default=False)]
+
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Override a value of the document, as train.learning_rate=3e-5. The key is relative to `spec`, the value "
+        "is YAML. May be given several times.",
+        show_default=False,
+    ),
+]
+
+Storage = Annotated[
+    str | None,
+    typer.Option(
+        "--storage",
+        metavar="URI",
+        help="Where everything is written and read: a directory, s3://bucket/prefix, gs://… or az://…. "
+        "Else EAGLERAY_STORAGE, else the document's, else ./runs.",
+        show_default=False,
+    ),
+]
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]

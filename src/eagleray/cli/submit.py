@@ -1,0 +1,63 @@
+"""`eagleray submit`: train a document as a job on a Ray cluster."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from eagleray.cli.options import DocumentFile, Overrides, Storage
+
+DEFAULT_ADDRESS = "http://127.0.0.1:8265"
+
+
+def submit(
+    file: DocumentFile,
+    overrides: Overrides = None,
+    storage: Storage = None,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            "--address",
+            metavar="URL",
+            help=f"The cluster's dashboard. Else RAY_API_SERVER_ADDRESS, else {DEFAULT_ADDRESS}.",
+            show_default=False,
+        ),
+    ] = None,
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Follow the job to its end.")] = True,
+) -> None:
+    """Train a document as a job on a Ray cluster.
+
+    Uploads the document and the local files it names, follows the log and ends with the job's exit code. Ctrl-C
+    stops following; the job goes on. eagleray has to be installed on the cluster. Where the cluster asks for a
+    token, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH.
+
+    \b
+    Examples:
+      eagleray submit job.yaml --storage s3://bucket/runs
+      eagleray submit job.yaml --address http://head:8265 --storage /shared/runs --no-wait
+    """
+    from eagleray.flow import submit as jobs
+    from eagleray.spec import document, locations
+
+    loaded = document.load(file, overrides=overrides or ())
+    # As it was written: what is relative here lies elsewhere on the cluster, so it is refused instead of resolved.
+    where = storage or os.environ.get("EAGLERAY_STORAGE") or loaded.document.spec.storage or locations.DEFAULT_STORAGE
+
+    cluster = address or os.environ.get("RAY_API_SERVER_ADDRESS") or DEFAULT_ADDRESS
+    absolute = locations.absolute(loaded.document, (Path.cwd() / file).parent)
+    job = jobs.submit(absolute, address=cluster, storage=where)
+    again = f"ray job logs --follow --address {cluster} {job}"
+    typer.echo(f"job {job}; to follow it: {again}", err=True)
+    if not wait:
+        typer.echo(job)
+        return
+    try:
+        exit_code = jobs.follow(job, address=cluster, show=lambda lines: typer.echo(lines, nl=False))
+    except KeyboardInterrupt:
+        typer.echo(f"\nthe job goes on; to follow it again: {again}", err=True)
+        typer.echo(f"to stop it: ray job stop --address {cluster} {job}", err=True)
+        raise typer.Exit(130) from None
+    raise typer.Exit(exit_code)

@@ -1,0 +1,57 @@
+"""`eagleray train`: fine-tune what a document describes."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from eagleray.cli.inputs import read_document
+from eagleray.cli.options import AsJson, DocumentFile, Overrides, Storage
+
+
+def train(
+    file: DocumentFile,
+    overrides: Overrides = None,
+    storage: Storage = None,
+    as_json: AsJson = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the result only.")] = False,
+) -> None:
+    """Fine-tune the model of a document, evaluate it and keep the best checkpoint.
+
+    Runs on the Ray cluster at RAY_ADDRESS, or on an embedded Ray on this machine. Progress goes to stderr, the
+    result to stdout. Ctrl-C stops the run; what was saved stays.
+
+    \b
+    Examples:
+      eagleray train jobs/finetune/text-classification-cpu.yaml
+      eagleray train job.yaml --set train.learning_rate=3e-5 --set scale.num_workers=1
+      eagleray train job.yaml --storage s3://bucket/runs --json
+    """
+    loaded = read_document(file, overrides=overrides, storage=storage)
+
+    from rich.console import Console
+
+    from eagleray.cli.metrics_table import print_metrics
+    from eagleray.cli.progress import RunView
+    from eagleray.train import ray_environment
+
+    with RunView(Console(stderr=True, quiet=quiet)) as view:
+        view.say("loading torch, transformers and Ray")
+        ray_environment.prepare()
+        from eagleray.spec.document import dump
+        from eagleray.store.cache import cache_root
+        from eagleray.train.run import fine_tune
+
+        record = fine_tune(
+            loaded.document,
+            text=dump(loaded.document),
+            storage=loaded.document.spec.storage or "./runs",
+            cache_dir=cache_root(),
+            observer=view,
+        )
+    if as_json:
+        typer.echo(json.dumps(record.model_dump(mode="json"), indent=2))
+        return
+    print_metrics(record)
