@@ -1,0 +1,76 @@
+"""The command line answers at once: help loads none of the heavy packages.
+
+Each test starts a process of its own, because what a process has imported stays imported.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+HEAVY = (
+    "torch",
+    "ray",
+    "deepspeed",
+    "transformers",
+    "datasets",
+    "peft",
+    "evaluate",
+    "kubernetes",
+    "obstore",
+    "numpy",
+    "pyarrow",
+)
+MAIN = "import sys; from eagleray.cli.app import main; code = main(sys.argv[1:])"
+REPORT = "; import json; print(json.dumps(sorted(sys.modules)), file=sys.stderr); sys.exit(code)"
+
+
+def _run(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    return subprocess.run(
+        [sys.executable, "-c", program, *arguments], capture_output=True, text=True, env=environment, check=False
+    )
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        pytest.param(["--help"], id="help"),
+        pytest.param(["--version"], id="version"),
+        pytest.param(["plan", "--help"], id="plan-help"),
+        pytest.param(["runs", "--help"], id="runs-help"),
+        pytest.param(["schema"], id="schema"),
+        pytest.param(["plan", str(ROOT / "jobs" / "finetune" / "text-classification-cpu.yaml")], id="plan"),
+    ],
+)
+def test_loads_nothing_heavy(arguments: list[str]) -> None:
+    done = _run(MAIN + REPORT, *arguments)
+
+    assert done.returncode == 0, done.stderr
+    loaded = {name.partition(".")[0] for name in json.loads(done.stderr)}
+    assert loaded.intersection(HEAVY) == set()
+
+
+def test_help_loads_no_document_models() -> None:
+    done = _run(MAIN + REPORT, "--help")
+
+    assert not {"pydantic", "yaml", "rich"}.intersection(json.loads(done.stderr))
+
+
+def test_help_takes_less_than_half_a_second() -> None:
+    """Processor time, the best of three: the wall clock of a busy machine says little about the program."""
+
+    def seconds() -> float:
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        _run(MAIN, "--help")
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+    assert min(seconds() for _ in range(3)) < 0.5
