@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 
 def print_metrics(record: RunRecord) -> None:
-    """Print what a run reached, a metric a row, the splits and baselines side by side."""
-    columns = _columns(record.metrics)
+    """Print what a run reached, a metric a row, what it was measured on side by side."""
+    columns = record.metrics
     table = Table()
     table.add_column("metric")
     for name in columns:
@@ -24,12 +24,6 @@ def print_metrics(record: RunRecord) -> None:
     console.print(f"{record.run}: best checkpoint at step {record.best_step}", highlight=False, soft_wrap=True)
     console.print(table)
     console.print(f"predict with it: eagleray predict {record.run} --input FILE", highlight=False, soft_wrap=True)
-
-
-def _columns(metrics: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Splits first, then the baselines under names of their own."""
-    splits = {name: values for name, values in metrics.items() if name != "baseline"}
-    return {**splits, **metrics.get("baseline", {})}
 
 
 def _numbers(columns: dict[str, dict[str, Any]]) -> list[str]:

@@ -46,7 +46,7 @@ class RunRecord(Record):
     step: int = 0
     total_steps: int | None = None
     metrics: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    """By the split they were measured on: "validation", "test", and "baseline"."""
+    """Of the "validation" and "test" split; "untuned" and "majority" are what no learning scores, to compare."""
     best_step: int | None = None
     error: str = ""
     restarts: int = 0

@@ -70,6 +70,7 @@ def fine_tune(document: FineTune, *, text: str, storage: str, cache_dir: Path, o
     objects.check_writable()
     if objects.local_path is not None and nodes.goes_with_job(objects.local_path):
         observer.warn(nodes.GOES_WITH_JOB.format(storage=objects.local_path))
+    inputs.check(document.spec)
     scale = document.spec.scale
     embedded = is_embedded()
     shape = cluster.worker_shape(scale, embedded=embedded)
@@ -93,6 +94,7 @@ def fine_tune(document: FineTune, *, text: str, storage: str, cache_dir: Path, o
             now=_now(),
         )
         observer.created(record)
+        observer.say(f"starting {scale.num_workers} worker{'s' if scale.num_workers > 1 else ''}")
         job = Job(document=document.model_dump_json(), storage=storage, run=record.run, cache_dir=str(cache_dir))
         return _attempt_until_done(objects, job, document, shape, observer)
 

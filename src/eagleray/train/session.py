@@ -26,7 +26,7 @@ class Outcome:
 
     step: int  # the last one
     best_step: int
-    metrics: dict[str, dict[str, Any]]  # by split: "validation", "test", "baseline"
+    metrics: dict[str, dict[str, Any]]  # of the "validation" and "test" split; "untuned" and "majority" to compare
 
 
 def run(job: Job, group: Group) -> Outcome:
@@ -98,10 +98,11 @@ def _steps(session: Session) -> Iterator[StepReport]:
 def _finish(session: Session, step: int, baseline: dict[str, Any]) -> Outcome:
     """Go back to the best checkpoint, test it and write the final model."""
     best = session.saver.best()
-    metrics: dict[str, Any] = {"validation": best.metrics, **baseline}
+    metrics: dict[str, Any] = {"validation": best.metrics}
     if session.inputs.data.test is not None:
         session.engine.load_weights(lambda: session.saver.read_weights(best.step))
         metrics["test"] = _evaluate(session, session.inputs.data.test)
+    metrics |= baseline
     session.recorder.phase("saving")
     session.saver.publish(best, metrics)
     session.recorder.phase("done")
@@ -117,7 +118,7 @@ def _baseline(session: Session) -> dict[str, Any]:
     prior = baselines.prior(data.train, num_labels=len(data.labels))
     if prior is not None:
         scores["majority"] = _evaluate(session, split, forward=prior)
-    return {"baseline": scores}
+    return scores
 
 
 def _evaluate(session: Session, split: TokenizedSplit, *, forward: Callable[..., Any] | None = None) -> dict[str, Any]:
