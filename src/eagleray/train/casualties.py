@@ -40,6 +40,6 @@ def _message(error: Exception) -> str:
     text = str(error)
     if not _is_death(error):
         return text.strip().splitlines()[-1] if text.strip() else repr(error)
-    pid, address = re.search(r"pid[=:]\s*(\d+)", text), re.search(r"\bip[=:]\s*'?([\w.:]+)", text)
+    pid, address = re.search(r"pid[=:]\s*(\d+)", text), re.search(r"(?:\b|_)ip[=:]\s*'?([\w.:]+)", text)
     who = (f"process {pid[1]}" if pid else "its process") + (f" on {address[1]}" if address else "")
     return f"{who} was killed or crashed"
