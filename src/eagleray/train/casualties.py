@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Mapping
 from datetime import datetime
 
-from ray.exceptions import RayActorError
+from ray.exceptions import OutOfMemoryError, RayActorError
 from ray.train.v2._internal.exceptions import WorkerHealthCheckFailedError
 
 from eagleray.store.failures import WORKER_DIED, FailureRecord
@@ -26,13 +26,17 @@ def silent(
 
 
 def _kind(error: Exception) -> str:
+    if isinstance(_cause(error), OutOfMemoryError):  # Ray's memory monitor killed it before the system would have
+        return "OutOfMemory"
     return WORKER_DIED if _is_death(error) else type(error).__name__
 
 
 def _is_death(error: Exception) -> bool:
-    if isinstance(error, WorkerHealthCheckFailedError):
-        return isinstance(error.health_check_failure, RayActorError)
-    return isinstance(error, RayActorError)
+    return isinstance(_cause(error), RayActorError)
+
+
+def _cause(error: Exception) -> Exception:
+    return error.health_check_failure if isinstance(error, WorkerHealthCheckFailedError) else error
 
 
 def _message(error: Exception) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
-from ray.exceptions import ActorDiedError
+from ray.exceptions import ActorDiedError, OutOfMemoryError
 from ray.train.v2._internal.exceptions import WorkerHealthCheckFailedError
 
 from eagleray.errors import TrainingError
@@ -14,6 +14,9 @@ from eagleray.train import attempts, casualties
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 DIED = ActorDiedError()
 FOUND_DEAD = WorkerHealthCheckFailedError("Worker info: node_ip='10.0.0.7', pid=3415", DIED)
+EXHAUSTED = WorkerHealthCheckFailedError(
+    "A worker health check failed.", OutOfMemoryError("killed, the node was running low on memory")
+)
 UNREACHABLE = WorkerHealthCheckFailedError("A worker health check failed.", RuntimeError("no answer"))
 
 
@@ -21,11 +24,12 @@ UNREACHABLE = WorkerHealthCheckFailedError("A worker health check failed.", Runt
     ("error", "kind", "message"),
     [
         (FOUND_DEAD, "WorkerDied", "process 3415 on 10.0.0.7 was killed or crashed"),
+        (EXHAUSTED, "OutOfMemory", "killed, the node was running low on memory"),
         (DIED, "WorkerDied", "its process was killed or crashed"),
         (UNREACHABLE, "WorkerHealthCheckFailedError", "no answer"),
         (RuntimeError(), "RuntimeError", "RuntimeError()"),
     ],
-    ids=["found dead", "dead, no more known", "another health check", "empty"],
+    ids=["found dead", "killed by the memory monitor", "dead, no more known", "another health check", "empty"],
 )
 def test_a_silent_worker(error: Exception, kind: str, message: str) -> None:
     [record] = casualties.silent({1: error}, told=(), attempt=2, now=NOW)
