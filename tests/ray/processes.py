@@ -104,6 +104,7 @@ def shell(folder: Path, **environment: str) -> Iterator[Shell]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "DS_", "OMP_"))}
     home = folder / "home"
     home.mkdir(exist_ok=True)
+    prebuild.prepare_environment()
     own = {
         "HOME": str(home),
         "PATH": f"{SCRIPTS}{os.pathsep}{os.environ['PATH']}",

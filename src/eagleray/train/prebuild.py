@@ -30,19 +30,24 @@ _BUILD = "from deepspeed.ops.op_builder.cpu import ShareMemCommBuilder; ShareMem
 _STALE_LOCK_S = 600.0
 
 
-def put_tools_on_path() -> None:
-    """Let torch find `ninja`, which it calls by name even where the op is already compiled.
+def prepare_environment() -> None:
+    """Let torch find `ninja` and the compiled op: to be called before DeepSpeed is imported.
 
-    A virtual environment that is used without being activated has its `bin` on no PATH.
+    torch calls `ninja` by name even where the op is already compiled, and a virtual environment that is used without
+    being activated has its `bin` on no PATH. What it compiles goes into the virtual environment: two environments that
+    share the user's cache compile anew whenever the other was used in between.
     """
     scripts = sysconfig.get_path("scripts")
     entries = os.environ.get("PATH", "").split(os.pathsep)
     if scripts not in entries:
         os.environ["PATH"] = os.pathsep.join([scripts, *entries])
+    if sys.prefix != sys.base_prefix and os.access(sys.prefix, os.W_OK):
+        os.environ.setdefault("TORCH_EXTENSIONS_DIR", str(Path(sys.prefix) / "torch_extensions"))
 
 
 def is_built() -> bool:
-    """Whether this user's cache holds the op, compiled from the DeepSpeed and the torch of this environment."""
+    """Whether the op is there, compiled from the DeepSpeed and the torch of this environment."""
+    prepare_environment()
     library = build_directory() / f"{OP}.so"
     recipe = build_directory() / "build.ninja"
     if not (library.is_file() and recipe.is_file()):
@@ -59,7 +64,7 @@ def build(*, now: float) -> None:
 
     `now` is the time as seconds since the epoch. Raises EaglerayError where a tool is missing or the compiler fails.
     """
-    put_tools_on_path()
+    prepare_environment()
     _require_tools()
     _remove_stale_lock(now)
     environment = os.environ | {"DS_ACCELERATOR": "cpu"}

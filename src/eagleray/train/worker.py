@@ -26,7 +26,7 @@ def work(config: dict[str, Any]) -> dict[str, Any]:
     context = ray.train.get_context()
     job = Job(**config["job"])
     torch.set_num_threads(config["num_threads"])
-    prebuild.put_tools_on_path()
+    prebuild.prepare_environment()
     os.environ["LOCAL_SIZE"] = str(context.get_local_world_size())  # DeepSpeed's name for it
     device = ray.train.torch.get_device()
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import sys
 import sysconfig
 from pathlib import Path
 
@@ -77,11 +78,24 @@ def test_missing_compiler_is_named_with_its_remedy(extensions: Path, monkeypatch
 def test_tools_of_this_environment_come_on_the_path_once(monkeypatch: pytest.MonkeyPatch) -> None:
     scripts = sysconfig.get_path("scripts")
     monkeypatch.setenv("PATH", "/usr/bin")
+    monkeypatch.setenv("TORCH_EXTENSIONS_DIR", "/own")
 
-    prebuild.put_tools_on_path()
-    prebuild.put_tools_on_path()
+    prebuild.prepare_environment()
+    prebuild.prepare_environment()
 
     assert os.environ["PATH"].split(os.pathsep) == [scripts, "/usr/bin"]
+    assert os.environ["TORCH_EXTENSIONS_DIR"] == "/own", "what the user has set stays"
+
+
+def test_each_virtual_environment_keeps_what_it_compiled(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", os.environ["PATH"])
+    monkeypatch.setenv("TORCH_EXTENSIONS_DIR", "")
+    monkeypatch.delenv("TORCH_EXTENSIONS_DIR")
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+
+    prebuild.prepare_environment()
+
+    assert prebuild.build_directory().parent == tmp_path / "torch_extensions"
 
 
 @pytest.mark.slow
