@@ -1,0 +1,340 @@
+"""Does the memory of a run's parent process, of evaluation and of prediction grow with the number of rows?
+
+Each figure is of a process of its own, for each number of rows (`--rows`); the model is a tiny random encoder, so that
+what the rows take is not lost beside the weights.
+
+evaluate  one worker (gloo, without Ray) has built its session; it evaluates so many test rows with `train.evaluate`,
+          from the data cache.
+predict   `flow.predict` answers a JSONL file of so many rows.
+parent    `eagleray train` with so many training rows and an empty data cache: it checks and prepares them and starts
+          the worker under Ray; the peak of its whole life. (bench/data_memory.py looks at the preparation alone.)
+
+Evaluation and prediction go over 4,000 other rows first, and the C library is told to give freed blocks back
+(MALLOC_MMAP_THRESHOLD_). Left to itself it keeps them, and as every shape of a batch wants blocks of another size, it
+kept up to 100 MiB after a pass over rows of all lengths, and no more after a second one.
+
+Printed are, in MiB: `start`, resident before the rows; `peak`, the most that was resident from then on (VmHWM, which
+counts pages of mapped files, although the system can take them back at any time); `own start` and `own peak`, the
+same of the memory that is the process's alone (anonymous; looked at every few batches). The parent is looked at from
+outside and has a peak only. Then what more rows take.
+
+    python bench/evaluation_memory.py                              # 1,000 and 100,000 rows, five minutes on two cores
+    python bench/evaluation_memory.py --rows 200 2000 --parts evaluate predict
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+WORDS = [
+    "film",
+    "good",
+    "one",
+    "cast",
+    "story",
+    "warm",
+    "funny",
+    "slow",
+    "dark",
+    "long",
+    "bright",
+    "very",
+    "made",
+    "well",
+]
+LABELS = ("bad", "good")
+MEASURED = {"evaluate": "test", "predict": "input", "parent": "train"}  # the file that has so many rows
+OTHER_ROWS = {"train": 64, "validation": 4_000, "test": 64}  # of the other files
+LOOK_EVERY = 20  # batches or rows between two looks at the memory
+BATCH_SIZE = 64
+MIB = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Bytes of one process."""
+
+    start: int
+    peak: int
+    own_start: int
+    own_peak: int
+    seconds: float
+
+
+def main() -> None:
+    arguments = _arguments()
+    if arguments.child:
+        print(json.dumps(CHILDREN[arguments.child](Path(arguments.directory))))
+        return
+    print(machine())
+    results: dict[str, dict[int, Figures]] = {}
+    with tempfile.TemporaryDirectory(prefix="eagleray-bench-") as scratch:
+        for part in arguments.parts:
+            for rows in arguments.rows:
+                figures = measured(part, rows, Path(scratch) / f"{part}-{rows}")
+                results.setdefault(part, {})[rows] = figures
+                print(_row(part, rows, figures), flush=True)
+    for part, by_rows in results.items():
+        print_growth(part, by_rows)
+    if arguments.json:
+        figures = {part: {rows: asdict(each) for rows, each in done.items()} for part, done in results.items()}
+        arguments.json.write_text(json.dumps({"machine": machine(), "parts": figures}, indent=2), encoding="utf-8")
+
+
+def measured(part: str, rows: int, directory: Path) -> Figures:
+    """Write what the part needs to `directory` and measure it."""
+    directory.mkdir()
+    sizes = OTHER_ROWS | {MEASURED[part]: rows}
+    first = 0
+    for name, size in sizes.items():
+        _write_reviews(directory / f"{name}.jsonl", first=first, num_rows=size)
+        first += size
+    _child("model", directory)
+    match part:
+        case "evaluate":
+            _child("prepare", directory)  # in a process of its own: what it gives back would hide what follows
+            return Figures(**_child("evaluate", directory))
+        case "predict":
+            _child("train", directory)
+            return Figures(**_child("predict", directory))
+    return _parent(directory)
+
+
+def save_model(directory: Path) -> None:
+    """Write the tiny encoder."""
+    sys.path.insert(0, str(ROOT))
+    from tests.support import tiny_models
+
+    tiny_models.save_encoder(directory / "model")
+
+
+def prepare(directory: Path) -> None:
+    """Fill the data cache."""
+    from eagleray.spec.finetune import FineTune
+    from eagleray.train import inputs
+
+    document = FineTune.model_validate_json(_document(directory))
+    inputs.load(document.spec, cache_dir=directory / "cache")
+
+
+def train(directory: Path) -> None:
+    """Take one step, so that there is a model to predict with."""
+    from eagleray.train import session
+
+    with _group_of_one() as group:
+        session.run(_job(directory), group)
+
+
+def evaluate(directory: Path) -> dict[str, Any]:
+    """Evaluate the test rows in a worker's session."""
+    from eagleray.train.assembly import assemble
+    from eagleray.train.evaluate import evaluate as measure
+
+    with _group_of_one() as group, tempfile.TemporaryDirectory() as scratch:
+        built = assemble(_job(directory), group, scratch=Path(scratch))
+        built.engine.module.eval()
+        parts = {
+            "task": built.inputs.task,
+            "collate": built.collate,
+            "micro_batch_size": BATCH_SIZE,
+            "group": group,
+        }
+        measure(built.engine.forward, split=built.inputs.data.validation, **parts)
+        assert built.inputs.data.test is not None
+        watch = Watch()
+        measure(
+            built.engine.forward,
+            split=built.inputs.data.test,
+            on_batch=lambda done, total: watch.look(done),
+            **parts,
+        )
+        figures = watch.figures()
+        built.recorder.close()
+    return asdict(figures)
+
+
+def predict(directory: Path) -> dict[str, Any]:
+    """Answer the input rows with the model of the run."""
+    import torch
+
+    from eagleray.data.sources import read_rows
+    from eagleray.flow.predict import results
+    from eagleray.store import paths
+    from eagleray.tasks import trained
+
+    def answers(name: str) -> Iterator[dict[str, Any]]:
+        return results(model, read_rows(str(directory / f"{name}.jsonl"), split="test"), batch_size=BATCH_SIZE)
+
+    model = trained.load(directory / "storage" / paths.model("memory-0001"), device=torch.device("cpu"))
+    deque(answers("validation"), maxlen=0)
+    watch = Watch()
+    for number, _ in enumerate(answers("input")):
+        watch.look(number)
+    return asdict(watch.figures())
+
+
+CHILDREN = {"model": save_model, "prepare": prepare, "train": train, "evaluate": evaluate, "predict": predict}
+
+
+class Watch:
+    """The memory of this process from now on."""
+
+    def __init__(self) -> None:
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # resets VmHWM, the peak of resident memory
+        now = _memory("self")
+        self._start, self._own_start, self._own_peak = now["VmRSS"], now["RssAnon"], now["RssAnon"]
+        self._started = time.perf_counter()
+
+    def look(self, number: int) -> None:
+        """Look now and then at what is the process's own: the system keeps no peak of that."""
+        if number % LOOK_EVERY == 0:
+            self._own_peak = max(self._own_peak, _memory("self")["RssAnon"])
+
+    def figures(self) -> Figures:
+        """What was seen."""
+        now = _memory("self")
+        own_peak = max(self._own_peak, now["RssAnon"])
+        return Figures(self._start, now["VmHWM"], self._own_start, own_peak, time.perf_counter() - self._started)
+
+
+def print_growth(part: str, by_rows: dict[int, Figures]) -> None:
+    """What more rows take."""
+    fewest, most = min(by_rows), max(by_rows)
+    takes = {"resident": lambda each: each.peak - each.start, "own": lambda each: each.own_peak - each.own_start}
+    for kind in ("resident",) if part == "parent" else ("resident", "own"):
+        growth = takes[kind](by_rows[most]) - takes[kind](by_rows[fewest])
+        each = growth / max(most - fewest, 1)
+        print(f"{part}, {fewest:,} to {most:,} rows: {growth / MIB:+.1f} MiB {kind}, {each:+.0f} bytes a row")
+
+
+def machine() -> str:
+    """One line on where the figures are from."""
+    packages = ("torch", "transformers", "deepspeed", "pyarrow")
+    return f"{os.cpu_count()} cores, " + ", ".join(f"{name} {version(name)}" for name in packages)
+
+
+def _parent(directory: Path) -> Figures:
+    """Run `eagleray train` and look at the process from outside until it ends."""
+    document = directory / "document.yaml"  # JSON is YAML
+    document.write_text(_document(directory), encoding="utf-8")
+    command = [str(Path(sys.executable).parent / "eagleray"), "train", str(document)]
+    command += ["--storage", str(directory / "storage"), "--quiet"]
+    environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+    started = time.perf_counter()
+    log = directory / "log"
+    with log.open("wb") as stream:
+        process = subprocess.Popen(
+            command,
+            env={**environment, "EAGLERAY_CACHE": str(directory / "cache")},
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+        )
+    peak = 0
+    while process.poll() is None:
+        peak = max(peak, _memory(str(process.pid)).get("VmHWM", 0))
+        time.sleep(0.2)
+    if process.returncode:
+        sys.exit(f"{' '.join(command)} ended with {process.returncode}:\n{log.read_text(encoding='utf-8')}")
+    return Figures(start=0, peak=peak, own_start=0, own_peak=0, seconds=time.perf_counter() - started)
+
+
+def _child(name: str, directory: Path) -> Any:
+    command = [sys.executable, __file__, "--child", name, "--directory", str(directory)]
+    environment = os.environ | {"DS_ACCELERATOR": "cpu", "MALLOC_MMAP_THRESHOLD_": str(128 * 1024)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"{name}:\n{done.stderr}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def _document(directory: Path) -> str:
+    files = {name: str(directory / f"{name}.jsonl") for name in ("train", "validation", "test")}
+    spec = {
+        "model": {"source": str(directory / "model")},
+        "task": {"type": "text-classification"},
+        "data": {
+            "train": files["train"],
+            "validation": {"file": files["validation"]},
+            "test": files["test"],
+            "max_length": 64,
+        },
+        "train": {"max_steps": 1, "global_batch_size": BATCH_SIZE, "micro_batch_size": BATCH_SIZE},
+    }
+    return json.dumps({"kind": "FineTune", "metadata": {"name": "memory"}, "spec": spec})
+
+
+def _job(directory: Path) -> Any:
+    from eagleray.store import runs
+    from eagleray.store.objects import open_storage
+    from eagleray.train.assembly import Job
+
+    storage = str(directory / "storage")
+    lock = runs.LockRecord(versions={}, git_commit="", data_fingerprint="", seed=0, hardware={}, python="")
+    record = runs.create(open_storage(storage), name="memory", document="", lock=lock, now=datetime.now(UTC))
+    return Job(_document(directory), storage=storage, run=record.run, cache_dir=str(directory / "cache"))
+
+
+def _group_of_one() -> Any:
+    from eagleray.train.group import gloo
+    from eagleray.train.prebuild import prepare_environment
+
+    prepare_environment()
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+    return gloo(rank=0, world_size=1, port=port)
+
+
+def _write_reviews(path: Path, *, first: int, num_rows: int) -> None:
+    """Reviews of 5 to 30 words, each with its number so that none repeats."""
+    draw = random.Random(first)
+    with path.open("w", encoding="utf-8") as stream:
+        for number in range(first, first + num_rows):
+            words = " ".join(draw.choices(WORDS, k=draw.randint(5, 30)))
+            stream.write(json.dumps({"text": f"{number}: {words}", "label": LABELS[number % 2]}) + "\n")
+
+
+def _memory(process: str) -> dict[str, int]:
+    """The memory figures of /proc in bytes; none where the process has ended."""
+    try:
+        lines = Path(f"/proc/{process}/status").read_text(encoding="ascii").splitlines()
+    except (FileNotFoundError, ProcessLookupError):
+        return {}
+    wanted = [line.split() for line in lines if line.startswith(("VmHWM:", "VmRSS:", "RssAnon:"))]
+    return {name.rstrip(":"): int(size) * 1024 for name, size, _ in wanted}
+
+
+def _row(part: str, rows: int, figures: Figures) -> str:
+    names = ["peak"] if part == "parent" else ["start", "peak", "own_start", "own_peak"]
+    shown = "  ".join(f"{name.replace('_', ' ')} {getattr(figures, name) / MIB:.1f}" for name in names)
+    return f"{part:<9}{rows:>9,} rows {figures.seconds:>7.1f} s   {shown} MiB"
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, nargs="+", default=[1_000, 100_000])
+    parser.add_argument("--parts", nargs="+", choices=list(MEASURED), default=list(MEASURED))
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures in bytes there")
+    parser.add_argument("--child", choices=list(CHILDREN), help=argparse.SUPPRESS)
+    parser.add_argument("--directory", help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
