@@ -136,6 +136,8 @@ def test_interrupt_of_a_process_is_one_line(tmp_path: Path) -> None:
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+        # A shell starts what runs in its background with the interrupt ignored, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     with pipe.open("wb"):  # returns when the command has opened the document, and keeps it waiting for the content
         process.send_signal(signal.SIGINT)
