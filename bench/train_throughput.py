@@ -33,6 +33,7 @@ import multiprocessing
 import os
 import random
 import socket
+import sys
 import tempfile
 import time
 import warnings
@@ -348,6 +349,7 @@ def _contend(name: str, setup: Setup, pipe: Connection) -> None:
     """The process of a contender."""
     os.environ["DS_ACCELERATOR"] = "cpu"
     warnings.filterwarnings("ignore")
+    sys.stdout = sys.stderr  # where DeepSpeed and the Trainer may print
     import torch
 
     from eagleray.model import quiet
@@ -448,7 +450,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rows", type=int, default=1_600, help="rows of a round (default: %(default)s)")
     parser.add_argument("--warmup-steps", type=int, default=5)
     parser.add_argument("--max-length", type=int, default=128)
-    parser.add_argument("--zero-stage", type=int, choices=[0, 1, 2, 3], default=2)
+    parser.add_argument("--zero-stage", type=int, choices=[0, 1, 2, 3], default=0)
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="default: one a core")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures of each round there")
     return parser.parse_args()
