@@ -16,6 +16,11 @@ import typer
 
 from eagleray.errors import DocumentError, EaglerayError
 
+TRAIN_PACKAGES = frozenset(
+    "datasets deepspeed filelock numpy peft pyarrow ray safetensors tensorboardX torch transformers".split()
+)
+"""What the extra `train` brings and commands import."""
+
 
 def run(command: Callable[[], object]) -> int:
     """Run a command and return the exit code. Nothing but SystemExit leaves this function."""
@@ -35,6 +40,8 @@ def run(command: Callable[[], object]) -> int:
         return _fail("interrupted", exit_code=130)
     except BrokenPipeError as error:
         return _end_quietly() if _is_output_unread() else _bug(error)
+    except ModuleNotFoundError as error:
+        return _missing(error)
     except Exception as error:
         return _bug(error)
     return 0
@@ -46,6 +53,18 @@ def _fail(*messages: str, exit_code: int) -> int:
     for message in messages:
         typer.echo(prefix + message, err=True, color=_color())
     return exit_code
+
+
+def _missing(error: ModuleNotFoundError) -> int:
+    """A package that only some commands need: the plain installation has none of them."""
+    package = (error.name or "").partition(".")[0]
+    if package not in TRAIN_PACKAGES:
+        return _bug(error)
+    return _fail(
+        f"this command needs {package}, which is not installed: pip install 'eagleray[train]', which brings all that "
+        "training and prediction need",
+        exit_code=1,
+    )
 
 
 def _usage(error: typer.TyperException) -> int:

@@ -54,6 +54,22 @@ def test_errors(capsys: pytest.CaptureFixture[str], error: BaseException, exit_c
     assert capsys.readouterr() == ("", message)
 
 
+def test_a_missing_package_is_told_with_its_extra(capsys: pytest.CaptureFixture[str]) -> None:
+    def command() -> None:
+        raise ModuleNotFoundError("No module named 'torch.nn'", name="torch.nn")
+
+    assert edge.run(command) == 1
+    assert "needs torch, which is not installed: pip install 'eagleray[train]'" in capsys.readouterr().err
+
+
+def test_a_missing_module_of_ours_is_a_fault(capsys: pytest.CaptureFixture[str]) -> None:
+    def command() -> None:
+        raise ModuleNotFoundError("No module named 'eagleray.gone'", name="eagleray.gone")
+
+    assert edge.run(command) == 1
+    assert "the traceback is in" in capsys.readouterr().err
+
+
 def test_done(capsys: pytest.CaptureFixture[str]) -> None:
     assert edge.run(lambda: "anything") == 0
 
