@@ -16,9 +16,10 @@ import typer
 
 from eagleray.errors import DocumentError, EaglerayError
 
-TRAIN_PACKAGES = frozenset(
-    "datasets deepspeed filelock numpy peft pyarrow ray safetensors tensorboardX torch transformers".split()
-)
+TRAIN_PACKAGES = {
+    *("datasets", "deepspeed", "filelock", "numpy", "peft", "pyarrow"),
+    *("ray", "safetensors", "tensorboardX", "torch", "transformers"),
+}
 """What the extra `train` brings and commands import."""
 
 
