@@ -3,7 +3,7 @@ SHELL := bash
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 
-# DeepSpeed's op loader calls `ninja` by name, and the environment is used without being activated.
+# The environment is used without being activated.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 UPGRADE ?=
@@ -73,5 +73,4 @@ venv: .venv/ready  ## create .venv
 	  | { grep -v '^Requirement already satisfied' || true; }
 	@python -m pip install --disable-pip-version-check --quiet --no-deps -r requirements-demo.txt
 	@python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --editable .
-	@python -m eagleray.train.prebuild
 	@touch $@

@@ -292,9 +292,7 @@ def _job(directory: Path) -> Any:
 
 def _group_of_one() -> Any:
     from eagleray.train.group import gloo
-    from eagleray.train.prebuild import prepare_environment
 
-    prepare_environment()
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]

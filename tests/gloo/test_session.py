@@ -175,6 +175,15 @@ def _numbers(trained: Trained) -> dict[str, float]:
     return {name: value for name, value in metrics.items() if isinstance(value, int | float)}
 
 
+def test_nothing_stays_in_shared_memory(run: Callable[..., Trained], encoder: Path, reviews: Path) -> None:
+    """DeepSpeed's own op would leave 64 MB a worker."""
+    before = set(Path("/dev/shm").glob("deepspeed*"))
+
+    run(2, encoder, reviews, train={"max_steps": 1})
+
+    assert set(Path("/dev/shm").glob("deepspeed*127.0.0.1*")) <= before
+
+
 class _Placed:
     def __init__(self, raw: dict[str, Any], place: str) -> None:
         self.raw, self.place = raw, place

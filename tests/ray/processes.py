@@ -15,8 +15,6 @@ from pathlib import Path
 
 import psutil
 
-from eagleray.train import prebuild
-
 MARK = "EAGLERAY_TEST_MARK"
 SCRIPTS = Path(sys.executable).parent
 
@@ -99,16 +97,14 @@ class Shell:
 def shell(folder: Path, **environment: str) -> Iterator[Shell]:
     """A shell of a user who has set nothing of Ray's; on leaving, what its commands have started is killed.
 
-    The home is the test's own, but for the op that DeepSpeed compiles: it takes a minute.
+    The home is the test's own.
     """
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "DS_", "OMP_"))}
     home = folder / "home"
     home.mkdir(exist_ok=True)
-    prebuild.prepare_environment()
     own = {
         "HOME": str(home),
         "PATH": f"{SCRIPTS}{os.pathsep}{os.environ['PATH']}",
-        "TORCH_EXTENSIONS_DIR": str(prebuild.build_directory().parent),
         MARK: uuid.uuid4().hex,
     }
     opened = Shell(folder, {**kept, **own, **environment})

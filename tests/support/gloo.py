@@ -51,10 +51,8 @@ def _serve(pipe: Connection, rank: int, world_size: int, port: int) -> None:
     import torch  # after the spawn, so that the parent needs no torch for it
 
     from eagleray.train.group import gloo
-    from eagleray.train.prebuild import prepare_environment
 
     torch.set_num_threads(1)
-    prepare_environment()
     with gloo(rank=rank, world_size=world_size, port=port) as group:
         while (order := pipe.recv()) is not None:
             pipe.send(_answer(order, group))

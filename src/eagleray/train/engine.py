@@ -120,6 +120,9 @@ def _import_deepspeed(device: torch.device) -> Any:
     from deepspeed.utils import logger
 
     logger.setLevel(logging.ERROR)
+    # DeepSpeed would compile this op for a minute, for a collective of inference that training never calls, and it
+    # leaves 64 MB a worker and run in /dev/shm for ever.
+    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
     if not deepspeed.comm.is_initialized():
         deepspeed.init_distributed(dist_backend="nccl" if device.type == "cuda" else "gloo")
     return deepspeed

@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import tempfile
 import threading
-import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import Future
@@ -27,7 +26,7 @@ from eagleray.spec.scale import ScaleSpec
 from eagleray.store import events, failures, runs
 from eagleray.store.objects import Objects, open_storage
 from eagleray.store.runs import ProgressRecord, RunRecord
-from eagleray.train import attempts, casualties, cluster, inputs, lock, nodes, prebuild, worker
+from eagleray.train import attempts, casualties, cluster, inputs, lock, nodes, worker
 from eagleray.train.assembly import Job
 from eagleray.train.cluster import WorkerShape
 from eagleray.train.ray_environment import is_embedded
@@ -76,9 +75,6 @@ def fine_tune(document: FineTune, *, text: str, storage: str, cache_dir: Path, o
     shape = cluster.worker_shape(scale, embedded=embedded)
     if embedded:
         cluster.check_fits(scale, shape, cluster.this_machine(), where="this machine")
-    if not shape.num_gpus and not prebuild.is_built():
-        observer.say(prebuild.ANNOUNCEMENT)
-        prebuild.build(now=time.time())
     preparation = _prepare(document, cache_dir, observer)
     observer.say("starting Ray on this machine" if embedded else "connecting to the Ray cluster")
     with cluster.connected() as resources:

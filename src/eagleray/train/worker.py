@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import traceback
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -14,7 +13,7 @@ import torch
 
 from eagleray.store import failures
 from eagleray.store.objects import open_storage
-from eagleray.train import group, prebuild, session
+from eagleray.train import group, session
 from eagleray.train.assembly import Job
 
 
@@ -26,8 +25,6 @@ def work(config: dict[str, Any]) -> dict[str, Any]:
     context = ray.train.get_context()
     job = Job(**config["job"])
     torch.set_num_threads(config["num_threads"])
-    prebuild.prepare_environment()
-    os.environ["LOCAL_SIZE"] = str(context.get_local_world_size())  # DeepSpeed's name for it
     device = ray.train.torch.get_device()
     try:
         return asdict(session.run(job, group.current(num_local=context.get_local_world_size(), device=device)))
