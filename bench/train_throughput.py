@@ -15,8 +15,9 @@ ZeRO stage 0 unless `--zero-stage` says otherwise, as in a document that says no
 and the copies of stages 1 to 3 cost ours and bare alike, but not the Trainer.
 
 Printed are samples a second, the cells (tokens with padding) that a sample costs, CPU seconds for a thousand samples,
-and the ratios of ours to each: of the medians over the rounds, the range of the rounds' own, and of the CPU seconds,
-which say more where others use the machine too.
+and the ratios of ours to each: of the medians over the rounds, the range of the rounds' own, and of the CPU seconds.
+Where others use the machine too, the last with `--threads 1` says more than the others: threads that wait for one
+another spin, which is CPU time.
 
 1,600 rows are the 50 batches that a run sorts together, so the whole corpus is grouped no better: 27.5 cells a sample
 against 27.7, in random order 51 to 52. The Trainer sorts a quarter of the rows together, at most 50 batches: `grouped`
@@ -146,6 +147,8 @@ def bare(setup: Setup, turns: Turns) -> None:
     from eagleray.train import deepspeed_config, inputs, optimizers
 
     spec = _document(setup).spec
+    # As the product: the op, for a collective that training never calls, would be compiled for a minute.
+    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
     with _group_of_one():
         loaded = inputs.load(spec, cache_dir=Path(setup.directory) / "cache")
         batches = _batches(spec, loaded)
@@ -169,7 +172,6 @@ def bare(setup: Setup, turns: Turns) -> None:
         sizes = {"train_batch_size": BATCH_SIZE, "train_micro_batch_size_per_gpu": BATCH_SIZE}
         config |= {**sizes, "gradient_accumulation_steps": 1, "gradient_clipping": spec.train.gradient_clip}
         engine = deepspeed.initialize(model=model, optimizer=optimizer, config=config)[0]
-        _unlink_buffers()
         engine.train()
         turns.begin()
         for batch in batches:
@@ -428,13 +430,6 @@ def _batches(spec: Any, loaded: Any) -> list[dict[str, Any]]:
             )
             batches.append({name: tensor for name, tensor in batch.items() if name != "weights"})
     return batches
-
-
-def _unlink_buffers() -> None:
-    """Take the name from the 66 MB of shared memory that DeepSpeed maps for CPU collectives: it never does so itself,
-    and what has a name in /dev/shm stays in memory after the process has ended."""
-    for buffer in Path("/dev/shm").glob(f"deepspeed_allreduce_buffer_*_{os.environ['MASTER_PORT']}_*"):
-        buffer.unlink()
 
 
 def _fp32() -> Any:
