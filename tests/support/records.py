@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from eagleray.store import checkpoints, runs
+from eagleray.store import checkpoints, paths, runs
+from eagleray.store.checkpoints import CheckpointId, Manifest, Position
 from eagleray.store.objects import Objects
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -40,22 +42,38 @@ def new_run(objects: Objects, name: str = "demo", *, minutes: int = 0, **changes
 
 
 def new_checkpoint(
-    objects: Objects, run: str, *, step: int, scratch: Path, files: dict[str, bytes] | None = None, **metrics: float
-) -> checkpoints.Manifest:
+    objects: Objects,
+    run: str,
+    *,
+    step: int,
+    scratch: Path,
+    lease: int = 1,
+    parent: CheckpointId | None = None,
+    files: dict[str, bytes] | None = None,
+    check: Callable[[], None] = lambda: None,
+    **metrics: float,
+) -> Manifest:
     """A committed checkpoint of small files."""
-    directory = scratch / f"step-{step}"
-    for name, content in (files or {"model.bin": b"weights of %d" % step, "state/rank-0.bin": b"state"}).items():
-        (directory / name).parent.mkdir(parents=True, exist_ok=True)
-        (directory / name).write_bytes(content)
-    return checkpoints.commit(
-        objects,
-        run,
+    checkpoint = CheckpointId(step=step, lease=lease)
+    entries = []
+    for name, content in (files or {"model.bin": b"weights of %d" % step, paths.state_shard(0): b"state"}).items():
+        path = scratch / str(checkpoint) / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        entries.append(checkpoints.describe_file(path, name))
+        checkpoints.put_file(objects, run, checkpoint, entries[-1], path)
+    manifest = Manifest(
+        run=run,
         step=step,
-        directory=directory,
-        epoch=1.5,
+        lease=lease,
+        files=tuple(entries),
         metrics=metrics,
         world_size=2,
         zero_stage=2,
+        position=Position(epoch=1, batch=step),
+        parent=parent,
         versions={"torch": "2.13.0"},
-        now=NOW,
+        created_at=NOW,
     )
+    checkpoints.commit(objects, manifest, check=check)
+    return manifest

@@ -1,7 +1,8 @@
 """Which checkpoints of a run exist, are whole, and stay.
 
 A checkpoint is a folder of files and a manifest with their sizes and hashes. The manifest is written last and deleted
-first: a checkpoint without one does not exist.
+first: a checkpoint without one does not exist. Each attempt writes into folders of its own, and only the one that holds
+the run's lease can commit: what a driver that was only asleep still writes is no checkpoint.
 """
 
 from __future__ import annotations
@@ -9,175 +10,210 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Iterable, Mapping
-from datetime import datetime
+import re
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, AwareDatetime, Field
-
-from eagleray.errors import StorageError
-from eagleray.store import paths, records
+from eagleray.errors import StorageError, UserError
+from eagleray.store import paths, records, refusals
+from eagleray.store.lease import LeaseLost
+from eagleray.store.manifests import FORMAT, SET_ASIDE, CheckpointId, FileEntry, Manifest, Position, SetAsideRecord
 from eagleray.store.objects import CHUNK_BYTES, ObjectMissing, Objects
-from eagleray.store.records import Damaged, Record
+from eagleray.store.records import Damaged
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 1  # that of Manifest
+__all__ = [
+    "CheckpointDamaged",
+    "CheckpointId",
+    "FileEntry",
+    "Manifest",
+    "Position",
+    "commit",
+    "describe_file",
+    "fetch",
+    "find",
+    "list_committed",
+    "list_manifests",
+    "newest",
+    "prune",
+    "put_file",
+    "read",
+    "set_aside",
+    "verify",
+]
+
+_FOLDER = re.compile(r"(\d{9,})-(\d{4,})")
 
 
-def _plain_path(path: str) -> str:
-    # A manifest from elsewhere must not write outside the directory that it is downloaded to.
-    problem = paths.problem_of(path)
-    if problem:
-        raise ValueError(f"{path!r} cannot be a file of a checkpoint: {problem}")
-    return path
+class CheckpointDamaged(Damaged):
+    """A file of a checkpoint is missing or is not as the manifest says."""
 
 
-class FileEntry(Record):
-    """One file of a checkpoint."""
-
-    path: Annotated[str, AfterValidator(_plain_path)]
-    size_bytes: Annotated[int, Field(ge=0)]
-    sha256: str
-
-
-class Manifest(Record):
-    """What makes a checkpoint exist."""
-
-    format: Literal[1] = 1
-    run: str
-    step: int
-    epoch: float
-    files: tuple[FileEntry, ...]
-    metrics: dict[str, Any] = Field(default_factory=dict)
-    world_size: int
-    zero_stage: int
-    versions: dict[str, str] = Field(default_factory=dict)
-    created_at: AwareDatetime
+def describe_file(path: Path, name: str) -> FileEntry:
+    """Size and hash of a file that is to be `name` in a checkpoint. Raises StorageError where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            sha256 = _hash(iter(lambda: file.read(CHUNK_BYTES), b""))
+        return FileEntry(path=name, size_bytes=path.stat().st_size, sha256=sha256)
+    except OSError as error:
+        raise StorageError(f"{path}: cannot read: {refusals.explain(error)}") from error
 
 
-def commit(
-    objects: Objects,
-    run: str,
-    *,
-    step: int,
-    directory: Path,
-    epoch: float,
-    metrics: Mapping[str, Any],
-    world_size: int,
-    zero_stage: int,
-    versions: Mapping[str, str],
-    now: datetime,
-) -> Manifest:
-    """Store every file below `directory` as the checkpoint of `step`; the other arguments go into its manifest."""
-    files = describe(directory)
-    manifest = Manifest(
-        run=run,
-        step=step,
-        epoch=epoch,
-        files=files,
-        metrics=dict(metrics),
-        world_size=world_size,
-        zero_stage=zero_stage,
-        versions=dict(versions),
-        created_at=now,
-    )
-    # After a crash and a resume the same step comes again: were its old manifest there while the files are replaced,
-    # a second crash would leave a checkpoint that says it is whole and is not.
-    objects.delete([paths.manifest(run, step)])
-    for entry in files:
-        objects.upload(f"{paths.checkpoint(run, step)}/{entry.path}", directory / entry.path)
-    # Last: killed anywhere before this line, the checkpoint does not exist and the one before is the newest.
-    objects.put(paths.manifest(run, step), records.dump(manifest))
+def put_file(objects: Objects, run: str, checkpoint: CheckpointId, entry: FileEntry, path: Path) -> None:
+    """Store one file of a checkpoint that is yet to be committed."""
+    objects.upload(_key(run, checkpoint, entry.path), path)
+
+
+def commit(objects: Objects, manifest: Manifest, *, check: Callable[[], None]) -> None:
+    """Make a checkpoint exist, all files of which are stored. May be tried again after a StorageError.
+
+    Raises:
+        LeaseLost: `check` says so; then the checkpoint does not exist.
+    """
+    key = paths.manifest(manifest.run, manifest.step, manifest.lease)
+    try:
+        check()
+        # Last: killed anywhere before this line, the checkpoint does not exist and the one before is the newest.
+        objects.put(key, records.dump(manifest))
+        # This process may have slept in the line before, while another took the run over.
+        check()
+    except LeaseLost:
+        # Also where the first check says so: an earlier try may have put it.
+        objects.delete([key])
+        raise
+
+
+def read(objects: Objects, run: str, checkpoint: CheckpointId) -> Manifest:
+    """The manifest of one checkpoint.
+
+    Raises:
+        ObjectMissing: there is no such checkpoint.
+        Damaged: the manifest is of no use.
+        StorageError: a newer eagleray wrote it.
+    """
+    key = paths.manifest(run, checkpoint.step, checkpoint.lease)
+    try:
+        manifest = records.load(objects, key, Manifest)
+    except Damaged:
+        _refuse_newer(objects, key)
+        raise
+    if manifest.id != checkpoint:
+        raise Damaged(f"{objects.uri}: {key} is damaged: it is the manifest of {manifest.id}. Restore the file")
     return manifest
 
 
-def describe(directory: Path) -> tuple[FileEntry, ...]:
-    """Path, size and hash of every file below `directory`, sorted by path. Raises StorageError where there is none."""
-    files = sorted(path for path in directory.rglob("*") if path.is_file())
-    if not files:
-        raise StorageError(f"{directory}: there is no file to save as a checkpoint")
-    entries = tuple(_describe_file(path, path.relative_to(directory).as_posix()) for path in files)
-    manifest_name = Path(paths.manifest("any", 0)).name
-    if any(entry.path == manifest_name for entry in entries):
-        raise StorageError(f"{directory}: a file of a checkpoint cannot be called {manifest_name}: rename it")
-    return entries
-
-
 def list_manifests(objects: Objects, run: str) -> list[Manifest]:
-    """The checkpoints that exist, by step. Raises StorageError where one was written by a newer eagleray."""
-    steps = (int(folder) for folder in objects.folders(paths.checkpoints(run)) if folder.isdecimal())
-    found = (_read(objects, run, step) for step in sorted(steps))
-    return [manifest for manifest in found if manifest is not None]
+    """The checkpoints that exist, by step; of one step that of the latest attempt.
+
+    Raises StorageError where one was written by a newer eagleray.
+    """
+    found = (_read_if_whole(objects, run, checkpoint) for checkpoint in _folders(objects, run))
+    by_step = {manifest.step: manifest for manifest in found if manifest is not None}
+    return list(by_step.values())
 
 
-def verify(objects: Objects, run: str, step: int) -> list[str]:
+def newest(objects: Objects, run: str) -> Manifest | None:
+    """The checkpoint of the last step; None where there is no checkpoint."""
+    manifests = list_manifests(objects, run)
+    return manifests[-1] if manifests else None
+
+
+def find(objects: Objects, run: str, step: int) -> Manifest:
+    """The checkpoint of a step. Raises UserError with the steps that have one."""
+    manifests = list_manifests(objects, run)
+    for manifest in manifests:
+        if manifest.step == step:
+            return manifest
+    there = f"there are steps {', '.join(str(each.step) for each in manifests)}" if manifests else "it has none at all"
+    raise UserError(f"run {run} has no checkpoint of step {step}: {there}")
+
+
+def list_committed(objects: Objects, run: str) -> list[CheckpointId]:
+    """Every folder with a manifest, readable or not, by step and attempt: what `verify` can say something about."""
+    keys = {info.key for info in objects.list(paths.checkpoints(run))}
+    return [each for each in _folders(objects, run) if paths.manifest(run, each.step, each.lease) in keys]
+
+
+def verify(objects: Objects, run: str, checkpoint: CheckpointId) -> list[str]:
     """What is wrong with a checkpoint, a line a file; empty where every size and hash is as the manifest says."""
-    manifest = _read(objects, run, step)
+    manifest = _read_if_whole(objects, run, checkpoint)
     if manifest is None:
-        return [f"{paths.manifest(run, step)} is missing or damaged"]
-    folder = paths.checkpoint(run, step)
+        return [f"{paths.manifest(run, checkpoint.step, checkpoint.lease)} is missing or damaged"]
+    folder = paths.checkpoint(run, checkpoint.step, checkpoint.lease)
     sizes = {info.key: info.size_bytes for info in objects.list(folder)}
     problems = (_verify_file(objects, f"{folder}/{entry.path}", entry, sizes) for entry in manifest.files)
     return [problem for problem in problems if problem]
 
 
-def download(objects: Objects, run: str, step: int, to: Path) -> Manifest:
-    """Copy a checkpoint into a directory. Raises StorageError where a file is not as the manifest says."""
-    manifest = _read(objects, run, step)
-    if manifest is None:
-        raise StorageError(f"{objects.uri}: {run} has no checkpoint of step {step}: see `eagleray runs show {run}`")
-    for entry in manifest.files:
-        key, path = f"{paths.checkpoint(run, step)}/{entry.path}", to / entry.path
-        objects.download(key, path)
-        if _describe_file(path, entry.path) != entry:
-            raise StorageError(
-                f"{objects.uri}: {key} is damaged: size or hash differ from the manifest. Use another step"
-            )
-    return manifest
+def fetch(objects: Objects, manifest: Manifest, names: Iterable[str], to: Path) -> None:
+    """Copy files of a checkpoint into a directory, below it under their names in the checkpoint.
+
+    Raises:
+        CheckpointDamaged: one is missing, or not as the manifest says.
+    """
+    entries = {entry.path: entry for entry in manifest.files}
+    for name in names:
+        key = _key(manifest.run, manifest.id, name)
+        if name not in entries:
+            raise CheckpointDamaged(f"{objects.uri}: the manifest of the checkpoint names no {key}")
+        _fetch_file(objects, key, entries[name], to / name)
 
 
-def prune(objects: Objects, run: str, *, keep: int, best_step: int | None) -> list[int]:
-    """Delete all checkpoints but the newest `keep` and the best one; the steps of those deleted.
+def set_aside(objects: Objects, manifest: Manifest, *, reason: str) -> None:
+    """Let a damaged checkpoint exist no more, but stay to be looked at until `prune` removes it."""
+    record = SetAsideRecord(reason=reason, manifest=manifest)
+    objects.put(_key(manifest.run, manifest.id, SET_ASIDE), records.dump(record))
+    objects.delete([paths.manifest(manifest.run, manifest.step, manifest.lease)])
 
-    What uploads that never came to their manifest have left goes too, if it is older than the newest checkpoint.
+
+def prune(objects: Objects, run: str, *, keep: int, best: CheckpointId | None) -> list[CheckpointId]:
+    """Delete all checkpoints but those of the newest `keep` steps and the best one; those deleted.
+
+    What never came to its manifest, or lost it, goes too if it is older than the newest checkpoint.
     """
     if keep < 1:
         raise ValueError(f"keep must be at least 1, not {keep}: the newest checkpoint is what a run goes on from")
-    steps = [manifest.step for manifest in list_manifests(objects, run)]
-    if not steps:
+    existing = [manifest.id for manifest in list_manifests(objects, run)]
+    if not existing:
         return []
-    deleted = [step for step in steps[:-keep] if step != best_step]
-    for step in deleted:
-        # First: killed after this line, the rest is a leftover that the next prune finds, never a damaged checkpoint.
-        objects.delete([paths.manifest(run, step)])
-        objects.delete_folder(paths.checkpoint(run, step))
-    for step in _leftovers(objects, run, committed=steps):
-        objects.delete_folder(paths.checkpoint(run, step))
-    return deleted
-
-
-def _leftovers(objects: Objects, run: str, *, committed: list[int]) -> list[int]:
+    kept = [*existing[-keep:], best]
     # A folder newer than the newest checkpoint may be an upload that is still going on.
-    folders = [int(folder) for folder in objects.folders(paths.checkpoints(run)) if folder.isdecimal()]
-    return [step for step in folders if step < committed[-1] and step not in committed]
+    older = [each for each in _folders(objects, run) if _order(each) < _order(existing[-1])]
+    for each in older:
+        if each not in kept:
+            _delete(objects, run, each)
+    return [each for each in existing if each not in kept]
 
 
-def _read(objects: Objects, run: str, step: int) -> Manifest | None:
-    key = paths.manifest(run, step)
+def _delete(objects: Objects, run: str, checkpoint: CheckpointId) -> None:
+    # First: killed after this line, the rest is a leftover that the next prune finds, never a damaged checkpoint.
+    objects.delete([paths.manifest(run, checkpoint.step, checkpoint.lease)])
+    objects.delete_folder(paths.checkpoint(run, checkpoint.step, checkpoint.lease))
+
+
+def _folders(objects: Objects, run: str) -> list[CheckpointId]:
+    """All folders of checkpoints, whole or not, by step and attempt."""
+    matches = map(_FOLDER.fullmatch, objects.folders(paths.checkpoints(run)))
+    return sorted((CheckpointId(step=int(match[1]), lease=int(match[2])) for match in matches if match), key=_order)
+
+
+def _order(checkpoint: CheckpointId) -> tuple[int, int]:
+    return checkpoint.step, checkpoint.lease
+
+
+def _key(run: str, checkpoint: CheckpointId, name: str) -> str:
+    return f"{paths.checkpoint(run, checkpoint.step, checkpoint.lease)}/{name}"
+
+
+def _read_if_whole(objects: Objects, run: str, checkpoint: CheckpointId) -> Manifest | None:
     try:
-        manifest = records.load(objects, key, Manifest)
+        return read(objects, run, checkpoint)
     except ObjectMissing:
         return None
     except Damaged as error:
-        _refuse_newer(objects, key)
         logger.warning("a checkpoint is passed over: %s", error)
         return None
-    if manifest.step != step:
-        logger.warning("a checkpoint is passed over: %s: %s is of step %d", objects.uri, key, manifest.step)
-        return None
-    return manifest
 
 
 def _refuse_newer(objects: Objects, key: str) -> None:
@@ -192,10 +228,14 @@ def _refuse_newer(objects: Objects, key: str) -> None:
         )
 
 
-def _describe_file(path: Path, name: str) -> FileEntry:
-    with path.open("rb") as file:
-        sha256 = _hash(iter(lambda: file.read(CHUNK_BYTES), b""))
-    return FileEntry(path=name, size_bytes=path.stat().st_size, sha256=sha256)
+def _fetch_file(objects: Objects, key: str, entry: FileEntry, path: Path) -> None:
+    try:
+        objects.download(key, path)
+    except ObjectMissing as error:
+        raise CheckpointDamaged(f"{error}, which belongs to a checkpoint") from error
+    if describe_file(path, entry.path) != entry:
+        path.unlink()
+        raise CheckpointDamaged(f"{objects.uri}: {key} is damaged: size or hash differ from the manifest")
 
 
 def _verify_file(objects: Objects, key: str, entry: FileEntry, sizes: Mapping[str, int]) -> str:

@@ -24,7 +24,7 @@ class Event(Record):
 def append(objects: Objects, run: str, *, kind: str, now: datetime, **fields: Any) -> None:
     """Add an event. Writers in several processes never overwrite each other."""
     data = records.dump(Event(kind=kind, at=now, fields=fields))
-    keys = [info.key for info in objects.list(paths.events(run))]
+    keys = _keys(objects, run)
     number = int(PurePosixPath(keys[-1]).stem) + 1 if keys else 1
     while not objects.create(paths.event(run, number), data):
         number += 1
@@ -32,4 +32,23 @@ def append(objects: Objects, run: str, *, kind: str, now: datetime, **fields: An
 
 def read_events(objects: Objects, run: str) -> list[Event]:
     """All events in their order."""
-    return [records.load(objects, info.key, Event) for info in objects.list(paths.events(run))]
+    return Reader(objects, run).new()
+
+
+class Reader:
+    """Reads each event once, as they come."""
+
+    def __init__(self, objects: Objects, run: str) -> None:
+        self._objects, self._run = objects, run
+        self._last = ""
+
+    def new(self) -> list[Event]:
+        """The events since the last call, at first all of them."""
+        keys = [key for key in _keys(self._objects, self._run) if key > self._last]
+        found = [records.load(self._objects, key, Event) for key in keys]
+        self._last = keys[-1] if keys else self._last
+        return found
+
+
+def _keys(objects: Objects, run: str) -> list[str]:
+    return [info.key for info in objects.list(paths.events(run))]

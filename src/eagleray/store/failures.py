@@ -18,19 +18,20 @@ class FailureRecord(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    attempt: int  # 0 for the first start of a run's workers
+    attempt: int  # the number of its lease
     rank: int
     kind: str  # the exception's class, or OutOfMemory
     message: str
     traceback: str
+    num_marks: int | None = None  # of a worker that hung: how far it came
     at: datetime
 
 
 def write(objects: Objects, run: str, record: FailureRecord) -> None:
-    """Write the traceback, then the facts."""
+    """Write facts and traceback. Of several records of one worker the first counts: the others are consequences."""
     key = paths.failure(run, record.attempt, record.rank)
-    objects.put(f"{key}.txt", record.traceback.encode())
-    objects.put(f"{key}.json", record.model_dump_json(indent=2).encode())
+    if objects.create(f"{key}.json", record.model_dump_json(indent=2).encode()):
+        objects.put(f"{key}.txt", record.traceback.encode())
 
 
 def of_attempt(objects: Objects, run: str, attempt: int) -> list[FailureRecord]:

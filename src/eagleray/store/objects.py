@@ -5,43 +5,30 @@ There is no rename and no append, because object storage has none. A returned `p
 
 from __future__ import annotations
 
-import os
-import shutil
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
 import obstore
-from obstore.exceptions import AlreadyExistsError, BaseError, GenericError
-from obstore.store import LocalStore, MemoryStore, from_url
+from obstore.exceptions import AlreadyExistsError, BaseError
+from obstore.store import LocalStore, MemoryStore
 
 from eagleray.errors import StorageError, UserError
-from eagleray.store import durable, refusals
+from eagleray.store import durable, refusals, remote
 from eagleray.store.paths import check_key
 
 CHUNK_BYTES = 8 * 2**20
 _MAX_CHUNKS = 9000  # S3 takes 10,000 parts an object
 _MAX_CONCURRENT_CHUNKS = 4  # the memory of an upload is so many chunks
 
-_ENVIRONMENT = {"s3": "AWS", "gs": "GOOGLE", "az": "AZURE"}
 _FORMS = (
     "a directory (./runs, /shared/runs, file:///shared/runs), s3://bucket/prefix, gs://bucket/prefix or az://container"
 )
-
-# An endpoint that does not answer is an error within 20 s: 4 connection attempts of 4 s each and the waits between.
-# obstore's own defaults (10 retries within 3 minutes) look like a hang at the start of a run.
-_RETRIES: Any = {
-    "max_retries": 3,
-    "retry_timeout": timedelta(seconds=15),
-    "backoff": {"init_backoff": timedelta(milliseconds=200), "max_backoff": timedelta(seconds=2), "base": 2},
-}
-_CLIENT_DEFAULTS = {"connect_timeout": "4s", "timeout": "30s"}
-_CLIENT_OPTIONS = ("allow_http", "allow_invalid_certificates", "connect_timeout", "timeout", "proxy_url")
 
 
 class ObjectMissing(StorageError):
@@ -61,19 +48,22 @@ Listing = list[ObjectInfo]  # named here, because inside the class `list` is the
 Names = list[str]
 
 
-def open_storage(uri: str) -> Objects:
-    """Open a storage; a local directory is created. Raises UserError for a URI of another form, StorageError else."""
+def open_storage(uri: str, *, must_exist: bool = False) -> Objects:
+    """Open a storage; a local directory that is not there is created, or refused where it `must_exist`.
+
+    Raises UserError for a URI of another form, StorageError else.
+    """
     scheme, separator, rest = uri.partition("://")
     if not uri.strip() or (separator and not rest and scheme != "memory"):
         raise UserError(f"{uri!r} is no storage: give {_FORMS}")
     if not separator:
-        return LocalObjects(Path(uri))
+        return LocalObjects(Path(uri), must_exist=must_exist)
     if scheme == "file":
-        return LocalObjects(Path(unquote(rest)))
+        return LocalObjects(Path(unquote(rest)), must_exist=must_exist)
     if scheme == "memory":
         return Objects(uri, MemoryStore())
-    if scheme in _ENVIRONMENT:
-        return Objects(uri, _remote_store(uri, scheme))
+    if scheme in remote.ENVIRONMENT:
+        return Objects(uri, remote.open_store(uri, scheme))
     raise UserError(f"{uri}: {scheme}:// is no storage eagleray knows: give {_FORMS}")
 
 
@@ -227,12 +217,16 @@ class Objects:
 
 
 class LocalObjects(Objects):
-    """Objects as files below a directory. Writes are ours and not obstore's, which does not flush them to the disk."""
+    """Objects as files below a directory. Writes are ours and not obstore's, which does not flush them to the disk.
 
-    def __init__(self, directory: Path) -> None:
-        with _local(directory, "create the directory"):
-            self._root = directory.expanduser().resolve()
+    A directory that is gone, as that of a disk no longer mounted, is an error: it is neither empty nor made again.
+    """
+
+    def __init__(self, directory: Path, *, must_exist: bool) -> None:
+        with _local(directory, "open" if must_exist else "create the directory"):
+            self._root = directory.expanduser().resolve(strict=must_exist)
             self._root.mkdir(parents=True, exist_ok=True)
+            self._is_mount = self._root.is_mount()
         super().__init__(str(self._root), LocalStore(prefix=self._root))
 
     @property
@@ -243,41 +237,49 @@ class LocalObjects(Objects):
     def put(self, key: str, data: bytes) -> None:
         """Write an object whole or not at all, replacing what was there."""
         with self._named("write", key):
-            durable.write(self._file(key), (data,))
+            durable.write(self._file(key), (data,), root=self._root)
 
     def create(self, key: str, data: bytes) -> bool:
         """Write an object that must not exist; False where it does."""
         with self._named("create", key):
-            return durable.create(self._file(key), data)
+            return durable.create(self._file(key), data, root=self._root)
 
     def upload(self, key: str, path: Path) -> None:
         """Write a file as an object, whole or not at all."""
         with _local(path, "read"):
             source = path.open("rb")
         with source, self._named("write", key):
-            durable.write(self._file(key), iter(lambda: source.read(CHUNK_BYTES), b""))
+            durable.write(self._file(key), iter(lambda: source.read(CHUNK_BYTES), b""), root=self._root)
 
     def delete_folder(self, prefix: str, *, last: str = "") -> None:
         """Delete a folder with all that a listing does not show: files half written when a process was killed.
 
         Symbolic links are deleted, what they point to is not (a listing follows them).
         """
-        folder = self._file(prefix)
-        if not folder.is_dir():
-            return
         with self._named("delete", prefix):
-            for entry in folder.iterdir():
-                if not last or entry != self._file(last):
-                    _remove(entry)
-            _remove(folder)
+            durable.remove_folder(self._file(prefix), last=self._file(last) if last else None)
 
     def _file(self, key: str) -> Path:
         return self._root / check_key(key)
+
+    @contextmanager
+    def _named(self, operation: str, key: str) -> Iterator[None]:
+        with super()._named(operation, key):
+            self._check_there(operation, key)
+            try:
+                yield
+            finally:  # what went away meanwhile looks as if it were empty
+                self._check_there(operation, key)
 
     def _not_found(self, operation: str, key: str, error: FileNotFoundError) -> StorageError:
         if operation in ("write", "create"):
             return self._refused(operation, key, refusals.explain(error))
         return ObjectMissing(f"{self.uri}: there is no {key}")
+
+    def _check_there(self, operation: str, key: str) -> None:
+        # The place where a disk was mounted stays when the disk goes.
+        if not (self._root.is_mount() if self._is_mount else self._root.is_dir()):
+            raise self._refused(operation, key, refusals.NOT_THERE)
 
 
 class _Exists(StorageError):
@@ -291,24 +293,3 @@ def _local(path: Path, operation: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise StorageError(f"{path}: cannot {operation}: {refusals.explain(error)}") from error
-
-
-def _remove(entry: Path) -> None:
-    if entry.is_dir() and not entry.is_symlink():
-        shutil.rmtree(entry)
-    else:
-        entry.unlink(missing_ok=True)
-
-
-def _remote_store(uri: str, scheme: str) -> Any:
-    # Options given in code replace the client options that obstore reads from the environment (AWS_ALLOW_HTTP among
-    # them), so these are read here. Keys, regions and endpoints it still reads itself.
-    client: Any = dict(_CLIENT_DEFAULTS)
-    for option in _CLIENT_OPTIONS:
-        value = os.environ.get(f"{_ENVIRONMENT[scheme]}_{option.upper()}")
-        if value:
-            client[option] = value
-    try:
-        return from_url(uri, client_options=client, retry_config=_RETRIES)
-    except (GenericError, BaseError, OSError, ValueError) as error:
-        raise StorageError(f"{uri}: cannot open: {refusals.explain(error)}") from error

@@ -61,9 +61,9 @@ def steps_folder(run_id: str) -> str:
     return f"{run(run_id)}/steps"
 
 
-def steps(run_id: str, number: int) -> str:
-    """One closed segment of step figures."""
-    return f"{steps_folder(run_id)}/{number:06d}.jsonl"
+def steps(run_id: str, lease_number: int, number: int) -> str:
+    """One closed segment of step figures of an attempt."""
+    return f"{steps_folder(run_id)}/{lease_number:06d}-{number:06d}.jsonl"
 
 
 def checkpoints(run_id: str) -> str:
@@ -71,14 +71,59 @@ def checkpoints(run_id: str) -> str:
     return f"{run(run_id)}/checkpoints"
 
 
-def checkpoint(run_id: str, step: int) -> str:
-    """Folder of one checkpoint."""
-    return f"{checkpoints(run_id)}/{step:09d}"
+def checkpoint(run_id: str, step: int, lease_number: int) -> str:
+    """Folder of one checkpoint. Attempts never write into each other's: a late one of a fenced attempt harms none."""
+    return f"{checkpoints(run_id)}/{step:09d}-{lease_number:04d}"
 
 
-def manifest(run_id: str, step: int) -> str:
+def manifest(run_id: str, step: int, lease_number: int) -> str:
     """The manifest of one checkpoint."""
-    return f"{checkpoint(run_id, step)}/manifest.json"
+    return f"{checkpoint(run_id, step, lease_number)}/manifest.json"
+
+
+def state_shard(rank: int) -> str:
+    """One worker's part of the training state, below the folder of a checkpoint."""
+    return f"state/{rank:05d}.safetensors"
+
+
+def is_state(path: str) -> bool:
+    """Whether a file of a checkpoint is training state; the others are the model's."""
+    return path.startswith("state/")
+
+
+def leases(run_id: str) -> str:
+    """Folder of the leases."""
+    return f"{run(run_id)}/leases"
+
+
+def lease(run_id: str, number: int) -> str:
+    """Who drives an attempt. Of all that exist the highest number counts."""
+    return f"{leases(run_id)}/{number:06d}.json"
+
+
+def heartbeat(run_id: str, number: int) -> str:
+    """The sign of life of a lease's holder."""
+    return f"{run(run_id)}/heartbeats/{number:06d}.json"
+
+
+def stop(run_id: str, number: int) -> str:
+    """The request that an attempt stops after its step."""
+    return f"{run(run_id)}/stop/{number:06d}.json"
+
+
+def ledgers(run_id: str) -> str:
+    """Folder of the sample ledger."""
+    return f"{run(run_id)}/ledger"
+
+
+def ledger(run_id: str, step: int, lease_number: int) -> str:
+    """Which samples were used between a checkpoint and its parent."""
+    return f"{ledgers(run_id)}/{step:09d}-{lease_number:04d}.jsonl.gz"
+
+
+def quarantine(run_id: str) -> str:
+    """The samples that could not be used."""
+    return f"{run(run_id)}/quarantine.jsonl"
 
 
 def failures(run_id: str) -> str:
@@ -86,9 +131,9 @@ def failures(run_id: str) -> str:
     return f"{run(run_id)}/failures"
 
 
-def failure(run_id: str, attempt: int, rank: int) -> str:
+def failure(run_id: str, lease_number: int, rank: int) -> str:
     """One worker's failure, without the suffix of its facts (.json) or its traceback (.txt)."""
-    return f"{failures(run_id)}/{attempt:03d}-{rank:05d}"
+    return f"{failures(run_id)}/{lease_number:06d}-{rank:05d}"
 
 
 def model(run_id: str) -> str:

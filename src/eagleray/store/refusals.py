@@ -36,6 +36,7 @@ NO_HTTP = Reason(
 NO_ACCOUNT = Reason("no storage account is given", "Set AZURE_STORAGE_ACCOUNT_NAME in the environment")
 OTHER_REGION = Reason("the bucket is in another region", "Set AWS_REGION to the region of the bucket")
 DISK_FULL = Reason("no space is left", "Free some (`eagleray runs delete`, `eagleray cache prune`) or use another disk")
+NOT_THERE = Reason("it is not there", "Check the path, and that the disk is mounted")
 READ_ONLY = Reason("the file system is read-only", "Choose a storage that can be written")
 
 _BY_NUMBER = {
@@ -48,7 +49,7 @@ _BY_NUMBER = {
     errno.ENOTDIR: Reason("a part of the path is a file", "Choose a path whose parents are directories"),
     errno.EEXIST: Reason("a file has this name", "Choose a directory, or move the file away"),
     errno.EISDIR: Reason("a directory has this name", "Move the directory away"),
-    errno.ENOENT: Reason("it is not there", "Check the path, and that the disk is mounted"),
+    errno.ENOENT: NOT_THERE,
     errno.ENAMETOOLONG: Reason("the path is too long", "Choose a storage with a shorter path"),
     errno.EIO: Reason("the disk reports an error", "Check the disk, or use another one"),
     errno.EMFILE: Reason("this process has too many open files", "Raise the limit (`ulimit -n`)"),

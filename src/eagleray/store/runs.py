@@ -34,6 +34,15 @@ class LockRecord(Record):
     model_sha256: str = ""
 
 
+class ForkRecord(Record):
+    """Where a run began that did not begin with the pretrained weights."""
+
+    run: str
+    step: int
+    keeps_position: bool
+    """Whether it took over optimizer and position in the data, or the weights alone."""
+
+
 class RunRecord(Record):
     """One run. It is the only object of a run that is replaced as a whole by the driver."""
 
@@ -50,6 +59,8 @@ class RunRecord(Record):
     best_step: int | None = None
     error: str = ""
     restarts: int = 0
+    forked_from: ForkRecord | None = None
+    """The checkpoint of another run that this one began with."""
 
 
 class ProgressRecord(Record):
@@ -67,7 +78,15 @@ class ProgressRecord(Record):
     updated_at: AwareDatetime
 
 
-def create(objects: Objects, *, name: str, document: str, lock: LockRecord, now: datetime) -> RunRecord:
+def create(
+    objects: Objects,
+    *,
+    name: str,
+    document: str,
+    lock: LockRecord,
+    now: datetime,
+    forked_from: ForkRecord | None = None,
+) -> RunRecord:
     """Begin a run under the next free id of `name`; concurrent creators get different ids.
 
     The document claims the id, the record comes last and makes the run exist: a creator that is killed in between
@@ -77,7 +96,7 @@ def create(objects: Objects, *, name: str, document: str, lock: LockRecord, now:
     while not objects.create(paths.document(run := f"{name}-{number:04d}"), document.encode()):
         number += 1
     objects.put(paths.lock(run), records.dump(lock))
-    record = RunRecord(run=run, name=name, phase="pending", started_at=now)
+    record = RunRecord(run=run, name=name, phase="pending", started_at=now, forked_from=forked_from)
     save(objects, record)
     return record
 

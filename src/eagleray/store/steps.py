@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import PurePosixPath
 from typing import Any
 
 from pydantic_core import to_json
@@ -14,12 +13,12 @@ from eagleray.store.objects import Objects
 
 
 class StepLog:
-    """Collects records and writes them as segments. Each record has a "step"."""
+    """Collects an attempt's records and writes them as segments. Each record has a "step"."""
 
-    def __init__(self, objects: Objects, run: str) -> None:
-        self._objects, self._run = objects, run
+    def __init__(self, objects: Objects, run: str, *, lease: int) -> None:
+        self._objects, self._run, self._lease = objects, run, lease
         self._lines: list[bytes] = []
-        self._number: int | None = None  # of the next segment; None until the first is written
+        self._number = 1  # of the next segment
 
     def add(self, record: dict[str, Any]) -> None:
         """Keep a record until the next flush. A number that is not finite is written as null."""
@@ -30,9 +29,8 @@ class StepLog:
         if not self._lines:
             return
         segment = b"\n".join(self._lines) + b"\n"
-        if self._number is None:
-            self._number = _next_number(self._objects, self._run)
-        while not self._objects.create(paths.steps(self._run, self._number), segment):
+        # An answer that was lost leaves a segment that the next one, which begins with the same step, replaces.
+        while not self._objects.create(paths.steps(self._run, self._lease, self._number), segment):
             self._number += 1
         self._number += 1
         self._lines = []
@@ -42,7 +40,8 @@ def read_steps(objects: Objects, run: str) -> list[dict[str, Any]]:
     """All records in the order of their steps, each step once.
 
     A run that was killed goes on from its last checkpoint and does some steps again: a segment replaces what earlier
-    segments said about later steps, and what they said about its own first step in records of the same keys.
+    segments said about later steps, and what they said about its own first step in records of the same keys. Segments
+    are in the order of their attempts: what an attempt that was taken for dead wrote late is replaced all the same.
     """
     records: list[dict[str, Any]] = []
     for info in objects.list(paths.steps_folder(run)):
@@ -55,11 +54,6 @@ def _is_replaced(record: dict[str, Any], first: dict[str, Any]) -> bool:
     if record["step"] == first["step"]:
         return record.keys() == first.keys()
     return bool(record["step"] > first["step"])
-
-
-def _next_number(objects: Objects, run: str) -> int:
-    keys = [info.key for info in objects.list(paths.steps_folder(run))]
-    return int(PurePosixPath(keys[-1]).stem) + 1 if keys else 1
 
 
 def _read(objects: Objects, key: str) -> list[dict[str, Any]]:

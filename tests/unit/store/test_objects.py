@@ -8,7 +8,7 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -180,6 +180,15 @@ def test_local_uris(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert (tmp_path / expected).is_dir()
 
 
+@pytest.mark.parametrize("scheme", ["", "file://"])
+def test_a_directory_that_must_be_there_is_not_created(tmp_path: Path, scheme: str) -> None:
+    with pytest.raises(StorageError, match=r"runs: cannot open: it is not there\. Check the path, and that the disk"):
+        open_storage(f"{scheme}{tmp_path / 'runs'}", must_exist=True)
+    assert list(tmp_path.iterdir()) == []
+    open_storage(str(tmp_path / "runs")).put("a", b"")
+    assert open_storage(f"{scheme}{tmp_path / 'runs'}", must_exist=True).read("a") == b""
+
+
 @pytest.mark.parametrize("uri", ["s3://bucket/x", "gs://bucket/x"])
 def test_remote_storages_are_no_directory(uri: str, s3_uri: str) -> None:
     assert open_storage(uri).local_path is None
@@ -203,7 +212,7 @@ def test_what_a_killed_write_left_is_not_listed_and_goes_with_its_folder(local: 
     script = (
         "import os, sys; from pathlib import Path; from eagleray.store import durable\n"
         "def blocks():\n yield b'half'\n os.kill(os.getpid(), 9)\n"
-        "durable.write(Path(sys.argv[1]), blocks())"
+        "durable.write(Path(sys.argv[1]), blocks(), root=Path(sys.argv[1]).parent)"
     )
     assert local.local_path is not None
     local.put("a/b", b"old")
@@ -273,6 +282,38 @@ for write in (
     assert (tmp_path / "s/a/b").read_bytes() == b"old"
 
 
+CALLS: dict[str, Callable[[Objects, Path], object]] = {
+    "put": lambda objects, file: objects.put("a/b", b"new"),
+    "put-deeper": lambda objects, file: objects.put("c/d/e", b"new"),
+    "create": lambda objects, file: objects.create("c", b"new"),
+    "upload": lambda objects, file: objects.upload("a/b", file),
+    "read": lambda objects, file: objects.read("a/b"),
+    "chunks": lambda objects, file: list(objects.chunks("a/b")),
+    "list": lambda objects, file: objects.list(),
+    "folders": lambda objects, file: objects.folders("a"),
+    "delete": lambda objects, file: objects.delete(["a/b"]),
+    "delete-folder": lambda objects, file: objects.delete_folder("a"),
+}
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+def test_a_directory_that_is_gone_is_neither_made_again_nor_empty(
+    local: Objects, tmp_path: Path, call: Callable[[Objects, Path], object]
+) -> None:
+    """As when its disk is no longer mounted: writing must not fill the place where it was."""
+    assert local.local_path is not None
+    local.put("a/b", b"old")
+    (tmp_path / "file").write_bytes(b"new")
+    local.local_path.rename(tmp_path / "away")
+    with pytest.raises(StorageError, match=r"it is not there\. Check the path, and that the disk is mounted") as told:
+        call(local, tmp_path / "file")
+    assert not isinstance(told.value, ObjectMissing)
+    assert not local.local_path.exists()
+    (tmp_path / "away").rename(local.local_path)
+    assert local.read("a/b") == b"old"
+    call(local, tmp_path / "file")
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     disk = tmp_path / "disk"
@@ -300,6 +341,18 @@ def test_a_full_disk(small_disk: Path, tmp_path: Path) -> None:
     with pytest.raises(StorageError, match=r"disk/down: cannot write: no space is left"):
         open_storage(str(tmp_path / "roomy")).download("big", small_disk / "down")
     assert [path.name for path in small_disk.iterdir()] == ["runs"]
+
+
+def test_a_disk_that_is_no_longer_mounted(small_disk: Path) -> None:
+    objects = open_storage(str(small_disk))
+    objects.put("a", b"")
+    subprocess.run(["umount", small_disk], check=True)
+    for call in (lambda: objects.put("b", b""), objects.list):
+        with pytest.raises(StorageError, match="it is not there"):
+            call()
+    assert list(small_disk.iterdir()) == []
+    subprocess.run(["mount", "-t", "tmpfs", "none", small_disk], check=True)
+    objects.put("b", b"")
 
 
 def test_a_read_only_disk(small_disk: Path) -> None:

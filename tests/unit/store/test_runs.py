@@ -177,7 +177,7 @@ class DyingObjects(Objects):
 @pytest.mark.parametrize("deletions", range(5))
 def test_a_deletion_killed_anywhere_shows_nothing_healthy_and_can_be_finished(objects: Objects, deletions: int) -> None:
     run = new_run(objects, phase="succeeded").run
-    for key in (f"{paths.model(run)}/a", f"{paths.checkpoint(run, 1)}/b"):
+    for key in (f"{paths.model(run)}/a", f"{paths.checkpoint(run, 1, 1)}/b"):
         objects.put(key, b"x")
     with pytest.raises(Killed):
         runs.delete(DyingObjects(objects, deletions), run)

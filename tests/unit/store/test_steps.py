@@ -14,8 +14,8 @@ from eagleray.store.steps import StepLog, read_steps
 RUN = "a-0001"
 
 
-def _log(objects: Objects, *segments: list[dict[str, Any]]) -> None:
-    log = StepLog(objects, RUN)
+def _log(objects: Objects, *segments: list[dict[str, Any]], lease: int = 1) -> None:
+    log = StepLog(objects, RUN, lease=lease)
     for segment in segments:
         for record in segment:
             log.add(record)
@@ -59,16 +59,37 @@ def test_what_was_flushed_is_read(objects: Objects) -> None:
     ],
 )
 def test_attempts(objects: Objects, attempts: list[list[list[dict[str, Any]]]], expected: list[dict[str, Any]]) -> None:
-    for segments in attempts:
-        _log(objects, *segments)
+    for number, segments in enumerate(attempts, start=1):
+        _log(objects, *segments, lease=number)
     assert read_steps(objects, RUN) == expected
+
+
+def test_what_an_attempt_writes_late_is_replaced_by_the_next(objects: Objects) -> None:
+    """Its driver was asleep and taken for dead: the next attempt goes on from step 2."""
+    old = StepLog(objects, RUN, lease=9)
+    old.add(_step(1))
+    old.add(_step(2))
+    old.flush()
+    _log(objects, [_step(2, again=True)], lease=10)
+    for step in (3, 4):
+        old.add(_step(step))
+    old.flush()
+    assert read_steps(objects, RUN) == [_step(1), _step(2), _step(2, again=True)]
+
+
+def test_a_segment_written_twice_counts_once(objects: Objects) -> None:
+    """The answer to the first write was lost."""
+    _log(objects, [_step(1)], [_step(2), _step(3)])
+    objects.put(paths.steps(RUN, 1, 3), objects.read(paths.steps(RUN, 1, 2)))
+    _log(objects, [_step(4)])
+    assert [record["step"] for record in read_steps(objects, RUN)] == [1, 2, 3, 4]
 
 
 def test_what_could_not_be_written_is_written_by_the_next_flush(local: Objects) -> None:
     assert local.local_path is not None
     obstacle = local.local_path / "runs"
     obstacle.write_text("a file in the place of the folder")
-    log = StepLog(local, RUN)
+    log = StepLog(local, RUN, lease=1)
     log.add(_step(1))
     with pytest.raises(StorageError):
         log.flush()
@@ -82,6 +103,6 @@ def test_what_could_not_be_written_is_written_by_the_next_flush(local: Objects) 
     "content", [b"", b'{"step": 1}\n{"st', b'{"loss": 1}\n', b"[1]\n"], ids=["empty", "cut", "no-step", "list"]
 )
 def test_damage_is_named(objects: Objects, content: bytes) -> None:
-    objects.put(paths.steps(RUN, 1), content)
-    with pytest.raises(StorageError, match=r"the step figures runs/a-0001/steps/000001.jsonl are damaged"):
+    objects.put(paths.steps(RUN, 2, 1), content)
+    with pytest.raises(StorageError, match=r"the step figures runs/a-0001/steps/000002-000001.jsonl are damaged"):
         read_steps(objects, RUN)
