@@ -12,11 +12,13 @@ from eagleray.spec import reported
 from eagleray.spec.base import Conflict, ConflictError, Name, Spec, Text
 from eagleray.spec.checkpoint import CheckpointSpec
 from eagleray.spec.data import DataSpec, PackedSpec
+from eagleray.spec.failures import FailuresSpec
 from eagleray.spec.method import FullSpec, MethodSpec
 from eagleray.spec.model import ModelSpec
 from eagleray.spec.scale import ScaleSpec
 from eagleray.spec.task import CausalLmSpec, TaskSpec, TextClassificationSpec
 from eagleray.spec.train import TrainSpec
+from eagleray.spec.watchdog import WatchdogSpec
 
 API_VERSION: Final = "eagleray.io/v1alpha1"
 
@@ -47,6 +49,10 @@ class FineTuneSpec(Spec):
     """The workers, and what DeepSpeed shards over them."""
     checkpoint: CheckpointSpec = CheckpointSpec()
     """When the run is saved, and what stays."""
+    failures: FailuresSpec = FailuresSpec()
+    """How often the run starts again after its workers have failed."""
+    watchdog: WatchdogSpec = WatchdogSpec()
+    """When a worker that makes no progress is taken for hung."""
 
     @model_validator(mode="after")
     def _parts_fit_together(self) -> FineTuneSpec:

@@ -48,9 +48,18 @@ class ScaleSpec(Spec):
 
     num_workers: Annotated[int, Field(ge=1)] = 1
     """Processes that train together, each with its share of every batch."""
+    min_workers: Annotated[int, Field(ge=1)] | None = None
+    """The fewest to train with where not all fit; the run grows to `num_workers` as soon as they do. Left out: all."""
     cpus_per_worker: Annotated[float, Field(gt=0)] | None = None
     """CPUs reserved for a worker, and its threads. Left out: an even share of this machine, on a cluster 1."""
     gpus_per_worker: Annotated[int, Field(ge=0, le=1)] = 0
     """1 trains on GPUs, one a worker."""
     zero: ZeroSpec = ZeroSpec()
     """What DeepSpeed shards over the workers."""
+
+    @model_validator(mode="after")
+    def _fewest_are_not_more_than_all(self) -> ScaleSpec:
+        if self.min_workers is not None and self.min_workers > self.num_workers:
+            message = f"{self.min_workers} is more than num_workers {self.num_workers}: it is the fewest to train with"
+            raise ConflictError(Conflict("min_workers", message))
+        return self

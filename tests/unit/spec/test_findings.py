@@ -15,7 +15,7 @@ def _findings(text: str, *overrides: str) -> list[str]:
     return [str(finding) for finding in raised.value.findings]
 
 
-SECTIONS = "storage, model, task, data, method, train, scale, checkpoint"
+SECTIONS = "storage, model, task, data, method, train, scale, checkpoint, failures, watchdog"
 NAME = 'a name of at most 40 lower-case letters, digits and "-" that begins and ends with a letter or digit'
 
 
@@ -176,6 +176,33 @@ NAME = 'a name of at most 40 lower-case letters, digits and "-" that begins and 
             "8: spec.scale.zero.stage: expected one of 0, 1, 2, 3, got true",
             id="true-is-not-1",
         ),
+        pytest.param(
+            {"failures": "{hang: {retries: -1}}"},
+            "8: spec.failures.hang.retries: expected a whole number of at least 0, got the number -1",
+            id="retries",
+        ),
+        pytest.param(
+            {"failures": "{infrastructure: {backoff_s: 3600}}"},
+            "8: spec.failures.infrastructure.backoff_s: expected a number of at least 0 and of at most 300, "
+            "got the number 3600",
+            id="backoff",
+        ),
+        pytest.param(
+            {"failures": "{user: {retries: 3}}"},
+            "8: spec.failures.user: unknown key. Allowed here: infrastructure, preemption, out_of_memory, hang, "
+            "numerical, data, fault, skip_bad_samples, max_non_finite_steps, wait_for_workers_s",
+            id="no-budget-for-mistakes",
+        ),
+        pytest.param(
+            {"watchdog": "{timeout: 60}"},
+            '8: spec.watchdog.timeout: unknown key, did you mean "timeout_s"? Allowed here: timeout_s',
+            id="watchdog",
+        ),
+        pytest.param(
+            {"scale": "{min_workers: 0}"},
+            "8: spec.scale.min_workers: expected a whole number of at least 1, or null, got the number 0",
+            id="no-workers",
+        ),
         pytest.param({"name": "Films"}, f'3: metadata.name: expected {NAME}, got the string "Films"', id="name"),
         pytest.param(
             {"name": "a" * 41}, f'3: metadata.name: expected {NAME}, got the string "{"a" * 41}"', id="long-name"
@@ -246,6 +273,11 @@ def test_values_and_keys(sections: dict[str, str], finding: str) -> None:
             "8: spec.scale.num_workers: 64 workers are more than train.global_batch_size 32: every worker needs "
             "at least one sample a step",
             id="more-workers-than-samples",
+        ),
+        pytest.param(
+            {"scale": "{num_workers: 2, min_workers: 3}"},
+            "8: spec.scale.min_workers: 3 is more than num_workers 2: it is the fewest to train with",
+            id="more-at-least-than-at-most",
         ),
     ],
 )
