@@ -4,11 +4,14 @@ EaglerayError                 exit 1: the run failed
 ├── UserError                 exit 2: the document, the arguments or the data are wrong and the user can mend them
 │   ├── DocumentError         the document does not validate; carries every finding
 │   ├── DataError             rows, columns or labels are wrong
+│   │   └── BadSamples        samples that cannot be batched; says how to go on without them
 │   └── ModelSourceError      a model that cannot be found or must not be loaded
 ├── StorageError              the storage refused: no permission, full, gone
 ├── ClusterError              the cluster cannot hold the run, or went away
+├── Interrupted               exit 130 or 143: stopped on request, saved; says how to go on
 └── TrainingError             a worker failed; says where its traceback is
-    └── OutOfMemory           a worker ran out of memory at a known micro batch
+    ├── OutOfMemory           a worker ran out of memory at a known micro batch
+    └── NotFinite             the loss was not finite for several steps
 
 Every message says what was given, what is allowed and what to do next. Nothing else than these is caught at the
 edge of the command line without a traceback in a file.
@@ -57,6 +60,10 @@ class DataError(UserError):
     """Rows, columns or labels that cannot be used as the document asks."""
 
 
+class BadSamples(DataError):
+    """Training samples that raise when they are batched."""
+
+
 class ModelSourceError(UserError):
     """A model that cannot be found, or that must not be loaded as it is."""
 
@@ -69,9 +76,21 @@ class ClusterError(EaglerayError):
     """The cluster cannot hold the run, or was lost."""
 
 
+class Interrupted(EaglerayError):
+    """The run was stopped by a signal."""
+
+    def __init__(self, message: str, *, exit_code: int) -> None:
+        self.exit_code = exit_code
+        super().__init__(message)
+
+
 class TrainingError(EaglerayError):
     """A worker failed."""
 
 
 class OutOfMemory(TrainingError):
     """A worker ran out of memory."""
+
+
+class NotFinite(TrainingError):
+    """The loss was not finite for several steps."""

@@ -8,8 +8,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from eagleray.spec.finetune import FineTune
-from eagleray.store import runs
+from eagleray.store import lease, runs
 from eagleray.store.objects import open_storage
 from eagleray.store.steps import read_steps
 from eagleray.train.assembly import Job
@@ -77,18 +79,80 @@ class Trained:
 
 
 def train(workers: Any, document: FineTune, storage: Path, cache: Path) -> Trained:
-    """Run a document on gloo workers."""
-    objects = open_storage(str(storage))
-    lock = runs.LockRecord(versions={}, git_commit="", data_fingerprint="", seed=0, hardware={}, python="")
-    record = runs.create(objects, name="test", document="", lock=lock, now=datetime.now(UTC))
-    job = Job(document=document.model_dump_json(), storage=str(storage), run=record.run, cache_dir=str(cache))
-    outcomes = workers.run(run_session, asdict(job))
-    assert all(outcome == outcomes[0] for outcome in outcomes), "ranks disagree about the outcome"
-    return Trained(run=record.run, outcome=outcomes[0], steps=read_steps(objects, record.run))
+    """Run a document on gloo workers, from its start to its end."""
+    return GlooRun(storage, cache).attempt(workers, document)
 
 
-def run_session(group: Group, job: dict[str, Any]) -> dict[str, Any]:
-    """In a worker process: one rank's part of a run."""
+class GlooRun:
+    """A run whose attempts are made on gloo workers, as its driver would."""
+
+    def __init__(self, storage: Path, cache: Path) -> None:
+        self.objects = open_storage(str(storage))
+        self._storage, self._cache = storage, cache
+        lock = runs.LockRecord(versions={}, git_commit="", data_fingerprint="", seed=0, hardware={}, python="")
+        self.run = runs.create(self.objects, name="test", document="", lock=lock, now=_now()).run
+        self.lease: lease.LeaseRecord | None = None
+
+    def job(self, document: FineTune) -> Job:
+        """The job of the next attempt, whose lease is taken."""
+        if self.lease is None:
+            self.lease = lease.take(self.objects, self.run, lease.this_process(), now=_now)
+        else:
+            self.lease = lease.succeed(self.objects, self.run, self.lease, now=_now)
+        return Job(
+            document=document.model_dump_json(),
+            storage=str(self._storage),
+            run=self.run,
+            cache_dir=str(self._cache),
+            lease=self.lease.number,
+        )
+
+    def attempt(self, workers: Any, document: FineTune) -> Trained:
+        """Make an attempt that comes to its end."""
+        outcomes = workers.run(run_session, asdict(self.job(document)), None)
+        assert all(outcome == outcomes[0] for outcome in outcomes), "ranks disagree about the outcome"
+        return Trained(run=self.run, outcome=outcomes[0], steps=read_steps(self.objects, self.run))
+
+    def fail(self, workers: Any, document: FineTune, *, in_step: int) -> None:
+        """Make an attempt whose workers all fail in the middle of a step."""
+        answers = workers.run(run_session, asdict(self.job(document)), in_step)
+        assert answers == [None] * len(answers), "it did not fail"
+
+
+class FailingGroup(Group):
+    """A group whose workers all fail in the middle of a step."""
+
+    def __init__(self, group: Group, *, in_step: int) -> None:
+        super().__init__(
+            **{name: getattr(group, name) for name in ("rank", "world_size", "num_local", "device", "side")}
+        )
+        object.__setattr__(self, "_left", in_step)
+
+    def sum(self, values: torch.Tensor) -> torch.Tensor:
+        """Fail at the first sum of the step: the loop agrees there on the batch, with two values."""
+        if values.shape == (2,):
+            object.__setattr__(self, "_left", self._left - 1)
+            if self._left == 0:
+                raise WorkersFailed
+        return super().sum(values)
+
+
+class WorkersFailed(Exception):
+    """What the workers of a FailingGroup raise."""
+
+
+def run_session(group: Group, job: dict[str, Any], fails_in_step: int | None) -> dict[str, Any] | None:
+    """In a worker process: one rank's part of an attempt; None where it failed as it was told to."""
     from eagleray.train import session  # torch and DeepSpeed: in the worker only
 
-    return asdict(session.run(Job(**job), group))
+    if fails_in_step is None:
+        return asdict(session.run(Job(**job), group))
+    try:
+        session.run(Job(**job), FailingGroup(group, in_step=fails_in_step))
+    except WorkersFailed:
+        return None
+    raise AssertionError("it did not fail")
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 import eagleray
-from eagleray.cli import cache, edge, runs
+from eagleray.cli import cache, checkpoints, edge, runs
 from eagleray.cli.plan import plan
 from eagleray.cli.predict import predict
 from eagleray.cli.schema import schema
@@ -70,5 +70,6 @@ app.command()(train)
 app.command()(submit)
 app.command()(predict)
 app.add_typer(runs.app, name="runs")
+app.add_typer(checkpoints.app, name="checkpoints")
 app.add_typer(cache.app, name="cache")
 app.command()(schema)

@@ -31,4 +31,6 @@ Storage = Annotated[
     ),
 ]
 
+RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run id, or a name for its newest succeeded run.")]
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]

@@ -16,12 +16,21 @@ def train(
     overrides: Overrides = None,
     storage: Storage = None,
     as_json: AsJson = False,
+    fork: Annotated[
+        bool, typer.Option("--fork", help="Begin a new run from the newest checkpoint of the last one of this name.")
+    ] = False,
+    new: Annotated[
+        bool, typer.Option("--new", help="Begin a new run from the start, though the last one is not finished.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the result only.")] = False,
 ) -> None:
     """Fine-tune the model of a document, evaluate it and keep the best checkpoint.
 
     Runs on the Ray cluster at RAY_ADDRESS, or on an embedded Ray on this machine. Progress goes to stderr, the
-    result to stdout. Ctrl-C stops the run; what was saved stays.
+    result to stdout.
+
+    Run again with the same document it goes on where it stopped, whatever ended it. Ctrl-C once: finish the step,
+    save, stop. Twice: stop now.
 
     \b
     Examples:
@@ -50,6 +59,8 @@ def train(
             storage=loaded.document.spec.storage or "./runs",
             cache_dir=cache_root(),
             observer=view,
+            forks=fork,
+            begins_anew=new,
         )
     if as_json:
         typer.echo(json.dumps(record.model_dump(mode="json"), indent=2))

@@ -50,11 +50,15 @@ class TokenizedSplit:
         return _reopened, (self._directory, self._name, self._source)
 
     def samples(self, indices: np.ndarray) -> list[Sample]:
-        """Return samples by number; lists are read-only numpy views of the file, numbers are Python's."""
-        batches, within = self._batches.find(np.asarray(indices))
+        """Return samples by number; lists are read-only numpy views of the file, numbers are Python's.
+
+        Each says its own number as "index", so that what is done with a sample can be told afterwards.
+        """
+        indices = np.asarray(indices)
+        batches, within = self._batches.find(indices)
         return [
-            {column: view(row) for column, view in self._views_of(batch)}
-            for batch, row in zip(batches.tolist(), within.tolist(), strict=True)
+            {"index": index} | {column: view(row) for column, view in self._views_of(batch)}
+            for index, batch, row in zip(indices.tolist(), batches.tolist(), within.tolist(), strict=True)
         ]
 
     def row(self, index: int) -> Row:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,18 +14,22 @@ import torch
 
 from eagleray import methods
 from eagleray.data import order
+from eagleray.errors import UserError
 from eagleray.model.load import load_model
 from eagleray.spec.data import LengthGroupedSpec, PackedSpec
 from eagleray.spec.finetune import FineTune, FineTuneSpec
 from eagleray.store.objects import Objects, open_storage
+from eagleray.store.runs import ForkRecord
 from eagleray.tasks import packed_rows
 from eagleray.tasks.base import Batch
-from eagleray.train import cadence, deepspeed_config, inputs, memory, optimizers
+from eagleray.train import cadence, deepspeed_config, inputs, memory, optimizers, restoring
 from eagleray.train.engine import Engine
+from eagleray.train.feed import Collate
 from eagleray.train.group import Group
-from eagleray.train.loop import Collate
 from eagleray.train.recorder import Recorder, SilentRecorder, StorageRecorder
+from eagleray.train.restoring import Restored
 from eagleray.train.saving import Saver
+from eagleray.train.state import TrainState
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
@@ -39,6 +45,8 @@ class Job:
     storage: str
     run: str
     cache_dir: str
+    lease: int  # the attempt's number: without being the newest of its run, nothing can be committed
+    fork: ForkRecord | None = None
     micro_batch_limit: int | None = None  # after a worker ran out of memory: no more than this
 
 
@@ -52,41 +60,83 @@ class Session:
     group: Group
     collate: Collate
     micro_batch_size: int
+    steps_per_epoch: int
     total_steps: int
     recorder: Recorder
     saver: Saver
+    state: TrainState  # where training begins
+    is_untrained: bool  # the weights are the pretrained ones
+    mark: Callable[[str], None]  # tells the watchdog
 
 
-def assemble(job: Job, group: Group, *, scratch: Path) -> Session:
-    """Build all parts; nothing has been trained yet. Collective."""
+def assemble(job: Job, group: Group, *, scratch: Path, mark: Callable[[str], None], stack: ExitStack) -> Session:
+    """Build all parts and restore the newest checkpoint, if there is one. Collective.
+
+    What must be closed is left to `stack`.
+    """
     spec = FineTune.model_validate_json(job.document).spec
-    objects = open_storage(job.storage)
+    objects = open_storage(job.storage, must_exist=True)
     loaded = inputs.load(spec, cache_dir=Path(job.cache_dir))
     collate = _collate(spec, loaded, group.device)
-    total_steps = cadence.total_steps(
-        num_samples=len(loaded.data.train),
-        global_batch_size=spec.train.global_batch_size,
-        epochs=spec.train.epochs,
-        max_steps=spec.train.max_steps,
-    )
-    torch.manual_seed(spec.train.seed)  # the same new head on every rank
+    steps_per_epoch = cadence.steps_per_epoch(len(loaded.data.train), global_batch_size=spec.train.global_batch_size)
+    total_steps = cadence.total_steps(steps_per_epoch, epochs=spec.train.epochs, max_steps=spec.train.max_steps)
+    _seed(spec.train.seed)  # the same new head on every rank
     model = _model(spec, loaded)
     num_learning, num_parameters = _count(model)
     engine = _engine(spec, model, group)
-    micro_batch_size = _micro_batch_size(
-        spec, loaded, engine, collate, group, num_learning=num_learning, limit=job.micro_batch_limit
+    stack.callback(engine.close)
+    recorder = _recorder(spec, objects, job, group, total_steps=total_steps, scratch=scratch)
+    stack.callback(recorder.close)
+    restored = restoring.restore(
+        objects,
+        job.run,
+        engine=engine,
+        group=group,
+        zero_stage=spec.scale.zero.stage,
+        recorder=recorder,
+        scratch=scratch,
+        fork=job.fork,
     )
-    torch.manual_seed(spec.train.seed + 1 + group.rank)  # other dropout masks on every rank
-    recorder = _recorder(spec, objects, job.run, group, total_steps=total_steps, scratch=scratch)
+    _check_not_past_end(restored, total_steps)
+    micro_batch_size = _micro_batch_size(
+        spec,
+        loaded,
+        engine,
+        collate,
+        group,
+        num_learning=num_learning,
+        limit=job.micro_batch_limit,
+        before=restored.micro_batch_size if restored else None,
+    )
+    _set_random(spec.train.seed, engine, group, restored)
+    nodes = sorted(set(group.exchange(group.node)))
     recorder.event(
         "started",
+        lease=job.lease,
+        nodes=nodes,
         world_size=group.world_size,
         micro_batch_size=micro_batch_size,
         total_steps=total_steps,
         learning_parameters=num_learning,
         parameters=num_parameters,
     )
-    saver = Saver(objects, job.run, spec=spec, inputs=loaded, engine=engine, group=group, scratch=scratch)
+    saver = Saver(
+        objects,
+        job.run,
+        lease_number=job.lease,
+        spec=spec,
+        inputs=loaded,
+        engine=engine,
+        group=group,
+        recorder=recorder,
+        scratch=scratch,
+        steps_per_epoch=steps_per_epoch,
+        micro_batch_size=micro_batch_size,
+        earlier=restored.earlier if restored else (),
+        origin=restored.origin if restored else None,
+        mark=mark,
+    )
+    stack.callback(saver.close)
     return Session(
         spec=spec,
         inputs=loaded,
@@ -94,9 +144,13 @@ def assemble(job: Job, group: Group, *, scratch: Path) -> Session:
         group=group,
         collate=collate,
         micro_batch_size=micro_batch_size,
+        steps_per_epoch=steps_per_epoch,
         total_steps=total_steps,
         recorder=recorder,
         saver=saver,
+        state=restored.state if restored else TrainState(),
+        is_untrained=restored is None,
+        mark=mark,
     )
 
 
@@ -175,12 +229,15 @@ def _micro_batch_size(
     *,
     num_learning: int,
     limit: int | None,
+    before: int | None,
 ) -> int:
-    """The document's size, or what fits by measurement, the same at every rank."""
+    """The document's size, or what the attempt before had, or what fits by measurement: the same at every rank."""
     share = -(-spec.train.global_batch_size // group.world_size)
     largest = min(share, limit or share)
     if spec.train.micro_batch_size != "auto":
         return min(largest, spec.train.micro_batch_size)
+    if before is not None:  # another size would add up the gradients in another order
+        return min(largest, before)
     longest = np.argsort(loaded.data.train.lengths, kind="stable")[-2:]
     peak = memory.PeakMemory(group.device)
 
@@ -203,13 +260,41 @@ def _micro_batch_size(
 
 
 def _recorder(
-    spec: FineTuneSpec, objects: Objects, run: str, group: Group, *, total_steps: int, scratch: Path
+    spec: FineTuneSpec, objects: Objects, job: Job, group: Group, *, total_steps: int, scratch: Path
 ) -> Recorder:
     if not group.is_first:
         return SilentRecorder()
     return StorageRecorder(
-        objects, run, total_steps=total_steps, log_every_steps=spec.train.log_every_steps, scratch=scratch
+        objects,
+        job.run,
+        lease_number=job.lease,
+        total_steps=total_steps,
+        log_every_steps=spec.train.log_every_steps,
+        scratch=scratch,
     )
+
+
+def _set_random(seed: int, engine: Engine, group: Group, restored: Restored | None) -> None:
+    """Set the random states for training: those of the checkpoint where this rank has some there."""
+    step = restored.state.step if restored else 0
+    _seed(seed + 1 + group.rank + 1_000_003 * step)  # other dropout masks on every rank, and after every growth
+    if restored is not None and restored.files is not None:
+        restored.files.restore_own(group.rank, buffers=engine.buffers(), device=group.device)
+
+
+def _seed(seed: int) -> None:
+    torch.manual_seed(seed)
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+
+
+def _check_not_past_end(restored: Restored | None, total_steps: int) -> None:
+    """Raise UserError where a fork has no step left to take."""
+    if restored is not None and not restored.earlier and restored.state.step >= total_steps:
+        raise UserError(
+            f"train.epochs, train.max_steps: the run ends with step {total_steps}, and the checkpoint that it begins "
+            f"with is of step {restored.state.step}: give it more steps"
+        )
 
 
 def _count(model: torch.nn.Module) -> tuple[int, int]:

@@ -13,21 +13,26 @@ class Due:
     checkpoint: bool
 
 
-def total_steps(*, num_samples: int, global_batch_size: int, epochs: int, max_steps: int | None) -> int:
-    """Return the number of optimizer steps; a last partial batch is a step."""
-    steps = epochs * -(-num_samples // global_batch_size)
+def steps_per_epoch(num_samples: int, *, global_batch_size: int) -> int:
+    """Return the optimizer steps of a pass over the data; a last partial batch is a step."""
+    return -(-num_samples // global_batch_size)
+
+
+def total_steps(steps_per_epoch: int, *, epochs: int, max_steps: int | None) -> int:
+    """Return the number of optimizer steps of a run."""
+    steps = epochs * steps_per_epoch
     return steps if max_steps is None else min(steps, max_steps)
 
 
 def due(
-    *, step: int, ends_epoch: bool, total_steps: int, checkpoint_every: int | None, evaluate_every: int | None
+    *, step: int, steps_per_epoch: int, total_steps: int, checkpoint_every: int | None, evaluate_every: int | None
 ) -> Due:
     """Return what is due after `step`.
 
     A checkpoint every so many steps, or at the end of each epoch, and at the last step; an evaluation before each
     checkpoint, and every `evaluate_every` steps.
     """
-    is_asked = ends_epoch if checkpoint_every is None else step % checkpoint_every == 0
+    is_asked = step % (steps_per_epoch if checkpoint_every is None else checkpoint_every) == 0
     checkpoint = is_asked or step == total_steps
     return Due(
         evaluation=checkpoint or (evaluate_every is not None and step % evaluate_every == 0), checkpoint=checkpoint

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from ray.exceptions import OutOfMemoryError, RayActorError
 from ray.train.v2._internal.exceptions import WorkerHealthCheckFailedError
@@ -25,10 +26,20 @@ def silent(
     ]
 
 
+def hang_facts(failures: Sequence[FailureRecord], *, num_workers: int) -> dict[str, Any]:
+    """Return, for the event about a hang, which workers could not answer and which fell behind first; else nothing."""
+    answers = {failure.rank: failure for failure in failures if failure.num_marks is not None}
+    if not answers:
+        return {}
+    silent = [rank for rank in range(num_workers) if rank not in answers]
+    behind = silent[0] if silent else min(answers, key=lambda rank: (answers[rank].num_marks or 0, rank))
+    return {"first_behind": behind, "without_answer": silent}
+
+
 def _kind(error: Exception) -> str:
     if isinstance(_cause(error), OutOfMemoryError):  # Ray's memory monitor killed it before the system would have
         return "OutOfMemory"
-    return WORKER_DIED if _is_death(error) else type(error).__name__
+    return WORKER_DIED if _is_death(error) else type(getattr(error, "_base_exc", error)).__name__
 
 
 def _is_death(error: Exception) -> bool:

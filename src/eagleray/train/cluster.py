@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import ray
+import ray._private.state
+import ray._private.worker
 from ray.exceptions import RayError
 
 from eagleray.errors import ClusterError, UserError
@@ -77,16 +79,24 @@ def worker_shape(scale: ScaleSpec, *, embedded: bool) -> WorkerShape:
 
 def check_fits(scale: ScaleSpec, shape: WorkerShape, available: Resources, *, where: str) -> None:
     """Raise UserError where the workers can never all run at once."""
-    most = sum(_num_fitting(shape, node) for node in available.nodes)
-    if scale.num_workers <= most:
+    most = num_fitting(shape, available)
+    key, wanted = ("num_workers", scale.num_workers)
+    if scale.min_workers is not None:
+        key, wanted = ("min_workers", scale.min_workers)
+    if wanted <= most:
         return
-    cpus, gpus = scale.num_workers * shape.num_cpus, scale.num_workers * shape.num_gpus
+    cpus, gpus = wanted * shape.num_cpus, wanted * shape.num_gpus
     raise UserError(
-        f"scale.num_workers: {scale.num_workers} workers of {shape.num_cpus:g} CPUs and {shape.num_gpus} GPUs need "
+        f"scale.{key}: {wanted} workers of {shape.num_cpus:g} CPUs and {shape.num_gpus} GPUs need "
         f"{cpus:g} CPUs and {gpus} GPUs, but {where} has {available}. "
-        f"At most {most} such workers fit: lower scale.num_workers, or what each takes (scale.cpus_per_worker, "
+        f"At most {most} such workers fit: lower scale.{key}, or what each takes (scale.cpus_per_worker, "
         "scale.gpus_per_worker)"
     )
+
+
+def num_fitting(shape: WorkerShape, resources: Resources) -> int:
+    """Return how many workers fit."""
+    return sum(_num_fitting(shape, node) for node in resources.nodes)
 
 
 def _num_fitting(shape: WorkerShape, node: Node) -> int:
@@ -114,6 +124,7 @@ def connected() -> Iterator[Resources]:
         yield resources()
         return
     try:
+        _silence()
         _start() if is_embedded() else _connect()
     except (RayError, RuntimeError, OSError, ValueError) as error:
         place = "an embedded Ray could not start" if is_embedded() else f"RAY_ADDRESS={os.environ['RAY_ADDRESS']}"
@@ -130,15 +141,30 @@ def resources() -> Resources:
     return Resources(tuple(Node(num_cpus=has.get("CPU", 0.0), num_gpus=has.get("GPU", 0.0)) for has in found))
 
 
-def free() -> str:
-    """Return what no one uses of the connected cluster, in words."""
-    left = ray.available_resources()  # type: ignore[no-untyped-call]
-    return f"{left.get('CPU', 0.0):g} CPUs and {left.get('GPU', 0.0):g} GPUs"
+def free() -> Resources:
+    """Return what no one uses of the connected cluster, without the nodes that are about to go."""
+    left = ray._private.state.available_resources_per_node()  # type: ignore[no-untyped-call]
+    going = draining()
+    nodes = [has for node, has in left.items() if node not in going]
+    return Resources(tuple(Node(num_cpus=has.get("CPU", 0.0), num_gpus=has.get("GPU", 0.0)) for has in nodes))
+
+
+def draining() -> set[str]:
+    """Return the ids of the nodes that will be taken away: what `ray.train.get_preemption_info` looks at, too.
+
+    That one is a barrier of all workers, which no step can afford.
+    """
+    return set(ray._private.state.state.get_draining_nodes())
 
 
 def live_nodes() -> list[dict[str, Any]]:
     """Return Ray's facts about the nodes that are up."""
     return [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+
+
+def _silence() -> None:
+    """Keep what Ray says about dead workers off the user's screen: `log_to_driver` does not cover it."""
+    ray._private.worker._worker_logs_enabled = False
 
 
 def _start() -> None:

@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from eagleray.train import fragments
+from eagleray.train.fragments import Fragment
 from eagleray.train.group import Group
 
 os.environ.setdefault("DS_IGNORE_CUDA_DETECTION", "1")  # no search for a CUDA compiler: nothing of DeepSpeed is built
@@ -36,7 +38,8 @@ class Engine:
         self._engine = deepspeed.initialize(
             model=model, optimizer=optimizer, config=config, dist_init_required=group.world_size < 1
         )[0]
-        self._clips_itself = config["zero_optimization"]["stage"] == 0
+        self._stage: int = config["zero_optimization"]["stage"]
+        self._clips_itself = self._stage == 0
         self._gradient_clip = gradient_clip if gradient_clip is not None else float("inf")
 
     @property
@@ -93,6 +96,42 @@ class Engine:
                     tensor.copy_(weights[name])
                 if not hasattr(tensor, "ds_id") and self._group.world_size > 1:
                     torch.distributed.broadcast(tensor.data, src=0)
+
+    def fragments(self, *, is_for_writing: bool) -> list[Fragment]:
+        """Return views of the training state that this rank holds; for writing, only what no other rank writes."""
+        group, optimizer = self._group, self._engine.optimizer
+        match self._stage:
+            case 0:
+                found = fragments.replicated(
+                    self.module,
+                    optimizer,
+                    rank=group.rank,
+                    world_size=group.world_size,
+                    is_for_writing=is_for_writing,
+                )
+            case 3:
+                found = fragments.sharded_weights(self.module, optimizer, rank=group.rank)
+            case _:
+                found = fragments.sharded_optimizer(self.module, optimizer)
+        return list(found)
+
+    def buffers(self) -> dict[str, torch.Tensor]:
+        """Return the buffers that belong to the model's state, as the running means of batch norm."""
+        buffers = dict(self.module.named_buffers())
+        return {name: buffers[name] for name in self.module.state_dict(keep_vars=True) if name in buffers}
+
+    def take_up(self) -> None:
+        """Bring the model's weights in line with fragments that were written into."""
+        optimizer = self._engine.optimizer
+        if self._stage in (1, 2):
+            optimizer.update_lp_params()
+        if self._stage == 3:
+            # What DeepSpeed does at the end of a step.
+            optimizer._partition_all_parameters()
+            for group in range(len(optimizer.fp32_partitioned_groups_flat)):
+                optimizer._reassign_or_swap_out_partitioned_parameters(group)
+            if optimizer.persistent_parameters:
+                optimizer.persistent_parameters[0].all_gather(optimizer.persistent_parameters)
 
     def close(self) -> None:
         """Give back what DeepSpeed holds: hooks and buffers keep the model alive otherwise."""

@@ -10,8 +10,8 @@ import torch
 from eagleray.data.batches import eval_batches
 from eagleray.data.tokenized import TokenizedSplit
 from eagleray.tasks.base import Task
+from eagleray.train.feed import Collate
 from eagleray.train.group import Group
-from eagleray.train.loop import Collate
 
 
 def evaluate(

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -20,6 +21,8 @@ class Group:
     world_size: int
     num_local: int  # workers on this node, this one among them
     device: torch.device
+    node: str = ""  # Ray's id of the machine; empty without Ray
+    side: Any = None  # a second process group, for one thread beside training
 
     @property
     def is_first(self) -> bool:
@@ -39,6 +42,21 @@ class Group:
         if self.world_size > 1:
             self.sum(torch.zeros(1, dtype=torch.float64))
 
+    def exchange(self, value: Any) -> list[Any]:
+        """Return the value of every rank, by rank."""
+        return self._exchange(value, among=None)
+
+    def exchange_beside(self, value: Any) -> list[Any]:
+        """The same for the thread that uploads: it runs beside the collectives of training, in a group of its own."""
+        return self._exchange(value, among=self.side)
+
+    def _exchange(self, value: Any, *, among: Any) -> list[Any]:
+        if self.world_size == 1:
+            return [value]
+        values: list[Any] = [None] * self.world_size
+        dist.all_gather_object(values, value, group=among)
+        return values
+
     def _reduce(self, values: torch.Tensor, operation: dist.ReduceOp.RedOpType) -> torch.Tensor:
         if self.world_size == 1:
             return values.cpu()
@@ -47,9 +65,11 @@ class Group:
         return reduced.cpu()
 
 
-def current(*, num_local: int, device: torch.device) -> Group:
-    """Return the group that torch.distributed was initialised with."""
-    return Group(rank=dist.get_rank(), world_size=dist.get_world_size(), num_local=num_local, device=device)
+def current(*, num_local: int, device: torch.device, node: str = "") -> Group:
+    """Return the group that torch.distributed was initialised with. Collective."""
+    world_size = dist.get_world_size()
+    side = dist.new_group(backend="gloo") if world_size > 1 else None
+    return Group(rank=dist.get_rank(), world_size=world_size, num_local=num_local, device=device, node=node, side=side)
 
 
 @contextmanager

@@ -6,23 +6,18 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 
-from eagleray.data.batches import micro_batches
 from eagleray.data.order import Epoch
-from eagleray.data.tokenized import TokenizedSplit
-from eagleray.tasks.base import Batch, Sample, Task
+from eagleray.tasks.base import Task
 from eagleray.train.engine import Engine
+from eagleray.train.feed import BadSample, Feed
 from eagleray.train.group import Group
-
-Collate = Callable[[list[Sample], np.ndarray], Batch]
-"""(samples, weights) -> batch on the worker's device. A sample of weight 0 is filler and counts for nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class StepReport:
-    """What one optimizer step did, over all workers."""
+    """What one optimizer step did, over all workers but for what says otherwise."""
 
     step: int  # 1 after the first optimizer step
     epoch: int  # 0 in the first pass over the data
@@ -33,83 +28,73 @@ class StepReport:
     num_tokens: int  # without padding
     num_cells: int  # with padding
     seconds: float
-    ends_epoch: bool
+    is_last: bool  # some rank was asked to stop: all of them stop after this step
+    used: tuple[int, ...]  # samples that this worker's collate received
+    skipped: tuple[BadSample, ...]  # samples that this worker had to leave out
 
 
 def train_steps(
     engine: Engine,
     *,
     task: Task,
-    split: TokenizedSplit,
-    collate: Collate,
+    feed: Feed,
     epoch_order: Callable[[int], Epoch],
-    accumulation: int,
-    packed: bool,
+    steps_per_epoch: int,
     label_smoothing: float,
     learning_rate: Callable[[int], float],
+    first_step: int,
     total_steps: int,
     group: Group,
+    is_asked_to_stop: Callable[[], bool],
+    mark: Callable[[str], None],
 ) -> Iterator[StepReport]:
-    """Train for `total_steps` optimizer steps and yield a report after each.
+    """Train from `first_step` (0 at the start) to `total_steps` optimizer steps and yield a report after each.
 
     The loss of a micro batch is its sum over targets divided by the number of targets of the whole global batch, so
     it depends neither on the number of workers nor on accumulation. DeepSpeed averages gradients over the workers,
-    hence the factor `world_size`.
+    hence the factor `world_size`. `mark` is told what is done next: silence means that it hangs.
     """
-    step, epoch = 0, 0
+    step = first_step
     while step < total_steps:
+        epoch, first = divmod(step, steps_per_epoch)
         order = epoch_order(epoch)
-        for k in range(len(order)):
+        for k in range(first, min(steps_per_epoch, first + total_steps - step)):
             started = time.perf_counter()
-            shares = micro_batches(
-                order[k],
-                split.lengths,
-                world_size=group.world_size,
-                rank=group.rank,
-                accumulation=accumulation,
-                balance="tokens" if packed else "length",
-            )
-            batches = [collate(split.samples(rows), weights) for rows, weights in shares]
-            targets = _total(group, [task.num_targets(batch) for batch in batches])
+            mark("reading a batch")
+            share = feed.share(order[k])
+            num_targets = sum(task.num_targets(batch) for batch in share.batches)
+            mark("agreeing on the batch")
+            targets, num_asked = _sum(group, num_targets, is_asked_to_stop())
             rate = learning_rate(step)
             engine.set_learning_rate(rate)
             engine.module.train()
             loss_sum = 0.0
-            for number, batch in enumerate(batches, start=1):
-                engine.begin_micro_batch(is_last=number == len(batches))
+            for number, batch in enumerate(share.batches, start=1):
+                mark(f"micro batch {number}")
+                engine.begin_micro_batch(is_last=number == len(share.batches))
                 loss, _ = task.loss(engine.forward, batch, label_smoothing=label_smoothing)
                 engine.backward(loss * (group.world_size / max(targets, 1.0)))
                 loss_sum += loss.item()
+            mark("updating the weights")
             norm = engine.step()
             step += 1
-            counts = (loss_sum, _num_tokens(shares, split.lengths), _num_cells(batches))
-            sums = group.sum(torch.tensor(counts, dtype=torch.float64)).tolist()
+            num_cells = sum(batch["input_ids"].numel() for batch in share.batches)
+            loss_sum, tokens, cells, samples = _sum(group, loss_sum, share.num_tokens, num_cells, len(share.used))
             yield StepReport(
                 step=step,
                 epoch=epoch,
-                loss=sums[0] / max(targets, 1.0),
+                loss=loss_sum / max(targets, 1.0),
                 learning_rate=rate,
                 gradient_norm=norm,
-                num_samples=len(order[k]),
-                num_tokens=int(sums[1]),
-                num_cells=int(sums[2]),
+                num_samples=int(samples),
+                num_tokens=int(tokens),
+                num_cells=int(cells),
                 seconds=time.perf_counter() - started,
-                ends_epoch=k + 1 == len(order),
+                is_last=num_asked > 0,
+                used=tuple(share.used),
+                skipped=tuple(share.skipped),
             )
-            if step == total_steps:
-                return
-        epoch += 1
 
 
-def _total(group: Group, counts: list[float]) -> float:
-    return float(group.sum(torch.tensor([sum(counts)], dtype=torch.float64)).item())
-
-
-def _num_tokens(shares: list[tuple[np.ndarray, np.ndarray]], lengths: np.ndarray) -> int:
-    """Tokens of the samples that count, without padding."""
-    return sum(int(lengths[rows[weights > 0]].sum()) for rows, weights in shares)
-
-
-def _num_cells(batches: list[Batch]) -> int:
-    """Tokens with padding: what the model computes."""
-    return sum(batch["input_ids"].numel() for batch in batches)
+def _sum(group: Group, *values: float) -> list[float]:
+    return [float(value) for value in group.sum(torch.tensor(values, dtype=torch.float64)).tolist()]

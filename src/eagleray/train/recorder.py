@@ -1,10 +1,11 @@
-"""What the first rank writes down while a run trains: progress, step figures, events, TensorBoard."""
+"""What the first rank writes down while a run trains, and what it looks for: progress, figures, events, a stop."""
 
 from __future__ import annotations
 
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,8 +14,9 @@ from typing import Any, Protocol
 from tensorboardX import SummaryWriter
 
 from eagleray.errors import StorageError
-from eagleray.store import events, paths, runs
+from eagleray.store import events, lease, paths, runs, stops
 from eagleray.store.objects import Objects
+from eagleray.store.patience import persist
 from eagleray.store.steps import StepLog
 from eagleray.train.loop import StepReport
 
@@ -22,11 +24,17 @@ logger = logging.getLogger(__name__)
 
 FLUSH_INTERVAL_S = 10.0
 """How old step figures may get before they are written: also what a killed run loses of them at most."""
+ROUND_S = 0.5
+"""How often the progress is written and a request to stop is looked for."""
+CLOSING_S = 30.0
+"""How long a run that ends waits for a storage that does not answer."""
 
 
 class Recorder(Protocol):
     """What the session tells as it goes; only the first rank's recorder does anything."""
 
+    @property
+    def stop_reason(self) -> stops.Reason | None: ...
     def phase(self, phase: str) -> None: ...
     def step(self, report: StepReport) -> None: ...
     def evaluation(self, step: int, metrics: dict[str, Any]) -> None: ...
@@ -36,6 +44,11 @@ class Recorder(Protocol):
 
 class SilentRecorder:
     """The recorder of all ranks but the first."""
+
+    @property
+    def stop_reason(self) -> stops.Reason | None:
+        """The first rank hears of it."""
+        return None
 
     def phase(self, phase: str) -> None:
         """Do nothing."""
@@ -54,32 +67,56 @@ class SilentRecorder:
 
 
 class StorageRecorder:
-    """Writes to the run's place on the storage; slow storage never holds up a step."""
+    """Writes to the run's place on the storage in a thread: a slow or absent storage never holds up a step.
 
-    def __init__(self, objects: Objects, run: str, *, total_steps: int, log_every_steps: int, scratch: Path) -> None:
-        self._objects, self._run = objects, run
+    Any thread may call `event`.
+    """
+
+    def __init__(
+        self,
+        objects: Objects,
+        run: str,
+        *,
+        lease_number: int,
+        total_steps: int,
+        log_every_steps: int,
+        scratch: Path,
+    ) -> None:
+        self._objects, self._run, self._lease_number = objects, run, lease_number
         self._log_every_steps = log_every_steps
-        self._steps = StepLog(objects, run)
+        self._steps = StepLog(objects, run, lease=lease_number)
         self._progress = runs.ProgressRecord(step=0, total_steps=total_steps, phase="preparing", updated_at=_now())
         self._board_dir = scratch / "tensorboard"
         self._board = SummaryWriter(str(self._board_dir), flush_secs=int(FLUSH_INTERVAL_S))
         self._window: list[StepReport] = []
-        self._writer = LatestWriter(lambda progress: runs.put_progress(objects, run, progress), interval_s=0.5)
+        self._stop_reason: stops.Reason | None = None
+        self._writer = BackgroundWriter(self._look, interval_s=ROUND_S)
+        self._written = self._progress
         self._flushed_at = time.monotonic()
+
+    @property
+    def stop_reason(self) -> stops.Reason | None:
+        """Why the attempt is asked to stop; None where it is not."""
+        return self._stop_reason
 
     def phase(self, phase: str) -> None:
         """Say what the run is doing."""
         self._show(phase=phase)
 
     def step(self, report: StepReport) -> None:
-        """Note a step: every one in the progress, every `log_every_steps`-th in the figures."""
+        """Note a step: every one in the progress, every `log_every_steps`-th in the figures.
+
+        Raises:
+            StorageError: the storage has not taken what was noted for so long that it is given up.
+        """
+        self._writer.check()
         self._window.append(report)
         figures = _figures(self._window)
         self._show(phase="training", epoch=report.epoch, step=report.step, **figures)
         if report.step % self._log_every_steps and report.step != self._progress.total_steps:
             return
         row = {"step": report.step, "epoch": report.epoch, **figures, "gradient_norm": report.gradient_norm}
-        self._steps.add({**row, "time": _now().isoformat()})
+        self._add({**row, "time": _now().isoformat()})
         for name, value in row.items():
             self._board.add_scalar(f"train/{name}", value, report.step)
         self._window = []
@@ -89,7 +126,7 @@ class StorageRecorder:
     def evaluation(self, step: int, metrics: dict[str, Any]) -> None:
         """Note the metrics of an evaluation on the validation split."""
         numbers = {name: value for name, value in metrics.items() if isinstance(value, int | float)}
-        self._steps.add({"step": step, "validation": numbers, "time": _now().isoformat()})
+        self._add({"step": step, "validation": numbers, "time": _now().isoformat()})
         for name, value in numbers.items():
             self._board.add_scalar(f"validation/{name}", value, step)
         self.event("evaluated", step=step, metrics=numbers)
@@ -97,63 +134,90 @@ class StorageRecorder:
 
     def event(self, kind: str, **fields: Any) -> None:
         """Append to the run's events."""
-        events.append(self._objects, self._run, kind=kind, now=_now(), **fields)
+        now = _now()
+        self._writer.put(lambda: events.append(self._objects, self._run, kind=kind, now=now, **fields))
 
     def close(self) -> None:
         """Write what is still in memory."""
-        self._writer.close()
         self._board.close()
         self._flush()
+        self._writer.close(give_up_after_s=CLOSING_S)
+
+    def _add(self, row: dict[str, Any]) -> None:
+        self._writer.put(lambda: self._steps.add(row))  # in the writer's thread: so is its flush
 
     def _show(self, **changes: Any) -> None:
         self._progress = self._progress.model_copy(update={**changes, "updated_at": _now()})
-        self._writer.put(self._progress)
 
     def _flush(self) -> None:
-        self._steps.flush()
-        self._board.flush()
+        self._flushed_at = time.monotonic()
+        self._writer.put(lambda: lease.check(self._objects, self._run, self._lease_number))
+        self._writer.put(self._steps.flush)
+        self._writer.put(self._upload_board)
+
+    def _upload_board(self) -> None:
         for file in sorted(self._board_dir.iterdir()):
             self._objects.upload(f"{paths.tensorboard(self._run)}/{file.name}", file)
-        self._flushed_at = time.monotonic()
+
+    def _look(self) -> None:
+        """What is done each round: the newest progress goes out, a request to stop comes in."""
+        progress = self._progress
+        if progress is not self._written:
+            runs.put_progress(self._objects, self._run, progress)
+            self._written = progress
+        if self._stop_reason is None:
+            request = stops.read(self._objects, self._run, self._lease_number)
+            self._stop_reason = request.reason if request else None
 
 
-class LatestWriter:
-    """Writes the newest value in a thread, at most once an interval; values in between are dropped."""
+class BackgroundWriter:
+    """Does small writes in a thread, in their order, each until the storage takes it."""
 
-    def __init__(self, write: Callable[[Any], None], *, interval_s: float) -> None:
-        self._write, self._interval_s = write, interval_s
-        self._latest: Any = None
-        self._wake = threading.Event()
+    def __init__(self, each_round: Callable[[], None], *, interval_s: float) -> None:
+        self._each_round, self._interval_s = each_round, interval_s
+        self._waiting: deque[Callable[[], None]] = deque()
+        self._error: StorageError | None = None
+        self._give_up_after_s = 120.0
         self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._loop, name="progress", daemon=True)
+        self._thread = threading.Thread(target=self._loop, name="recorder", daemon=True)
         self._thread.start()
 
-    def put(self, value: Any) -> None:
-        """Hand over a value; returns at once."""
-        self._latest = value
-        self._wake.set()
+    def put(self, write: Callable[[], None]) -> None:
+        """Hand over a write; returns at once."""
+        self._waiting.append(write)
 
-    def close(self) -> None:
-        """Write the last value and end the thread."""
+    def check(self) -> None:
+        """Raise the StorageError for which writing was given up, if there was one."""
+        if self._error is not None:
+            raise self._error
+
+    def close(self, *, give_up_after_s: float) -> None:
+        """Write what waits and end the thread."""
+        self._give_up_after_s = give_up_after_s
         self._closing.set()
-        self._wake.set()
         self._thread.join()
 
     def _loop(self) -> None:
-        while not self._closing.is_set():
-            self._wake.wait()
-            self._wake.clear()
-            self._try_write()
-            self._closing.wait(self._interval_s)
-        self._try_write()
-
-    def _try_write(self) -> None:
-        if self._latest is None:
-            return
         try:
-            self._write(self._latest)
+            while not self._closing.wait(self._interval_s):
+                self._round()
+            self._round()
         except StorageError as error:
-            logger.warning("progress could not be written and will be tried again: %s", error)
+            logger.warning("given up: %s", error)
+            self._error = error
+
+    def _round(self) -> None:
+        while self._waiting:
+            self._persist(self._waiting[0])
+            self._waiting.popleft()
+        self._persist(self._each_round)
+
+    def _persist(self, write: Callable[[], None]) -> None:
+        persist(
+            write,
+            give_up_after_s=self._give_up_after_s,
+            on_trouble=lambda error: logger.warning("tried again: %s", error),
+        )
 
 
 def _figures(window: list[StepReport]) -> dict[str, float]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import importlib.metadata
-import shutil
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,33 +13,47 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
+from eagleray.errors import StorageError
 from eagleray.model import export
 from eagleray.spec.checkpoint import BestBySpec
 from eagleray.spec.finetune import FineTuneSpec
 from eagleray.spec.task import CausalLmSpec
-from eagleray.store import best, checkpoints, paths
+from eagleray.store import best, checkpoints, lease, paths
+from eagleray.store.checkpoints import CheckpointId, Manifest, Position
 from eagleray.store.objects import Objects
 from eagleray.tasks import chat_template
+from eagleray.train import shards, state, uploads
 from eagleray.train.engine import Engine
 from eagleray.train.group import Group
 from eagleray.train.inputs import Inputs
+from eagleray.train.loop import StepReport
+from eagleray.train.recorder import Recorder
+from eagleray.train.state import TrainState
+from eagleray.train.uploads import Contents, Upload, Use
 
 PACKAGES = ("eagleray", "torch", "transformers", "deepspeed", "peft", "ray")
 """What a checkpoint names the version of."""
+CLOSING_S = 30.0
+"""How long a run that has failed still waits for a checkpoint that is on its way."""
 
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """A checkpoint that was written, as every rank knows it."""
+    """A checkpoint that was written, or is being written, as every rank knows it."""
 
-    step: int
+    identity: CheckpointId
     metrics: dict[str, Any]
+
+    @property
+    def step(self) -> int:
+        """The step after which it was taken."""
+        return self.identity.step
 
 
 class Saver:
-    """Writes the weights that learn, ready for `from_pretrained`, and keeps the newest and the best of them.
+    """Writes checkpoints behind training, and keeps the newest and the best of them.
 
-    All methods are collective; only the first rank touches the storage.
+    All methods are collective.
     """
 
     def __init__(
@@ -46,59 +61,92 @@ class Saver:
         objects: Objects,
         run: str,
         *,
+        lease_number: int,
         spec: FineTuneSpec,
         inputs: Inputs,
         engine: Engine,
         group: Group,
+        recorder: Recorder,
         scratch: Path,
+        steps_per_epoch: int,
+        micro_batch_size: int,
+        earlier: Sequence[Manifest],
+        origin: Manifest | None,
+        mark: Callable[[str], None],
     ) -> None:
-        self._objects, self._run = objects, run
+        """`earlier` are the checkpoints up to the one that was restored, by step; that is `origin`, perhaps another
+        run's.
+        """
+        self._objects, self._run, self._lease_number = objects, run, lease_number
         self._spec, self._inputs, self._engine, self._group = spec, inputs, engine, group
-        self._scratch = scratch
+        self._recorder, self._scratch, self._mark = recorder, scratch, mark
+        self._steps_per_epoch, self._micro_batch_size = steps_per_epoch, micro_batch_size
         metric, mode = inputs.task.main_metric
         self._best_by = spec.checkpoint.best_by or BestBySpec(metric=metric, mode=mode)
-        self._saved: list[Saved] = []
+        self._saved = [Saved(each.id, each.metrics) for each in earlier]
+        self._parent: CheckpointId | None = origin.id if origin else None
+        self._parent_run = origin.run if origin else run
+        self._uses: list[Use] = []
+        self._upload: Upload | None = None
 
-    def save(self, *, step: int, epoch: int, metrics: dict[str, Any], is_due: bool) -> None:
-        """Write a checkpoint where one is due or the metrics are the best so far; then prune the old."""
-        candidate = Saved(step=step, metrics=metrics)
+    def note(self, report: StepReport) -> None:
+        """Keep which samples a step used, for the next checkpoint."""
+        self._uses.append(Use(report.step, report.epoch, report.used, report.skipped))
+
+    def save(self, reached: TrainState, *, metrics: dict[str, Any], is_due: bool) -> None:
+        """Begin to write a checkpoint where one is due or the metrics are the best so far.
+
+        Returns once everything is copied; waits before that for the checkpoint before.
+
+        Raises:
+            StorageError: the checkpoint before could not be written.
+        """
+        candidate = Saved(CheckpointId(step=reached.step, lease=self._lease_number), metrics)
         if not is_due and self._pick([*self._saved, candidate]) is not candidate:
             return
-        weights = self._engine.weights(names=export.saved_names(self._engine.module))
+        stall_s = self.wait()
+        started = time.monotonic()
+        manifest = self._manifest(reached, metrics)
+        contents = self._contents()
+        self._parent, self._parent_run = candidate.identity, self._run
         self._saved.append(candidate)
-        if weights is None:
-            return
-        directory = self._scratch / f"step-{step}"
-        self._write_model(directory, weights)
-        checkpoints.commit(
-            self._objects,
-            self._run,
-            step=step,
-            directory=directory,
-            epoch=epoch,
-            metrics=metrics,
-            world_size=self._group.world_size,
-            zero_stage=self._spec.scale.zero.stage,
-            versions={name: importlib.metadata.version(name) for name in PACKAGES},
-            now=datetime.now(UTC),
-        )
-        shutil.rmtree(directory)
-        checkpoints.prune(self._objects, self._run, keep=self._spec.checkpoint.keep, best_step=self.best().step)
+        self._uses = []
+        costs = {"blocked_s": round(time.monotonic() - started, 3), "stall_s": round(stall_s, 3)}
+        best_id = self.best().identity
+        self._upload = Upload(lambda: self._write(manifest, contents, best_id, costs))
+
+    def wait(self) -> float:
+        """Wait until nothing is on its way any more and return the seconds that took."""
+        if self._upload is None:
+            return 0.0
+        upload, self._upload = self._upload, None
+        return upload.wait(self._mark)
+
+    def close(self) -> None:
+        """Give a checkpoint that is on its way some time, where the run has failed meanwhile."""
+        if self._upload is not None:
+            upload, self._upload = self._upload, None
+            upload.wait(self._mark, timeout_s=CLOSING_S)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is no checkpoint."""
+        return not self._saved
 
     def best(self) -> Saved:
         """Return the best checkpoint so far."""
         return self._pick(self._saved)
 
-    def read_weights(self, step: int) -> dict[str, torch.Tensor]:
+    def read_weights(self, chosen: Saved) -> dict[str, torch.Tensor]:
         """Return the weights of a checkpoint under the names that the engine knows them by."""
-        directory = self._fetched(step)
+        directory = self._fetched(chosen)
         return export.engine_names(self._engine.module, load_file(export.weights_file(directory)))
 
     def publish(self, chosen: Saved, metrics: dict[str, Any]) -> None:
         """Write the final model: the chosen checkpoint's files and a card with the metrics of the run."""
         if not self._group.is_first:
             return
-        directory = self._fetched(chosen.step)
+        directory = self._fetched(chosen)
         card = export.model_card(run=self._run, spec=self._spec, metrics=metrics, step=chosen.step)
         (directory / "README.md").write_text(card, encoding="utf-8")
         files = [file for file in sorted(directory.rglob("*")) if file.is_file()]
@@ -106,8 +154,64 @@ class Saver:
         for file in sorted(files, key=lambda file: file.name == export.DESCRIPTION_FILE):
             self._objects.upload(f"{paths.model(self._run)}/{file.relative_to(directory).as_posix()}", file)
 
+    def _manifest(self, reached: TrainState, metrics: dict[str, Any]) -> Manifest:
+        epoch, batch = divmod(reached.step, self._steps_per_epoch)
+        return Manifest(
+            run=self._run,
+            step=reached.step,
+            lease=self._lease_number,
+            position=Position(epoch=epoch, batch=batch),
+            parent=self._parent,
+            files=(),
+            metrics=metrics,
+            world_size=self._group.world_size,
+            zero_stage=self._spec.scale.zero.stage,
+            training={"state": state.dump(reached), "micro_batch_size": self._micro_batch_size},
+            data_fingerprint=self._inputs.data.fingerprint,
+            versions={name: importlib.metadata.version(name) for name in PACKAGES},
+            created_at=datetime.now(UTC),
+        )
+
+    def _contents(self) -> Contents:
+        """Copy all that training changes."""
+        weights = self._engine.weights(names=export.saved_names(self._engine.module))
+        return Contents(
+            snapshot=shards.snapshot(
+                self._engine.fragments(is_for_writing=True), buffers=self._engine.buffers(), device=self._group.device
+            ),
+            write_model=None if weights is None else lambda directory: self._write_model(directory, weights),
+            uses=tuple(self._uses),
+            parent_run="" if self._parent_run == self._run else self._parent_run,
+        )
+
+    def _write(self, manifest: Manifest, contents: Contents, best_id: CheckpointId, costs: dict[str, float]) -> None:
+        """In the background: upload, commit, then prune what is old."""
+        started = time.monotonic()
+        committed = uploads.upload(
+            self._objects,
+            manifest,
+            contents,
+            group=self._group,
+            scratch=self._scratch,
+            num_samples=len(self._inputs.data.train),
+            check=lambda: lease.check(self._objects, self._run, self._lease_number),
+            on_trouble=lambda error: self._recorder.event("storage-trouble", step=manifest.step, error=str(error)),
+        )
+        if not self._group.is_first:
+            return
+        self._recorder.event(
+            "checkpoint",
+            step=manifest.step,
+            size_bytes=sum(entry.size_bytes for entry in committed.files),
+            upload_s=round(time.monotonic() - started, 3),
+            **costs,
+        )
+        try:
+            checkpoints.prune(self._objects, self._run, keep=self._spec.checkpoint.keep, best=best_id)
+        except StorageError as error:  # what is too much now goes after the next checkpoint
+            self._recorder.event("storage-trouble", step=manifest.step, error=str(error))
+
     def _write_model(self, directory: Path, weights: dict[str, torch.Tensor]) -> None:
-        directory.mkdir()
         is_chat = isinstance(self._spec.task, CausalLmSpec) and self._spec.task.format == "chat"
         tokenizer = chat_template.install(self._inputs.tokenizer) if is_chat else self._inputs.tokenizer
         export.save(
@@ -119,10 +223,12 @@ class Saver:
             labels=self._inputs.data.labels,
         )
 
-    def _fetched(self, step: int) -> Path:
-        directory = self._scratch / f"fetched-{step}"
+    def _fetched(self, chosen: Saved) -> Path:
+        directory = self._scratch / f"fetched-{chosen.identity}"
         if not directory.exists():
-            checkpoints.download(self._objects, self._run, step, directory)
+            manifest = checkpoints.find(self._objects, self._run, chosen.step)
+            names = [entry.path for entry in manifest.files if not paths.is_state(entry.path)]
+            checkpoints.fetch(self._objects, manifest, names, directory)
         return directory
 
     def _pick(self, saved: list[Saved]) -> Saved:

@@ -2,112 +2,177 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from eagleray.data import batches
 from eagleray.data.tokenized import TokenizedSplit
+from eagleray.errors import NotFinite
 from eagleray.spec.data import PackedSpec
-from eagleray.train import baselines, cadence, schedules
+from eagleray.spec.finetune import FineTune
+from eagleray.store import failures
+from eagleray.store.objects import open_storage
+from eagleray.train import attempts, baselines, cadence, schedules
 from eagleray.train.assembly import Job, Session, assemble, epoch_order
-from eagleray.train.early_stopping import EarlyStoppingState, observe, should_stop
+from eagleray.train.early_stopping import observe, should_stop
 from eagleray.train.evaluate import evaluate
+from eagleray.train.feed import Feed
 from eagleray.train.group import Group
 from eagleray.train.loop import StepReport, train_steps
+from eagleray.train.state import TrainState
+from eagleray.train.watchdog import Hang, Watchdog
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a finished run has reached."""
+    """What an attempt has reached."""
 
     step: int  # the last one
-    best_step: int
-    metrics: dict[str, dict[str, Any]]  # of the "validation" and "test" split; "untuned" and "majority" to compare
+    stop_reason: str | None  # why the attempt stopped before its end, with all it did saved; None: it is finished
+    best_step: int | None = None
+    metrics: dict[str, dict[str, Any]] | None = None
+    """Of the "validation" and "test" split; "untuned" and "majority" to compare. None where it is not finished."""
 
 
 def run(job: Job, group: Group) -> Outcome:
     """Train, evaluate and save; returns what came of it, the same at every rank.
 
+    Goes on from the newest checkpoint of the run. Stops early, with everything saved, where the driver asks for it.
+
     Raises:
         EaglerayError: with a message for the user; any other exception is a fault in the software or its libraries.
     """
     with ExitStack() as stack:
-        scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="eagleray-"))
-        session = assemble(job, group, scratch=Path(scratch))
-        stack.callback(session.engine.close)
-        stack.callback(session.recorder.close)
-        baseline = _baseline(session) if session.spec.train.baselines else {}
-        step = _train(session)
-        return _finish(session, step, baseline)
+        watchdog = _watchdog(job, group)
+        stack.callback(watchdog.close)
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="eagleray-", ignore_cleanup_errors=True)))
+        session = assemble(job, group, scratch=scratch, mark=watchdog.mark, stack=stack)
+        watchdog.start()
+        state = session.state
+        if session.spec.train.baselines and session.is_untrained:
+            state = replace(state, baseline=_baseline(session))
+        state, stop_reason = _train(session, state)
+        session.saver.wait()
+        if stop_reason is not None:
+            return Outcome(step=state.step, stop_reason=stop_reason)
+        return _finish(session, state)
 
 
-def _train(session: Session) -> int:
-    """Take the steps; evaluate and save where the document says; stop early where it says. Returns the last step."""
-    early_stopping = session.spec.train.early_stopping
-    stopping = EarlyStoppingState()
-    for report in _steps(session):
+def _train(session: Session, state: TrainState) -> tuple[TrainState, str | None]:
+    """Take the steps; evaluate and save where the document says. Returns where it ended, and who asked to stop."""
+    if not state.is_settled:
+        state = _settle(session, state)
+    if _is_over(session, state):
+        return state, None
+    for report in _steps(session, state.step):
         session.recorder.step(report)
-        due = cadence.due(
-            step=report.step,
-            ends_epoch=report.ends_epoch,
-            total_steps=session.total_steps,
-            checkpoint_every=session.spec.checkpoint.every_steps,
-            evaluate_every=session.spec.train.evaluate_every_steps,
+        session.saver.note(report)
+        num_not_finite = _num_not_finite(session, state, report)
+        state = replace(state, step=report.step, is_settled=False, num_not_finite=num_not_finite)
+        if report.is_last:
+            if not num_not_finite:
+                _save(session, state, metrics={}, is_due=True)
+            return state, session.group.exchange(session.recorder.stop_reason)[0]
+        state = _settle(session, state)
+        if _is_over(session, state):
+            break
+    return state, None
+
+
+def _settle(session: Session, state: TrainState) -> TrainState:
+    """Do what is due after a step."""
+    due = cadence.due(
+        step=state.step,
+        steps_per_epoch=session.steps_per_epoch,
+        total_steps=session.total_steps,
+        checkpoint_every=session.spec.checkpoint.every_steps,
+        evaluate_every=session.spec.train.evaluate_every_steps,
+    )
+    state = replace(state, is_settled=True)
+    if not due.evaluation or state.num_not_finite:
+        return state
+    metrics = _evaluate(session, session.inputs.data.validation)
+    session.recorder.evaluation(state.step, metrics)
+    early_stopping = session.spec.train.early_stopping
+    if early_stopping is not None:
+        state = replace(state, stopping=observe(state.stopping, metrics[early_stopping.metric], early_stopping))
+    _save(session, state, metrics=metrics, is_due=due.checkpoint or _is_over(session, state))
+    return state
+
+
+def _save(session: Session, state: TrainState, *, metrics: dict[str, Any], is_due: bool) -> None:
+    session.recorder.phase("saving")
+    session.mark("saving")
+    session.saver.save(state, metrics=metrics, is_due=is_due)
+
+
+def _is_over(session: Session, state: TrainState) -> bool:
+    early_stopping = session.spec.train.early_stopping
+    return early_stopping is not None and should_stop(state.stopping, early_stopping)
+
+
+def _num_not_finite(session: Session, state: TrainState, report: StepReport) -> int:
+    """Steps in a row whose loss was not finite. No checkpoint is taken of them."""
+    if math.isfinite(report.loss):
+        return 0
+    number = state.num_not_finite + 1
+    if number >= session.spec.failures.max_non_finite_steps or report.step == session.total_steps:
+        raise NotFinite(
+            f"the loss was {report.loss} for {number} step{'s' if number > 1 else ''} up to step {report.step}: lower "
+            "train.learning_rate, set train.gradient_clip, or look at the samples of these steps"
         )
-        if not due.evaluation:
-            continue
-        metrics = _evaluate(session, session.inputs.data.validation)
-        session.recorder.evaluation(report.step, metrics)
-        session.recorder.phase("saving")
-        session.saver.save(step=report.step, epoch=report.epoch, metrics=metrics, is_due=due.checkpoint)
-        if early_stopping is None:
-            continue
-        stopping = observe(stopping, metrics[early_stopping.metric], early_stopping)
-        if should_stop(stopping, early_stopping):
-            session.recorder.event("stopped-early", step=report.step, best=stopping.best)
-            return report.step
-    return session.total_steps
+    return number
 
 
-def _steps(session: Session) -> Iterator[StepReport]:
+def _steps(session: Session, first_step: int) -> Iterator[StepReport]:
     spec, train = session.spec, session.spec.train
-    split = session.inputs.data.train
-    return train_steps(
-        session.engine,
-        task=session.inputs.task,
-        split=split,
-        collate=session.collate,
-        epoch_order=epoch_order(session),
+    feed = Feed(
+        session.inputs.data.train,
+        session.collate,
+        group=session.group,
         accumulation=batches.accumulation(
             train.global_batch_size, world_size=session.group.world_size, micro_batch_size=session.micro_batch_size
         ),
-        packed=isinstance(spec.data.batching, PackedSpec),
+        balance="tokens" if isinstance(spec.data.batching, PackedSpec) else "length",
+        skips_bad_samples=spec.failures.skip_bad_samples,
+    )
+    return train_steps(
+        session.engine,
+        task=session.inputs.task,
+        feed=feed,
+        epoch_order=epoch_order(session),
+        steps_per_epoch=session.steps_per_epoch,
         label_smoothing=train.label_smoothing,
         learning_rate=lambda step: (
             train.learning_rate * schedules.multiplier(train.schedule, step=step, total_steps=session.total_steps)
         ),
+        first_step=first_step,
         total_steps=session.total_steps,
         group=session.group,
+        is_asked_to_stop=lambda: session.recorder.stop_reason is not None,
+        mark=session.mark,
     )
 
 
-def _finish(session: Session, step: int, baseline: dict[str, Any]) -> Outcome:
+def _finish(session: Session, state: TrainState) -> Outcome:
     """Go back to the best checkpoint, test it and write the final model."""
     best = session.saver.best()
     metrics: dict[str, Any] = {"validation": best.metrics}
     if session.inputs.data.test is not None:
-        session.engine.load_weights(lambda: session.saver.read_weights(best.step))
+        session.engine.load_weights(lambda: session.saver.read_weights(best))
         metrics["test"] = _evaluate(session, session.inputs.data.test)
-    metrics |= baseline
+    metrics |= state.baseline
     session.recorder.phase("saving")
     session.saver.publish(best, metrics)
     session.recorder.phase("done")
     session.group.barrier()
-    return Outcome(step=step, best_step=best.step, metrics=metrics)
+    return Outcome(step=state.step, stop_reason=None, best_step=best.step, metrics=metrics)
 
 
 def _baseline(session: Session) -> dict[str, Any]:
@@ -131,4 +196,24 @@ def _evaluate(session: Session, split: TokenizedSplit, *, forward: Callable[...,
         collate=session.collate,
         micro_batch_size=session.micro_batch_size,
         group=session.group,
+        on_batch=lambda done, total: session.mark(f"evaluating, batch {done} of {total}"),
     )
+
+
+def _watchdog(job: Job, group: Group) -> Watchdog:
+    """Writes this worker's stacks down as its failure: the process is about to end, and no exception will."""
+
+    def on_hang(hang: Hang) -> None:
+        record = failures.FailureRecord(
+            attempt=job.lease,
+            rank=group.rank,
+            kind=attempts.HANG,
+            message=f"no progress for {hang.silent_s:g} s at: {hang.doing}",
+            traceback=hang.stacks,
+            num_marks=hang.num_marks,
+            at=datetime.now(UTC),
+        )
+        failures.write(open_storage(job.storage, must_exist=True), job.run, record)
+
+    timeout_s = FineTune.model_validate_json(job.document).spec.watchdog.timeout_s
+    return Watchdog(timeout_s=timeout_s, on_hang=on_hang)

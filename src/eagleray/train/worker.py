@@ -7,6 +7,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
+import ray
 import ray.train
 import ray.train.torch
 import torch
@@ -20,20 +21,24 @@ from eagleray.train.assembly import Job
 def work(config: dict[str, Any]) -> dict[str, Any]:
     """What Ray Train runs in each worker; returns the fields of an Outcome.
 
-    `config` has `job` (the fields of a Job), `attempt` and `num_threads`.
+    `config` has `job` (the fields of a Job) and `num_threads`.
     """
     context = ray.train.get_context()
     job = Job(**config["job"])
     torch.set_num_threads(config["num_threads"])
-    device = ray.train.torch.get_device()
     try:
-        return asdict(session.run(job, group.current(num_local=context.get_local_world_size(), device=device)))
+        joined = group.current(
+            num_local=context.get_local_world_size(),
+            device=ray.train.torch.get_device(),
+            node=ray.get_runtime_context().get_node_id(),
+        )
+        return asdict(session.run(job, joined))
     except Exception as error:
         failures.write(
-            open_storage(job.storage),
+            open_storage(job.storage, must_exist=True),
             job.run,
             failures.FailureRecord(
-                attempt=config["attempt"],
+                attempt=job.lease,
                 rank=context.get_world_rank(),
                 kind=failure_kind(error),
                 message=str(error) or repr(error),

@@ -11,9 +11,11 @@ import pytest
 import yaml
 from typer.testing import CliRunner, Result
 
+from eagleray.cli.run_tables import ledger_text
 from eagleray.cli.runs import app
 from eagleray.errors import UserError
-from eagleray.store import events, paths, runs
+from eagleray.store import events, ledger, paths, runs
+from eagleray.store.ledger import EpochUse, LedgerReport, StepUse
 from eagleray.store.objects import Objects, open_storage
 from tests.support.records import DOCUMENT, LOCK, NOW, new_checkpoint, new_run
 
@@ -97,7 +99,9 @@ def test_the_option_goes_before_the_environment(objects: Objects, tmp_path: Path
 def test_show_json(objects: Objects, tmp_path: Path) -> None:
     run = new_run(objects, metrics={"test": {"f1": 0.5}}, best_step=5, restarts=1).run
     manifest = new_checkpoint(objects, run, step=5, scratch=tmp_path, f1=0.4)
-    events.append(objects, run, kind="started", now=NOW, attempt=0)
+    steps = [StepUse(step=step, epoch=0, ranks=[[step - 1], [9 - (step - 1)]]) for step in range(1, 6)]
+    ledger.write(objects, run, manifest.id, parent=None, num_samples=10, steps=steps)
+    events.append(objects, run, kind="restarted", now=NOW, reason="infrastructure")
     shown = _json("show", "demo")
     assert shown == {
         "run": "demo-0001",
@@ -112,18 +116,39 @@ def test_show_json(objects: Objects, tmp_path: Path) -> None:
         "best_step": 5,
         "error": "",
         "restarts": 1,
+        "restarts_by_reason": {"infrastructure": 1},
+        "forked_from": None,
         "progress": None,
         "document": yaml.safe_load(DOCUMENT),
         "lock": LOCK.model_dump(mode="json"),
         "checkpoints": [manifest.model_dump(mode="json")],
-        "events": [{"kind": "started", "at": "2026-01-02T03:04:05Z", "fields": {"attempt": 0}}],
+        "ledger": {
+            "num_samples": 10,
+            "epochs": [
+                {
+                    "epoch": 0,
+                    "num_used": 10,
+                    "num_missed": 0,
+                    "num_repeated": 0,
+                    "num_skipped": 0,
+                    "is_complete": True,
+                }
+            ],
+            "is_exact": True,
+            "problem": "",
+        },
+        "events": [{"kind": "restarted", "at": "2026-01-02T03:04:05Z", "fields": {"reason": "infrastructure"}}],
     }
 
 
 def test_show(objects: Objects, tmp_path: Path) -> None:
     metrics = {"validation": {"f1": 0.5, "confusion_matrix": [[1]]}, "test": {"f1": 0.25, "loss": 2}}
-    run = new_run(objects, metrics=metrics, best_step=5, phase="failed", error="a worker [bold] failed").run
+    fork = runs.ForkRecord(run="old-0001", step=7, keeps_position=False)
+    changes = {"best_step": 5, "phase": "failed", "error": "a worker [bold] failed", "forked_from": fork}
+    run = new_run(objects, metrics=metrics, **changes).run
     new_checkpoint(objects, run, step=5, scratch=tmp_path)
+    for reason in ("infrastructure", "preemption", "infrastructure"):
+        events.append(objects, run, kind="restarted", now=NOW, reason=reason)
     events.append(objects, run, kind="failed", now=NOW, reason="worker lost")
     shown = _call("show", run).stdout
     lines = [line.split() for line in shown.splitlines()]
@@ -131,14 +156,81 @@ def test_show(objects: Objects, tmp_path: Path) -> None:
     for expected in (
         ["run", "demo-0001"],
         ["phase", "failed"],
+        ["forked", "from", "step", "7", "of", "old-0001"],
         ["error", "a", "worker", "[bold]", "failed"],
         ["metric", "validation", "test"],
         ["f1", "0.5", "0.25"],
         ["loss", "2"],
-        ["step", "5", "1.5", "17", "bytes", "2", "2026-01-02", "03:04", "best"],
+        ["restarts", "3", "(2", "infrastructure,", "1", "preemption)"],
+        ["step", "5", "1", "1,", "5", "17", "bytes", "2", "2026-01-02", "03:04", "best"],
         ["2026-01-02", "03:04", "failed", "reason=worker", "lost"],
     ):
         assert expected in lines
+
+
+def test_show_without_a_checkpoint(objects: Objects) -> None:
+    run = new_run(objects).run
+    assert _json("show", run)["ledger"] is None  # type: ignore[index]
+    assert "ledger" not in _call("show", run).stdout
+
+
+def test_show_with_a_ledger_that_is_gone(objects: Objects, tmp_path: Path) -> None:
+    run = new_run(objects).run
+    new_checkpoint(objects, run, step=5, scratch=tmp_path)
+    assert "ledger     not exact: " in _call("show", run).stdout
+    assert "there is no runs/demo-0001/ledger/000000005-0001.jsonl.gz" in _json("show", run)["ledger"]["problem"]  # type: ignore[index]
+
+
+def _epoch(epoch: int, used: int, *, missed: int = 0, repeated: int = 0, skipped: int = 0) -> EpochUse:
+    return EpochUse(
+        epoch=epoch,
+        num_used=used,
+        num_missed=missed,
+        num_repeated=repeated,
+        num_skipped=skipped,
+        is_complete=not missed,
+    )
+
+
+@pytest.mark.parametrize(
+    ("epochs", "is_exact", "text"),
+    [
+        pytest.param([], True, "no samples used yet", id="nothing"),
+        pytest.param([_epoch(0, 2000)], True, "1 epoch, each of 2,000 samples used exactly once", id="one"),
+        pytest.param(
+            [_epoch(0, 2000), _epoch(1, 2000)], True, "2 epochs, each of 2,000 samples used exactly once", id="two"
+        ),
+        pytest.param(
+            [_epoch(0, 1999, skipped=1)],
+            True,
+            "1 epoch, each of 2,000 samples used exactly once, but for 1 left out",
+            id="skipped",
+        ),
+        pytest.param([_epoch(0, 5, missed=1995)], True, "5 of 2,000 samples of epoch 0, none twice", id="first-epoch"),
+        pytest.param(
+            [_epoch(0, 2000), _epoch(1, 1500, missed=500)],
+            True,
+            "1 epoch, each of 2,000 samples used exactly once; 1,500 of 2,000 samples of epoch 1, none twice",
+            id="goes-on",
+        ),
+        pytest.param(
+            [_epoch(0, 2000, repeated=3), _epoch(1, 2000), _epoch(2, 1900, missed=100)],
+            False,
+            "not exact: epoch 0: 0 missed, 3 used twice or more; epoch 2: 100 missed, 0 used twice or more",
+            id="wrong",
+        ),
+        pytest.param(
+            [_epoch(number, 2000, repeated=1) for number in range(5)],
+            False,
+            "not exact: "
+            + "; ".join(f"epoch {number}: 0 missed, 1 used twice or more" for number in range(3))
+            + " and 2 more epochs",
+            id="all-wrong",
+        ),
+    ],
+)
+def test_the_ledger_in_words(epochs: list[EpochUse], is_exact: bool, text: str) -> None:
+    assert ledger_text(LedgerReport(num_samples=2000, epochs=tuple(epochs), is_exact=is_exact)) == text
 
 
 def test_show_says_what_is_there(objects: Objects) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from eagleray.train.cadence import due, total_steps
+from eagleray.train.cadence import due, steps_per_epoch, total_steps
 
 
 @pytest.mark.parametrize(
@@ -13,7 +13,9 @@ from eagleray.train.cadence import due, total_steps
     ids=["partial batch counts", "epochs", "capped", "cap beyond the end"],
 )
 def test_total_steps(num_samples: int, batch: int, epochs: int, max_steps: int | None, expected: int) -> None:
-    assert total_steps(num_samples=num_samples, global_batch_size=batch, epochs=epochs, max_steps=max_steps) == expected
+    per_epoch = steps_per_epoch(num_samples, global_batch_size=batch)
+
+    assert total_steps(per_epoch, epochs=epochs, max_steps=max_steps) == expected
 
 
 @pytest.mark.parametrize(
@@ -32,7 +34,7 @@ def test_due(
     after = {
         step: due(
             step=step,
-            ends_epoch=step in (4, 8),
+            steps_per_epoch=4,
             total_steps=10,
             checkpoint_every=checkpoint_every,
             evaluate_every=evaluate_every,

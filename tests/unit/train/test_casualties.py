@@ -9,6 +9,7 @@ from ray.exceptions import ActorDiedError, OutOfMemoryError
 from ray.train.v2._internal.exceptions import WorkerHealthCheckFailedError
 
 from eagleray.errors import TrainingError
+from eagleray.store.failures import FailureRecord
 from eagleray.train import attempts, casualties
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -48,7 +49,7 @@ def test_those_that_told_are_left_out() -> None:
 def test_what_the_user_is_told() -> None:
     [record] = casualties.silent({0: FOUND_DEAD}, told=(), attempt=0, now=NOW)
 
-    error = attempts.error_of(record, traceback_place="/runs/0.txt")
+    error = attempts.error_of(attempts.GiveUp(record, "infrastructure"), traceback_place="/runs/0.txt")
 
     assert type(error) is TrainingError
     assert str(error).splitlines() == [
@@ -56,6 +57,25 @@ def test_what_the_user_is_told() -> None:
         attempts.WHY_DEAD,
         "what Ray knows of it: /runs/0.txt",
     ]
+
+
+def _hung(rank: int, num_marks: int) -> FailureRecord:
+    return FailureRecord(
+        attempt=1, rank=rank, kind=attempts.HANG, message="", traceback="", num_marks=num_marks, at=NOW
+    )
+
+
+@pytest.mark.parametrize(
+    ("failures", "expected"),
+    [
+        ([_hung(0, 7), _hung(1, 5)], {"first_behind": 1, "without_answer": []}),
+        ([_hung(0, 7)], {"first_behind": 1, "without_answer": [1]}),
+        ([], {}),
+    ],
+    ids=["the one with the fewest marks", "the one that does not answer", "no hang"],
+)
+def test_who_fell_behind(failures: list[FailureRecord], expected: dict[str, object]) -> None:
+    assert casualties.hang_facts(failures, num_workers=2) == expected
 
 
 def test_workers_that_did_not_start() -> None:

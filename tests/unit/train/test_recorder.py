@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import threading
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from eagleray.errors import StorageError
-from eagleray.store import events, paths, runs
-from eagleray.store.objects import open_storage
+from eagleray.store import events, lease, paths, runs, stops
+from eagleray.store.lease import LeaseLost
+from eagleray.store.objects import Objects, open_storage
 from eagleray.store.steps import read_steps
 from eagleray.train.loop import StepReport
-from eagleray.train.recorder import LatestWriter, StorageRecorder
+from eagleray.train.recorder import BackgroundWriter, StorageRecorder
+
+HOLDER = lease.this_process()
 
 
 def _report(step: int, *, loss: float = 1.0) -> StepReport:
@@ -27,15 +29,14 @@ def _report(step: int, *, loss: float = 1.0) -> StepReport:
         num_tokens=60,
         num_cells=80,
         seconds=0.5,
-        ends_epoch=False,
+        is_last=False,
+        used=(),
+        skipped=(),
     )
 
 
 def test_records(tmp_path: Path) -> None:
-    objects = open_storage(str(tmp_path / "storage"))
-    lock = runs.LockRecord(versions={}, git_commit="", data_fingerprint="", seed=0, hardware={}, python="")
-    run = runs.create(objects, name="test", document="", lock=lock, now=datetime.now(UTC)).run
-    recorder = StorageRecorder(objects, run, total_steps=5, log_every_steps=2, scratch=tmp_path)
+    objects, run, recorder = _recorder(tmp_path)
 
     for step in range(1, 6):
         recorder.step(_report(step, loss=float(step)))
@@ -56,35 +57,71 @@ def test_records(tmp_path: Path) -> None:
     assert objects.list(paths.tensorboard(run)), "TensorBoard's file is on the storage"
 
 
-def test_latest_writer_drops_what_is_overtaken() -> None:
-    written: list[int] = []
-    release = threading.Event()
+def test_progress_that_is_overtaken_is_dropped_and_a_stop_is_heard(tmp_path: Path) -> None:
+    objects, run, recorder = _recorder(tmp_path)
+    assert recorder.stop_reason is None
 
-    def write(value: int) -> None:
-        written.append(value)
-        release.wait()  # set after the last `put`: if one waited for the write, nothing here would end
+    stops.request(objects, run, 1, reason="preemption", now=datetime.now(UTC))
+    for step in range(1, 1000):
+        recorder.step(_report(step))
+    recorder.close()
 
-    writer = LatestWriter(write, interval_s=0.0)
-    for value in range(1000):
-        writer.put(value)
-    release.set()
-    writer.close()
-
-    assert written[-1] == 999, "the last value always arrives"
-    assert len(written) < 1000
+    progress = runs.read_progress(objects, run)
+    assert progress is not None
+    assert progress.step == 999, "the last value always arrives"
+    assert recorder.stop_reason == "preemption"
 
 
-def test_latest_writer_survives_a_storage_that_fails_for_a_while() -> None:
+def test_writes_keep_their_order_while_the_storage_fails() -> None:
     written: list[str] = []
-    failures = iter([True])
+    failures = iter([True, True])
 
-    def write(value: str) -> None:
+    def write() -> None:
         if next(failures, False):
             raise StorageError("gone for a moment")
-        written.append(value)
+        written.append("first")
 
-    writer = LatestWriter(write, interval_s=0.0)
-    writer.put("a")
-    writer.close()
+    writer = BackgroundWriter(lambda: None, interval_s=0.01)
+    writer.put(write)
+    writer.put(lambda: written.append("second"))
+    writer.close(give_up_after_s=10.0)
 
-    assert written == ["a"]
+    assert written == ["first", "second"]
+    writer.check()
+
+
+def test_a_storage_that_never_comes_back_is_told() -> None:
+    def write() -> None:
+        raise StorageError("gone for good")
+
+    writer = BackgroundWriter(lambda: None, interval_s=0.01)
+    writer.put(write)
+    writer.close(give_up_after_s=0.0)
+
+    with pytest.raises(StorageError, match="gone for good"):
+        writer.check()
+
+
+def test_an_attempt_that_lost_its_run_writes_no_more(tmp_path: Path) -> None:
+    objects, run, recorder = _recorder(tmp_path)
+    mine = lease.take(objects, run, HOLDER, now=lambda: datetime.now(UTC))
+    lease.succeed(objects, run, mine, now=lambda: datetime.now(UTC))
+
+    recorder.step(_report(2))
+    recorder.close()
+
+    assert read_steps(objects, run) == []
+    with pytest.raises(LeaseLost):
+        recorder.step(_report(3))
+
+
+def _recorder(tmp_path: Path) -> tuple[Objects, str, StorageRecorder]:
+    objects = open_storage(str(tmp_path / "storage"))
+    lock = runs.LockRecord(versions={}, git_commit="", data_fingerprint="", seed=0, hardware={}, python="")
+    run = runs.create(objects, name="test", document="", lock=lock, now=datetime.now(UTC)).run
+    lease.take(objects, run, HOLDER, now=lambda: datetime.now(UTC))
+    return (
+        objects,
+        run,
+        StorageRecorder(objects, run, lease_number=1, total_steps=5, log_every_steps=2, scratch=tmp_path),
+    )

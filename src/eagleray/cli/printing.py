@@ -1,0 +1,36 @@
+"""How facts look on stdout: moments, numbers, tables for people; JSON for programs."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+def moment(at: datetime) -> str:
+    """To the minute, in UTC."""
+    return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M")
+
+
+def number(value: Any) -> str:
+    """Four digits of a number; empty for anything else."""
+    return f"{value:.4g}" if isinstance(value, int | float) else ""
+
+
+def show(*parts: Table | str) -> None:
+    """Print tables and lines as they are, without markup."""
+    from rich.console import Console
+
+    console = Console()
+    for part in parts:
+        console.print(part, markup=False, highlight=False)
+
+
+def show_json(value: Any) -> None:
+    """Print JSON."""
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))

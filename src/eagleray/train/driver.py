@@ -1,0 +1,282 @@
+"""What the driver does while a run goes on: starts attempts, looks on, asks them to stop, decides when they end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any, Protocol, TypeVar
+
+from ray.exceptions import RayError
+from ray.train import ControllerError, TrainingFailedError
+
+from eagleray.data.checks import DataReport
+from eagleray.errors import ClusterError, EaglerayError, Interrupted, StorageError
+from eagleray.spec.finetune import FineTune
+from eagleray.store import checkpoints, events, failures, lease, runs, stops
+from eagleray.store.events import Event
+from eagleray.store.lease import Renewal
+from eagleray.store.objects import Objects
+from eagleray.store.patience import persist
+from eagleray.store.runs import ProgressRecord, RunRecord
+from eagleray.train import attempts, capacity, casualties, cluster
+from eagleray.train.assembly import Job
+from eagleray.train.attempt import Attempt, Lost
+from eagleray.train.cluster import WorkerShape
+from eagleray.train.session import Outcome
+from eagleray.train.signals import Signals
+
+POLL_INTERVAL_S = 0.5
+LOOK_INTERVAL_S = 2.0
+"""How often the cluster and the run's events are looked at."""
+T = TypeVar("T")
+
+GO_ON = "run the same command again to go on"
+
+
+class Observer(Protocol):
+    """Who looks on: told what happens, in the driver's process."""
+
+    def say(self, message: str) -> None:
+        """Something worth a line."""
+
+    def warn(self, message: str) -> None:
+        """Something that the user should know before it is too late."""
+
+    def preparing(self, stage: str, count: int) -> None:
+        """The data is being prepared: a stage, and how far it has come."""
+
+    def data(self, report: DataReport) -> None:
+        """The data is prepared and looks like this."""
+
+    def created(self, record: RunRecord) -> None:
+        """The run exists on the storage under this id."""
+
+    def progress(self, progress: ProgressRecord) -> None:
+        """The workers have come this far."""
+
+    def event(self, event: Event) -> None:
+        """Something was written to the run's events."""
+
+
+class Driver:
+    """Drives one run, whose lease it holds, to its end."""
+
+    def __init__(
+        self,
+        objects: Objects,
+        document: FineTune,
+        job: Job,
+        shape: WorkerShape,
+        *,
+        renewal: Renewal,
+        observer: Observer,
+    ) -> None:
+        self._objects, self._run = objects, job.run
+        self._scale, self._budgets = document.spec.scale, document.spec.failures
+        self._job, self._shape = job, shape
+        self._renewal, self._observer = renewal, observer
+        self._signals = Signals()
+        self._events = events.Reader(objects, job.run)
+        self._nodes: set[str] = set()  # of the attempt that is going on
+        self._micro_batch_size: int | None = None
+        self._progress: ProgressRecord | None = None
+        self._looked_at = 0.0
+        self._could_grow = False
+
+    def drive(self) -> RunRecord:
+        """Start attempts until the run has ended; returns its record, or raises why it failed or was stopped."""
+        self._update(phase="running", ended_at=None, error="")
+        self._events.new()
+        number = self._first_number()
+        while True:
+            self._observer.say(f"starting {number} worker{'s' if number > 1 else ''}")
+            try:
+                with self._signals.kept():
+                    ended, asked = self._watch(Attempt(self._job, num_workers=number, shape=self._shape))
+            except KeyboardInterrupt as error:
+                raise self._stopped("at once") from error
+            if isinstance(ended, Lost):
+                self._recover(ended.error, number, is_preempted=asked == "preemption")
+            elif ended.stop_reason is None:
+                return self._end(
+                    phase="succeeded", step=ended.step, best_step=ended.best_step, metrics=ended.metrics or {}
+                )
+            elif self._signals.received is not None:
+                raise self._stopped(f"after step {ended.step}, which is saved")
+            else:
+                self._note_restart(ended.stop_reason, saved_step=ended.step, step=ended.step)
+            number = capacity.wait(
+                self._scale, self._shape, timeout_s=self._budgets.wait_for_workers_s, say=self._observer.say
+            )
+            self._job = replace(self._job, lease=self._renewal.succeed().number)
+
+    def _first_number(self) -> int:
+        """All workers; of an elastic run as many as fit now. Where others use the cluster, Ray says what is missing."""
+        if self._scale.min_workers is None:
+            return self._scale.num_workers
+        fitting = cluster.num_fitting(self._shape, cluster.free())
+        return max(self._scale.min_workers, min(fitting, self._scale.num_workers))
+
+    def _watch(self, attempt: Attempt) -> tuple[Outcome | Lost, stops.Reason | None]:
+        """Look on until the attempt has ended; ask it to stop where there is a reason."""
+        asked: stops.Reason | None = None
+        self._nodes, self._could_grow = set(), False
+        while (ended := attempt.wait(POLL_INTERVAL_S)) is None:
+            if self._renewal.lost.is_set():
+                lease.check(self._objects, self._run, self._renewal.number)
+            self._show_progress()
+            is_time_to_look = time.monotonic() - self._looked_at > LOOK_INTERVAL_S
+            if is_time_to_look:
+                self._looked_at = time.monotonic()
+                self._show_events()
+            wanted = self._signalled() or (self._cluster_wants(attempt) if is_time_to_look else None)
+            if asked is None and wanted is not None:
+                asked = self._ask_to_stop(attempt, wanted)
+        self._show_progress()
+        self._show_events()
+        return ended, asked
+
+    def _signalled(self) -> stops.Reason | None:
+        if self._signals.received is None:
+            return None
+        return "interrupt" if self._signals.exit_code == 130 else "preemption"
+
+    def _cluster_wants(self, attempt: Attempt) -> stops.Reason | None:
+        """Whether a node of the attempt will be taken away, or there is room for more workers (seen twice)."""
+        if self._nodes & cluster.draining():
+            return "preemption"
+        if not self._nodes or attempt.num_workers >= self._scale.num_workers:
+            return None
+        can_grow = capacity.grown(self._scale, self._shape, num_workers=attempt.num_workers) > attempt.num_workers
+        seen_before, self._could_grow = self._could_grow, can_grow
+        return "resize" if can_grow and seen_before else None
+
+    def _ask_to_stop(self, attempt: Attempt, reason: stops.Reason) -> stops.Reason | None:
+        try:
+            stops.request(self._objects, self._run, attempt.job.lease, reason=reason, now=_now())
+        except StorageError:  # asked again at the next look
+            return None
+        self._observer.say(_ASKED[reason])
+        return reason
+
+    def _show_progress(self) -> None:
+        try:
+            progress = runs.read_progress(self._objects, self._run)
+        except StorageError:  # read again at the next look; the lease's renewal tells of a storage that is gone
+            return
+        if progress is not None and progress != self._progress:
+            self._progress = progress
+            self._observer.progress(progress)
+
+    def _show_events(self) -> None:
+        try:
+            found = self._events.new()
+        except StorageError:
+            return
+        for event in found:
+            if event.kind == "started":
+                self._nodes = set(event.fields["nodes"])
+                self._micro_batch_size = event.fields["micro_batch_size"]
+            self._observer.event(event)
+
+    def _recover(self, error: TrainingFailedError | RayError, number: int, *, is_preempted: bool) -> None:
+        """Decide what to do about lost workers: returns when they may start again, or raises why not."""
+        failed = self._patiently(lambda: self._failures(error))
+        if not failed and isinstance(error, ControllerError):
+            raise self._failed(ClusterError(attempts.not_started(error.controller_failure, free=str(cluster.free()))))
+        hang = casualties.hang_facts(failed, num_workers=number)
+        decision = attempts.decide(
+            failed,
+            spent=attempts.spent(self._patiently(lambda: events.read_events(self._objects, self._run))),
+            budgets=self._budgets,
+            micro_batch_size=self._micro_batch_size,
+            is_preempted=is_preempted,
+        )
+        if isinstance(decision, attempts.GiveUp):
+            place = failures.traceback_place(self._objects, self._run, decision.failure) if decision.failure else ""
+            facts = "; ".join(f"{name.replace('_', ' ')}: {value}" for name, value in hang.items())
+            raise self._failed(attempts.error_of(decision, traceback_place="; ".join(filter(None, (place, facts)))))
+        if decision.micro_batch_limit is not None:
+            self._job = replace(self._job, micro_batch_limit=decision.micro_batch_limit)
+        newest = self._patiently(lambda: checkpoints.newest(self._objects, self._run))
+        self._note_restart(
+            decision.reason,
+            step=self._progress.step if self._progress else 0,
+            saved_step=newest.step if newest else 0,
+            micro_batch_limit=decision.micro_batch_limit,
+            what=f"worker {decision.failure.rank}: {decision.failure.message}" if decision.failure else None,
+            **hang,
+        )
+        self._sleep(decision.delay_s)
+
+    def _failures(self, error: TrainingFailedError | RayError) -> list[failures.FailureRecord]:
+        """What ended an attempt, the cause first: a worker that was killed, before those that then lost their peer."""
+        number = self._job.lease
+        told = failures.of_attempt(self._objects, self._run, number)
+        silent = casualties.silent(
+            getattr(error, "worker_failures", {}), told={failure.rank for failure in told}, attempt=number, now=_now()
+        )
+        for failure in silent:
+            failures.write(self._objects, self._run, failure)
+        return [*silent, *told]
+
+    def _note_restart(self, reason: str, **fields: Any) -> None:
+        kept = {name: value for name, value in fields.items() if value is not None}
+        self._patiently(
+            lambda: events.append(self._objects, self._run, kind="restarted", now=_now(), reason=reason, **kept)
+        )
+        self._update(restarts=self._read().restarts + 1)
+        self._show_events()
+
+    def _sleep(self, seconds: float) -> None:
+        if seconds:
+            self._observer.say(f"starting again in {seconds:g} s")
+            time.sleep(seconds)
+
+    def _failed(self, reason: EaglerayError) -> EaglerayError:
+        """Write down that the run has failed and return why."""
+        self._end(phase="failed", error=str(reason))
+        self._patiently(lambda: events.append(self._objects, self._run, kind="failed", now=_now(), reason=str(reason)))
+        return reason
+
+    def _stopped(self, how: str) -> Interrupted:
+        """Write down that the run was stopped and return what to tell the user."""
+        self._end(phase="stopped")
+        self._patiently(lambda: events.append(self._objects, self._run, kind="stopped", now=_now(), how=how))
+        return Interrupted(f"{self._run} was stopped {how}: {GO_ON}", exit_code=self._signals.exit_code)
+
+    def _end(self, **changes: Any) -> RunRecord:
+        """Write down how a run has ended, and how far it came."""
+        progress = self._progress
+        reached = {} if progress is None else {"step": progress.step, "total_steps": progress.total_steps}
+        return self._update(**{"ended_at": _now(), **reached, **changes})
+
+    def _update(self, **changes: Any) -> RunRecord:
+        """Replace the run's record; a driver that lost the run leaves it alone."""
+
+        def update() -> RunRecord:
+            lease.check(self._objects, self._run, self._renewal.number)
+            record = runs.read(self._objects, self._run).model_copy(update=changes)
+            runs.save(self._objects, record)
+            return record
+
+        return self._patiently(update)
+
+    def _read(self) -> RunRecord:
+        return self._patiently(lambda: runs.read(self._objects, self._run))
+
+    def _patiently(self, operation: Callable[[], T]) -> T:
+        return persist(operation, on_trouble=lambda error: self._observer.warn(f"{error}; trying again"))
+
+
+_ASKED: dict[stops.Reason, str] = {
+    "interrupt": "finishing the step and saving; Ctrl-C again stops at once",
+    "preemption": "this machine, or one of the workers', will be taken away: saving",
+    "resize": "there is room for more workers: saving, to go on with them",
+}
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

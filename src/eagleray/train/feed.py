@@ -1,0 +1,118 @@
+"""What does this worker get of a global batch? Collated micro batches, and the samples that really went into them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from eagleray.data.batches import Balance, micro_batches
+from eagleray.data.tokenized import TokenizedSplit
+from eagleray.errors import BadSamples
+from eagleray.tasks.base import Batch, Sample
+from eagleray.train.group import Group
+
+Collate = Callable[[list[Sample], np.ndarray], Batch]
+"""(samples, weights) -> batch on the worker's device. A sample of weight 0 is filler and counts for nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class BadSample:
+    """A sample that raised twice and is left out."""
+
+    index: int
+    place: str  # "reviews.jsonl:17"
+    error: str
+
+
+@dataclass(slots=True)
+class Share:
+    """One worker's part of a global batch."""
+
+    batches: list[Batch] = field(default_factory=list)
+    used: list[int] = field(default_factory=list)  # the samples that collate received, fillers left out
+    skipped: list[BadSample] = field(default_factory=list)
+    num_tokens: int = 0  # of the samples used, without padding
+
+
+class Feed:
+    """Reads and collates this worker's shares."""
+
+    def __init__(
+        self,
+        split: TokenizedSplit,
+        collate: Collate,
+        *,
+        group: Group,
+        accumulation: int,
+        balance: Balance,
+        skips_bad_samples: bool,
+    ) -> None:
+        self._split, self._collate, self._group = split, collate, group
+        self._accumulation, self._balance = accumulation, balance
+        self._skips_bad_samples = skips_bad_samples
+
+    def share(self, indices: np.ndarray) -> Share:
+        """Return this worker's share of the global batch `indices`.
+
+        A batch that raises is tried once more. Then the samples that raise by themselves are left out.
+
+        Raises:
+            BadSamples: there are such samples, and the document does not allow to leave them out.
+        """
+        share = Share()
+        for rows, weights in micro_batches(
+            indices,
+            self._split.lengths,
+            world_size=self._group.world_size,
+            rank=self._group.rank,
+            accumulation=self._accumulation,
+            balance=self._balance,
+        ):
+            try:
+                self._add(share, rows, weights)
+            except Exception:
+                self._add_again(share, rows, weights)
+        return share
+
+    def _add(self, share: Share, rows: np.ndarray, weights: np.ndarray) -> None:
+        samples = self._split.samples(rows)
+        share.batches.append(self._collate(samples, weights))
+        counted = [sample for sample, weight in zip(samples, weights, strict=True) if weight > 0]
+        share.used.extend(sample["index"] for sample in counted)
+        share.num_tokens += sum(len(sample["input_ids"]) for sample in counted)
+
+    def _add_again(self, share: Share, rows: np.ndarray, weights: np.ndarray) -> None:
+        try:
+            self._add(share, rows, weights)
+        except Exception as error:
+            bad = self._bad_ones(rows)
+            if not bad:  # each alone can be collated: it is not the samples
+                raise
+            if not self._skips_bad_samples:
+                named = "; ".join(f"{sample.place}: {sample.error}" for sample in bad)
+                raise BadSamples(
+                    f"{len(bad)} training sample{'s' if len(bad) > 1 else ''} cannot be batched: {named}. "
+                    "Mend or remove them, or set failures.skip_bad_samples: true"
+                ) from error
+            share.skipped.extend(bad)
+            good = ~np.isin(rows, [sample.index for sample in bad])
+            self._add(share, *((rows[good], weights[good]) if good.any() else self._filler()))
+
+    def _bad_ones(self, rows: np.ndarray) -> list[BadSample]:
+        found = (self._bad(index) for index in dict.fromkeys(rows.tolist()))
+        return [sample for sample in found if sample is not None]
+
+    def _bad(self, index: int) -> BadSample | None:
+        try:
+            self._collate(self._split.samples(np.array([index])), np.ones(1, dtype=np.float32))
+        except Exception as error:
+            return BadSample(index, self._split.place(index), f"{type(error).__name__}: {error}")
+        return None
+
+    def _filler(self) -> tuple[np.ndarray, np.ndarray]:
+        """The shortest sample that can be collated, to count for nothing: the other workers wait for this one."""
+        by_length = np.argsort(self._split.lengths, kind="stable").tolist()
+        index = next(index for index in by_length if self._bad(index) is None)
+        return np.array([index]), np.zeros(1, dtype=np.float32)
