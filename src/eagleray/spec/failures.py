@@ -17,7 +17,11 @@ Retries = Annotated[
 ]
 BackoffS = Annotated[
     float,
-    Field(ge=0, le=LONGEST_BACKOFF_S, description="Seconds before the first restart; each one after waits twice that."),
+    Field(
+        ge=0,
+        le=LONGEST_BACKOFF_S,
+        description="Seconds before the second restart in a row. The first is at once, each later one waits double.",
+    ),
 ]
 
 
@@ -64,9 +68,9 @@ class NumericalBudgetSpec(BudgetSpec):
 
 
 class DataBudgetSpec(BudgetSpec):
-    """Restarts after samples that raised when they were read or batched."""
+    """Restarts after samples that raised when they were batched, and again when they were tried again."""
 
-    retries: Retries = 1
+    retries: Retries = 0
     backoff_s: BackoffS = 0.0
 
 

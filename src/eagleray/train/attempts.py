@@ -211,8 +211,10 @@ def _family(base: type[errors.EaglerayError]) -> Iterator[type[errors.EaglerayEr
 
 
 def _delay_s(backoff_s: float, *, retries: int) -> float:
+    if not retries:  # most failures come alone, and what they cost is time
+        return 0.0
     # The exponent is bounded, because a budget is not: 2.0**1024 is an error.
-    return min(backoff_s * 2.0 ** min(retries, 64), LONGEST_BACKOFF_S)
+    return min(backoff_s * 2.0 ** min(retries - 1, 64), LONGEST_BACKOFF_S)
 
 
 def _tried(given_up: GiveUp) -> str:

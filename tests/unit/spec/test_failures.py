@@ -22,7 +22,7 @@ def _failures(failures: str = "{}", *overrides: str) -> FailuresSpec:
         ("out_of_memory", 5, 0.0),
         ("hang", 3, 5.0),
         ("numerical", 0, 0.0),
-        ("data", 1, 0.0),
+        ("data", 0, 0.0),
         ("fault", 0, 0.0),
     ],
 )
