@@ -92,6 +92,7 @@ class GlooRun:
         lock = runs.LockRecord(versions={}, git_commit="", data_fingerprint="", seed=0, hardware={}, python="")
         self.run = runs.create(self.objects, name="test", document="", lock=lock, now=_now()).run
         self.lease: lease.LeaseRecord | None = None
+        self.fork: runs.ForkRecord | None = None
 
     def job(self, document: FineTune) -> Job:
         """The job of the next attempt, whose lease is taken."""
@@ -105,13 +106,24 @@ class GlooRun:
             run=self.run,
             cache_dir=str(self._cache),
             lease=self.lease.number,
+            fork=self.fork,
         )
+
+    def job_fields(self, document: FineTune) -> dict[str, Any]:
+        """The same as a worker process is sent it."""
+        return asdict(self.job(document))
 
     def attempt(self, workers: Any, document: FineTune) -> Trained:
         """Make an attempt that comes to its end."""
         outcomes = workers.run(run_session, asdict(self.job(document)), None)
         assert all(outcome == outcomes[0] for outcome in outcomes), "ranks disagree about the outcome"
         return Trained(run=self.run, outcome=outcomes[0], steps=read_steps(self.objects, self.run))
+
+    def error(self, workers: Any, document: FineTune) -> tuple[str, str]:
+        """Make an attempt that every worker ends with the same error of ours: its class and message."""
+        answers = workers.run(run_into_error, asdict(self.job(document)))
+        assert all(answer == answers[0] for answer in answers), f"the workers disagree: {answers}"
+        return tuple(answers[0])
 
     def fail(self, workers: Any, document: FineTune, *, in_step: int) -> None:
         """Make an attempt whose workers all fail in the middle of a step."""
@@ -152,6 +164,18 @@ def run_session(group: Group, job: dict[str, Any], fails_in_step: int | None) ->
     except WorkersFailed:
         return None
     raise AssertionError("it did not fail")
+
+
+def run_into_error(group: Group, job: dict[str, Any]) -> tuple[str, str]:
+    """In a worker process: the error of ours with which an attempt ends."""
+    from eagleray.errors import EaglerayError
+    from eagleray.train import session
+
+    try:
+        outcome = session.run(Job(**job), group)
+    except EaglerayError as error:
+        return type(error).__name__, str(error)
+    raise AssertionError(f"it did not fail: {outcome}")
 
 
 def _now() -> datetime:

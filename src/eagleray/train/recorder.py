@@ -35,6 +35,8 @@ class Recorder(Protocol):
 
     @property
     def stop_reason(self) -> stops.Reason | None: ...
+    @property
+    def problem(self) -> StorageError | None: ...
     def phase(self, phase: str) -> None: ...
     def step(self, report: StepReport) -> None: ...
     def evaluation(self, step: int, metrics: dict[str, Any]) -> None: ...
@@ -48,6 +50,11 @@ class SilentRecorder:
     @property
     def stop_reason(self) -> stops.Reason | None:
         """The first rank hears of it."""
+        return None
+
+    @property
+    def problem(self) -> StorageError | None:
+        """The first rank has it."""
         return None
 
     def phase(self, phase: str) -> None:
@@ -99,17 +106,17 @@ class StorageRecorder:
         """Why the attempt is asked to stop; None where it is not."""
         return self._stop_reason
 
+    @property
+    def problem(self) -> StorageError | None:
+        """Why nothing can be written any more: the lease is lost, or the storage was waited for in vain."""
+        return self._writer.error
+
     def phase(self, phase: str) -> None:
         """Say what the run is doing."""
         self._show(phase=phase)
 
     def step(self, report: StepReport) -> None:
-        """Note a step: every one in the progress, every `log_every_steps`-th in the figures.
-
-        Raises:
-            StorageError: the storage has not taken what was noted for so long that it is given up.
-        """
-        self._writer.check()
+        """Note a step: every one in the progress, every `log_every_steps`-th in the figures."""
         self._window.append(report)
         figures = _figures(self._window)
         self._show(phase="training", epoch=report.epoch, step=report.step, **figures)
@@ -176,7 +183,8 @@ class BackgroundWriter:
     def __init__(self, each_round: Callable[[], None], *, interval_s: float) -> None:
         self._each_round, self._interval_s = each_round, interval_s
         self._waiting: deque[Callable[[], None]] = deque()
-        self._error: StorageError | None = None
+        self.error: StorageError | None = None
+        """For what writing was given up."""
         self._give_up_after_s = 120.0
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="recorder", daemon=True)
@@ -185,11 +193,6 @@ class BackgroundWriter:
     def put(self, write: Callable[[], None]) -> None:
         """Hand over a write; returns at once."""
         self._waiting.append(write)
-
-    def check(self) -> None:
-        """Raise the StorageError for which writing was given up, if there was one."""
-        if self._error is not None:
-            raise self._error
 
     def close(self, *, give_up_after_s: float) -> None:
         """Write what waits and end the thread."""
@@ -204,7 +207,7 @@ class BackgroundWriter:
             self._round()
         except StorageError as error:
             logger.warning("given up: %s", error)
-            self._error = error
+            self.error = error
 
     def _round(self) -> None:
         while self._waiting:

@@ -76,6 +76,7 @@ def _train(session: Session, state: TrainState) -> tuple[TrainState, str | None]
         num_not_finite = _num_not_finite(session, state, report)
         state = replace(state, step=report.step, is_settled=False, num_not_finite=num_not_finite)
         if report.is_last:
+            _raise_problem(session)
             if not num_not_finite:
                 _save(session, state, metrics={}, is_due=True)
             return state, session.group.exchange(session.recorder.stop_reason)[0]
@@ -83,6 +84,13 @@ def _train(session: Session, state: TrainState) -> tuple[TrainState, str | None]
         if _is_over(session, state):
             break
     return state, None
+
+
+def _raise_problem(session: Session) -> None:
+    """Raise at every rank what keeps the first from writing: one alone would leave the others waiting for it."""
+    problem = session.group.exchange(session.recorder.problem)[0]
+    if problem is not None:
+        raise problem
 
 
 def _settle(session: Session, state: TrainState) -> TrainState:
@@ -155,7 +163,7 @@ def _steps(session: Session, first_step: int) -> Iterator[StepReport]:
         first_step=first_step,
         total_steps=session.total_steps,
         group=session.group,
-        is_asked_to_stop=lambda: session.recorder.stop_reason is not None,
+        is_asked_to_stop=lambda: session.recorder.stop_reason is not None or session.recorder.problem is not None,
         mark=session.mark,
     )
 
