@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
+import signal
 import socket
 import traceback
 from collections.abc import Callable
@@ -10,6 +12,8 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from eagleray.train.group import Group
+
+PR_SET_PDEATHSIG = 1
 
 
 class GlooWorkers:
@@ -48,6 +52,7 @@ class GlooWorkers:
 
 
 def _serve(pipe: Connection, rank: int, world_size: int, port: int) -> None:
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # a test that was killed leaves nobody training
     import torch  # after the spawn, so that the parent needs no torch for it
 
     from eagleray.train.group import gloo
