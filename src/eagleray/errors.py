@@ -11,7 +11,8 @@ EaglerayError                 exit 1: the run failed
 ├── Interrupted               exit 130 or 143: stopped on request, saved; says how to go on
 └── TrainingError             a worker failed; says where its traceback is
     ├── OutOfMemory           a worker ran out of memory at a known micro batch
-    └── NotFinite             the loss was not finite for several steps
+    ├── NotFinite             the loss was not finite for several steps
+    └── PeerFailed            another worker failed, and says why
 
 Every message says what was given, what is allowed and what to do next. Nothing else than these is caught at the
 edge of the command line without a traceback in a file.
@@ -90,6 +91,10 @@ class TrainingError(EaglerayError):
 
 class OutOfMemory(TrainingError):
     """A worker ran out of memory."""
+
+
+class PeerFailed(TrainingError):
+    """Another worker failed; its own error says why."""
 
 
 class NotFinite(TrainingError):

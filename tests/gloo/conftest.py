@@ -15,7 +15,7 @@ def gloo_workers() -> Iterator[Callable[[int], GlooWorkers]]:
     groups: dict[int, GlooWorkers] = {}
 
     def workers(world_size: int) -> GlooWorkers:
-        if world_size not in groups:
+        if world_size not in groups or not groups[world_size].is_alive:
             groups[world_size] = GlooWorkers(world_size)
         return groups[world_size]
 

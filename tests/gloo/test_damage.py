@@ -10,11 +10,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import pytest
 
 from eagleray.flow.reshape import reshape
 from eagleray.spec.finetune import FineTune
-from eagleray.store import checkpoints, events, lease, ledger, stops
+from eagleray.store import checkpoints, events, lease, ledger, quarantine, stops
 from eagleray.store.runs import ForkRecord
 from tests.support import tiny_models
 from tests.support.gloo import GlooWorkers
@@ -308,3 +310,44 @@ def _is_ledger_exact(run: GlooRun) -> bool:
     manifest = checkpoints.newest(run.objects, run.run)
     assert manifest is not None
     return ledger.examine(run.objects, run.run, manifest.id).is_exact
+
+
+def _tear_a_sample(cache: Path) -> None:
+    """Damage the tokens of one training sample on the disk: it claims more tokens than a row holds."""
+    (path,) = cache.rglob("train.tokens.arrow")
+    with pa.memory_map(str(path)) as file:
+        offsets = pa.ipc.open_file(file).get_batch(0).column("input_ids").offsets.to_numpy().copy()
+    least = offsets[10] + 65 + 2 * np.arange(len(offsets) - 11)  # two tokens for each sample after it
+    torn = np.concatenate([offsets[:11], np.maximum(offsets[11:], least)]).astype(offsets.dtype)
+    content = path.read_bytes()
+    assert content.count(offsets.tobytes()) >= 1
+    path.write_bytes(content.replace(offsets.tobytes(), torn.tobytes()))  # of all columns: they stay alike
+
+
+@pytest.mark.parametrize("skips", [True, False])
+def test_a_torn_sample(gloo_workers: Workers, data: Path, tmp_path: Path, skips: bool) -> None:
+    run = GlooRun(tmp_path / "storage", tmp_path / "cache")
+    wanted = document(
+        tiny_models.save_decoder(tmp_path / "decoder"),
+        data,
+        task={"type": "causal-lm"},
+        data={"batching": {"type": "packed"}, "max_length": 64},
+        train={"micro_batch_size": 2},
+        scale={"num_workers": 2},
+        failures={"skip_bad_samples": skips},
+    )
+    run.fail(gloo_workers(2), wanted, in_step=1)
+    _tear_a_sample(tmp_path / "cache")
+
+    if not skips:
+        answers = gloo_workers(2).run(_error_of_any, run.job_fields(wanted))
+        assert any("failures.skip_bad_samples: true" in answer and "reviews.jsonl:" in answer for answer in answers)
+        return
+    trained = run.attempt(gloo_workers(2), wanted)
+
+    bad = quarantine.read(run.objects, run.run)
+    assert 10 in {sample.index for sample in bad}
+    assert all(sample.place.startswith("reviews.jsonl:") for sample in bad)
+    assert len(trained.losses) == 7
+    assert _is_ledger_exact(run)
+    assert [event.fields["num_samples"] for event in _events(run) if event.kind == "quarantined"] == [len(bad)]

@@ -8,12 +8,14 @@ import signal
 import socket
 import traceback
 from collections.abc import Callable
+from multiprocessing import connection
 from multiprocessing.connection import Connection
 from typing import Any
 
 from eagleray.train.group import Group
 
 PR_SET_PDEATHSIG = 1
+PATIENCE_S = 15.0
 
 
 class GlooWorkers:
@@ -32,17 +34,42 @@ class GlooWorkers:
             self._processes.append(process)
 
     def run(self, function: Callable[..., Any], *arguments: Any) -> list[Any]:
-        """Return what `function(group, *arguments)` returns at each rank; raises the first rank's failure."""
+        """Return what `function(group, *arguments)` returns at each rank; raises the first failure.
+
+        Ranks that wait in vain for one that failed are killed.
+        """
         for pipe in self._pipes:
             pipe.send((function, arguments))
-        answers = [pipe.recv() for pipe in self._pipes]
-        for rank, (value, failure) in enumerate(answers):
+        answers: dict[int, Any] = {}
+        while len(answers) < len(self._pipes):
+            has_failed = any(failure is not None for _, failure in answers.values())
+            waiting = [pipe for rank, pipe in enumerate(self._pipes) if rank not in answers]
+            ready = connection.wait(waiting, timeout=PATIENCE_S if has_failed else None)
+            if not ready:
+                self.kill()
+                break
+            answers |= {self._pipes.index(pipe): pipe.recv() for pipe in ready}
+        for rank, (value, failure) in answers.items():
             if failure is not None:
                 raise AssertionError(f"rank {rank} failed:\n{failure}") from value
-        return [value for value, _ in answers]
+        return [answers[rank][0] for rank in range(len(self._pipes))]
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it can be used again."""
+        return all(process.is_alive() for process in self._processes)
+
+    def kill(self) -> None:
+        """End the processes at once."""
+        for process in self._processes:
+            process.kill()
+            process.join()
 
     def close(self) -> None:
         """End the processes."""
+        if not self.is_alive:
+            self.kill()
+            return
         for pipe in self._pipes:
             pipe.send(None)
         for process in self._processes:

@@ -141,8 +141,8 @@ class FailingGroup(Group):
         object.__setattr__(self, "_left", in_step)
 
     def sum(self, values: torch.Tensor) -> torch.Tensor:
-        """Fail at the first sum of the step: the loop agrees there on the batch, with two values."""
-        if values.shape == (2,):
+        """Fail at the first sum of the step: the loop agrees there on the batch, with three values."""
+        if values.shape == (3,):
             object.__setattr__(self, "_left", self._left - 1)
             if self._left == 0:
                 raise WorkersFailed

@@ -131,7 +131,7 @@ def _sentence(event: Event) -> str:
         case "storage-trouble":
             return f"warning: the checkpoint of step {facts['step']} is not written yet: {facts['error']}; trying again"
         case "quarantined":
-            return f"warning: {facts['count']} training samples are left out: see quarantine.jsonl of the run"
+            return f"warning: {facts['num_samples']} training samples were left out: see quarantine.jsonl of the run"
     return ""
 
 

@@ -46,6 +46,7 @@ _SYMPTOMS: dict[str, _Symptom] = {
     errors.BadSamples.__name__: "data",
     HANG: "hang",
     WORKER_DIED: "infrastructure",
+    errors.PeerFailed.__name__: "lost peer",
     errors.ClusterError.__name__: "infrastructure",
     "WorkerHealthCheckTimeoutError": "infrastructure",  # of Ray Train: a worker that no longer answers
 }

@@ -6,12 +6,14 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from eagleray.data.order import Epoch
+from eagleray.errors import PeerFailed
 from eagleray.tasks.base import Task
 from eagleray.train.engine import Engine
-from eagleray.train.feed import BadSample, Feed
+from eagleray.train.feed import BadSample, Feed, Share
 from eagleray.train.group import Group
 
 
@@ -61,10 +63,12 @@ def train_steps(
         for k in range(first, min(steps_per_epoch, first + total_steps - step)):
             started = time.perf_counter()
             mark("reading a batch")
-            share = feed.share(order[k])
+            share, failure = _read(feed, order[k])
             num_targets = sum(task.num_targets(batch) for batch in share.batches)
             mark("agreeing on the batch")
-            targets, num_asked = _sum(group, num_targets, is_asked_to_stop())
+            targets, num_asked, num_failed = _sum(group, num_targets, is_asked_to_stop(), failure is not None)
+            if num_failed:
+                raise failure or PeerFailed("another worker could not read its part of the batch")
             rate = learning_rate(step)
             engine.set_learning_rate(rate)
             engine.module.train()
@@ -94,6 +98,14 @@ def train_steps(
                 used=tuple(share.used),
                 skipped=tuple(share.skipped),
             )
+
+
+def _read(feed: Feed, indices: np.ndarray) -> tuple[Share, Exception | None]:
+    """This worker's share, or what went wrong: raised at once it would leave the other workers waiting."""
+    try:
+        return feed.share(indices), None
+    except Exception as error:
+        return Share(), error
 
 
 def _sum(group: Group, *values: float) -> list[float]:

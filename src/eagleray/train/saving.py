@@ -202,10 +202,12 @@ class Saver:
         self._recorder.event(
             "checkpoint",
             step=manifest.step,
-            size_bytes=sum(entry.size_bytes for entry in committed.files),
+            size_bytes=committed.size_bytes,
             upload_s=round(time.monotonic() - started, 3),
             **costs,
         )
+        if committed.num_skipped:
+            self._recorder.event("quarantined", step=manifest.step, num_samples=committed.num_skipped)
         try:
             checkpoints.prune(self._objects, self._run, keep=self._spec.checkpoint.keep, best=best_id)
         except StorageError as error:  # what is too much now goes after the next checkpoint

@@ -44,6 +44,14 @@ class Contents:
     parent_run: str = ""  # of a fork's first checkpoint: the run that its parent is of
 
 
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """A checkpoint that exists."""
+
+    size_bytes: int
+    num_skipped: int  # samples that were left out since the checkpoint before
+
+
 class Upload:
     """One checkpoint on its way. All ranks start one for the same checkpoint; at most one is under way."""
 
@@ -80,7 +88,7 @@ def upload(
     num_samples: int,
     check: Callable[[], None],
     on_trouble: Callable[[StorageError], None],
-) -> Manifest:
+) -> Committed:
     """Write this rank's files, wait for the others', and commit: the first rank writes the manifest. Collective.
 
     `manifest` lacks its files only. `check` raises where this attempt must not write any more.
@@ -104,7 +112,8 @@ def upload(
     problem = group.exchange_beside(problem)[0]
     if problem:
         raise StorageError(problem)
-    return whole
+    num_skipped = sum(len(use.skipped) for *_, uses in answers for use in uses)
+    return Committed(sum(entry.size_bytes for entry in files), num_skipped)
 
 
 def _put_files(
