@@ -129,7 +129,7 @@ def _sentence(event: Event) -> str:
         case "checkpoint-damaged":
             return f"warning: the checkpoint of step {facts['step']} is passed over: {facts['reason']}"
         case "storage-trouble":
-            return f"warning: the checkpoint of step {facts['step']} is not written yet: {facts['error']}; trying again"
+            return f"warning: {facts['error']}; trying again"
         case "quarantined":
             return f"warning: {facts['num_samples']} training samples were left out: see quarantine.jsonl of the run"
     return ""

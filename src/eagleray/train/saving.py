@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib.metadata
+import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from eagleray.spec.task import CausalLmSpec
 from eagleray.store import best, checkpoints, lease, paths
 from eagleray.store.checkpoints import CheckpointId, Manifest, Position
 from eagleray.store.objects import Objects
+from eagleray.store.patience import persist
 from eagleray.tasks import chat_template
 from eagleray.train import shards, state, uploads
 from eagleray.train.engine import Engine
@@ -30,6 +33,8 @@ from eagleray.train.loop import StepReport
 from eagleray.train.recorder import Recorder
 from eagleray.train.state import TrainState
 from eagleray.train.uploads import Contents, Upload, Use
+
+logger = logging.getLogger(__name__)
 
 PACKAGES = ("eagleray", "torch", "transformers", "deepspeed", "peft", "ray")
 """What a checkpoint names the version of."""
@@ -124,14 +129,13 @@ class Saver:
 
     def close(self) -> None:
         """Give a checkpoint that is on its way some time, where the run has failed meanwhile."""
-        if self._upload is not None:
-            upload, self._upload = self._upload, None
+        if self._upload is None:
+            return
+        upload, self._upload = self._upload, None
+        try:
             upload.wait(self._mark, timeout_s=CLOSING_S)
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether there is no checkpoint."""
-        return not self._saved
+        except Exception as error:  # what the run has failed for is what counts
+            logger.warning("a checkpoint was lost: %s", error)
 
     def best(self) -> Saved:
         """Return the best checkpoint so far."""
@@ -152,7 +156,8 @@ class Saver:
         files = [file for file in sorted(directory.rglob("*")) if file.is_file()]
         # The description comes last: `predict` looks for it, so a half-written model is no model.
         for file in sorted(files, key=lambda file: file.name == export.DESCRIPTION_FILE):
-            self._objects.upload(f"{paths.model(self._run)}/{file.relative_to(directory).as_posix()}", file)
+            key = f"{paths.model(self._run)}/{file.relative_to(directory).as_posix()}"
+            persist(partial(self._objects.upload, key, file), on_trouble=self._tell_trouble)
 
     def _manifest(self, reached: TrainState, metrics: dict[str, Any]) -> Manifest:
         epoch, batch = divmod(reached.step, self._steps_per_epoch)
@@ -195,7 +200,7 @@ class Saver:
             scratch=self._scratch,
             num_samples=len(self._inputs.data.train),
             check=lambda: lease.check(self._objects, self._run, self._lease_number),
-            on_trouble=lambda error: self._recorder.event("storage-trouble", step=manifest.step, error=str(error)),
+            on_trouble=self._tell_trouble,
         )
         if not self._group.is_first:
             return
@@ -211,7 +216,10 @@ class Saver:
         try:
             checkpoints.prune(self._objects, self._run, keep=self._spec.checkpoint.keep, best=best_id)
         except StorageError as error:  # what is too much now goes after the next checkpoint
-            self._recorder.event("storage-trouble", step=manifest.step, error=str(error))
+            self._tell_trouble(error)
+
+    def _tell_trouble(self, error: StorageError) -> None:
+        self._recorder.event("storage-trouble", error=str(error))
 
     def _write_model(self, directory: Path, weights: dict[str, torch.Tensor]) -> None:
         is_chat = isinstance(self._spec.task, CausalLmSpec) and self._spec.task.format == "chat"
@@ -228,10 +236,13 @@ class Saver:
     def _fetched(self, chosen: Saved) -> Path:
         directory = self._scratch / f"fetched-{chosen.identity}"
         if not directory.exists():
-            manifest = checkpoints.find(self._objects, self._run, chosen.step)
-            names = [entry.path for entry in manifest.files if not paths.is_state(entry.path)]
-            checkpoints.fetch(self._objects, manifest, names, directory)
+            persist(partial(self._fetch, chosen.step, directory), on_trouble=self._tell_trouble)
         return directory
+
+    def _fetch(self, step: int, directory: Path) -> None:
+        manifest = checkpoints.find(self._objects, self._run, step)
+        names = [entry.path for entry in manifest.files if not paths.is_state(entry.path)]
+        checkpoints.fetch(self._objects, manifest, names, directory)
 
     def _pick(self, saved: list[Saved]) -> Saved:
         """The best of the list; the newest where none has a value of the metric."""
