@@ -82,6 +82,7 @@ def _train(session: Session, state: TrainState) -> tuple[TrainState, str | None]
             return state, session.group.exchange(session.recorder.stop_reason)[0]
         state = _settle(session, state)
         if _is_over(session, state):
+            session.recorder.event("stopped-early", step=state.step, best=state.stopping.best)
             break
     return state, None
 
