@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from importlib import import_module
 from typing import Annotated
 
 import typer
@@ -49,20 +52,40 @@ def train(
     with RunView(Console(stderr=True, quiet=quiet)) as view:
         view.say("loading torch, transformers and Ray")
         ray_environment.prepare()
-        from eagleray.spec.document import dump
-        from eagleray.store.cache import cache_root
-        from eagleray.train.run import fine_tune
+        from eagleray.store.objects import open_storage
+        from eagleray.train import cluster, preflight
 
-        record = fine_tune(
-            loaded.document,
-            text=dump(loaded.document),
-            storage=loaded.document.spec.storage or "./runs",
-            cache_dir=cache_root(),
-            observer=view,
-            forks=fork,
-            begins_anew=new,
-        )
+        storage_uri = loaded.document.spec.storage or "./runs"
+        preflight.check(loaded.document.spec, open_storage(storage_uri))
+        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="import") as beside:
+            imports = beside.submit(_import_what_knows_no_ray)
+            # An embedded Ray takes as long to start as the imports; a cluster is asked when the document is known good.
+            with cluster.connected() if ray_environment.is_embedded() else nullcontext():
+                imports.result()
+                from eagleray.spec.document import dump
+                from eagleray.store.cache import cache_root
+                from eagleray.train.run import fine_tune
+
+                record = fine_tune(
+                    loaded.document,
+                    text=dump(loaded.document),
+                    storage=storage_uri,
+                    cache_dir=cache_root(),
+                    observer=view,
+                    forks=fork,
+                    begins_anew=new,
+                )
     if as_json:
         typer.echo(json.dumps(record.model_dump(mode="json"), indent=2))
         return
     print_metrics(record)
+
+
+def _import_what_knows_no_ray() -> None:
+    """Load torch, transformers and what else `fine_tune` imports, while Ray's start mostly waits for its processes.
+
+    Not Ray's own modules, and to be waited for before anything else is imported: of a module that is being imported,
+    another thread may see a half.
+    """
+    for module in ("pandas", "eagleray.train.session"):
+        import_module(module)

@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from eagleray.errors import ModelSourceError, UserError
-from eagleray.model import hub, quiet, sources
+from eagleray.model import gguf, hub, quiet, sources
 
 _log = logging.getLogger(__name__)
 
@@ -83,20 +83,6 @@ def load_model(
     return model  # type: ignore[no-any-return]
 
 
-def check_source(source: str, *, allow_pickle: bool, allow_remote_code: bool) -> None:
-    """Look at a local source without loading it; a hub id is looked at when it is loaded.
-
-    Raises:
-        ModelSourceError: nothing is there, it is no model, has no weights, or must not be loaded.
-    """
-    place = sources.locate(source)
-    if not isinstance(place, Path) or place.is_file():
-        return
-    sources.check_config(place, source=source)
-    _check_code(place, source=source, allow_remote_code=allow_remote_code)
-    sources.check_weights(place, source=source, allow_pickle=allow_pickle)
-
-
 def check_max_length(
     max_length: int,
     *,
@@ -153,8 +139,8 @@ def _prepared(source: str, *, revision: str, allow_remote_code: bool) -> tuple[P
     quiet.silence()
     located = sources.locate(source)
     if isinstance(located, Path):
-        directory = sources.directory_of(located, source=source)
-        _check_code(directory, source=source, allow_remote_code=allow_remote_code)
+        directory = _directory(located, source=source)
+        sources.check_configs_code(directory, source=source, allow_remote_code=allow_remote_code)
         return directory, {"local_files_only": True, "trust_remote_code": allow_remote_code}
     options = {"revision": revision, "local_files_only": not hub.is_reachable()}
     with _explained(source, what="the config"):
@@ -163,10 +149,10 @@ def _prepared(source: str, *, revision: str, allow_remote_code: bool) -> tuple[P
     return located, {**options, "trust_remote_code": allow_remote_code}
 
 
-def _check_code(directory: Path, *, source: str, allow_remote_code: bool) -> None:
-    for name in ("config.json", "tokenizer_config.json"):
-        facts = sources.read_json(directory / name, source=source)
-        sources.check_code(facts, source=source, file=name, allow_remote_code=allow_remote_code)
+def _directory(path: Path, *, source: str) -> Path:
+    """The directory to load from: a `.gguf` file is turned into one, once, in the cache."""
+    sources.check_form(path, source=source)
+    return path if path.is_dir() else gguf.converted(path)
 
 
 @contextmanager

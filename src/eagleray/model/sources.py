@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from eagleray.errors import ModelSourceError
-from eagleray.model import gguf
 from eagleray.store import sources
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
@@ -40,12 +39,27 @@ def locate(source: str) -> Path | str:
     raise ModelSourceError(f"model.source {source}: no such file or directory: {_FORMS}")
 
 
-def directory_of(path: Path, *, source: str) -> Path:
-    """The directory to load from: a `.gguf` file is turned into one, once, in the cache."""
-    if path.is_dir():
-        return path
-    if path.suffix.lower() == ".gguf":
-        return gguf.converted(path)
+def check(source: str, *, allow_pickle: bool, allow_remote_code: bool) -> None:
+    """Look at a local source without loading it; a hub id is looked at when it is loaded.
+
+    Raises:
+        ModelSourceError: nothing is there, it is no model, has no weights, or must not be loaded.
+    """
+    place = locate(source)
+    if not isinstance(place, Path):
+        return
+    check_form(place, source=source)
+    if place.is_file():
+        return
+    check_config(place, source=source)
+    check_configs_code(place, source=source, allow_remote_code=allow_remote_code)
+    check_weights(place, source=source, allow_pickle=allow_pickle)
+
+
+def check_form(path: Path, *, source: str) -> None:
+    """Raise ModelSourceError where a path is neither a directory nor a `.gguf` file."""
+    if path.is_dir() or path.suffix.lower() == ".gguf":
+        return
     raise ModelSourceError(f"model.source {source}: {path.name} is neither a directory nor a .gguf file: {_FORMS}")
 
 
@@ -78,6 +92,13 @@ def check_config(directory: Path, *, source: str) -> None:
             f"model.source {source}: this is an adapter, not a model: name the model it was trained on"
         )
     raise ModelSourceError(f"model.source {source}: no config.json in {directory}: it is no model of transformers")
+
+
+def check_configs_code(directory: Path, *, source: str, allow_remote_code: bool) -> None:
+    """Raise ModelSourceError where the model or its tokenizer brings Python code and the document does not allow it."""
+    for name in ("config.json", "tokenizer_config.json"):
+        facts = read_json(directory / name, source=source)
+        check_code(facts, source=source, file=name, allow_remote_code=allow_remote_code)
 
 
 def check_code(facts: dict[str, Any], *, source: str, file: str, allow_remote_code: bool) -> None:

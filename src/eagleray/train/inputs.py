@@ -9,9 +9,8 @@ from pathlib import Path
 from transformers import PreTrainedTokenizerBase
 
 from eagleray import tasks
-from eagleray.data import sources
 from eagleray.data.prepare import Prepared, prepare
-from eagleray.model.load import check_max_length, check_source, load_tokenizer, tokenizer_fingerprint
+from eagleray.model.load import check_max_length, load_tokenizer, tokenizer_fingerprint
 from eagleray.spec.finetune import FineTuneSpec
 from eagleray.tasks.base import Task
 
@@ -23,17 +22,6 @@ class Inputs:
     tokenizer: PreTrainedTokenizerBase
     task: Task
     data: Prepared
-
-
-def check(spec: FineTuneSpec) -> None:
-    """Raise UserError where the document names a model or data that is not there: reads no rows and no weights."""
-    check_source(
-        spec.model.source, allow_pickle=spec.model.allow_pickle, allow_remote_code=spec.model.allow_remote_code
-    )
-    named = {"train": spec.data.train, "validation": spec.data.validation.file, "test": spec.data.test}
-    for split, source in named.items():
-        if source is not None:
-            sources.locate(source, split=split)
 
 
 def load(spec: FineTuneSpec, *, cache_dir: Path, on_progress: Callable[[str, int], None] | None = None) -> Inputs:

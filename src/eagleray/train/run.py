@@ -15,7 +15,7 @@ from eagleray.store import events, lease, runs
 from eagleray.store.lease import Renewal
 from eagleray.store.objects import Objects, open_storage
 from eagleray.store.runs import ForkRecord, LockRecord, RunRecord
-from eagleray.train import cluster, inputs, lock, nodes, resumption
+from eagleray.train import cluster, inputs, lock, nodes, preflight, resumption
 from eagleray.train.assembly import Job
 from eagleray.train.driver import Driver, Observer
 from eagleray.train.ray_environment import is_embedded
@@ -44,20 +44,17 @@ def fine_tune(
         ClusterError, StorageError, TrainingError: what went wrong, with what to do about it.
     """
     objects = open_storage(storage)
-    objects.check_writable()
+    preflight.check(document.spec, objects)
     if objects.local_path is not None and nodes.goes_with_job(objects.local_path):
         observer.warn(nodes.GOES_WITH_JOB.format(storage=objects.local_path))
-    inputs.check(document.spec)
     scale = document.spec.scale
     embedded = is_embedded()
     shape = cluster.worker_shape(scale, embedded=embedded)
-    if embedded:
-        cluster.check_fits(scale, shape, cluster.this_machine(), where="this machine")
     with ExitStack() as stack, _interrupts():
         earlier = None if begins_anew and not forks else resumption.find(objects, document.metadata.name)
         held = None
         if earlier is not None and earlier.run.phase != "succeeded" and not forks:
-            held = _take(objects, earlier.run.run, stack, observer)  # before Ray is started for nothing
+            held = _take(objects, earlier.run.run, stack, observer)
         preparation = _prepare(document, cache_dir, observer)
         observer.say("starting Ray on this machine" if embedded else "connecting to the Ray cluster")
         resources = stack.enter_context(cluster.connected())

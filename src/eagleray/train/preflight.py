@@ -1,0 +1,32 @@
+"""What of a document can be found wrong in a moment, before Ray is started and torch is imported?"""
+
+from __future__ import annotations
+
+from eagleray.data import sources as data_sources
+from eagleray.model import sources as model_sources
+from eagleray.spec.finetune import FineTuneSpec
+from eagleray.store.objects import Objects
+from eagleray.train import cluster
+from eagleray.train.ray_environment import is_embedded
+
+
+def check(spec: FineTuneSpec, objects: Objects) -> None:
+    """Look at the storage, at what the document names, and whether this machine, if it is to train, is large enough.
+
+    Reads no rows and no weights.
+
+    Raises:
+        UserError: a model or data is not there or must not be loaded, or the workers can never all run.
+        StorageError: the storage cannot be written.
+    """
+    objects.check_writable()
+    model_sources.check(
+        spec.model.source, allow_pickle=spec.model.allow_pickle, allow_remote_code=spec.model.allow_remote_code
+    )
+    named = {"train": spec.data.train, "validation": spec.data.validation.file, "test": spec.data.test}
+    for split, source in named.items():
+        if source is not None:
+            data_sources.locate(source, split=split)
+    if is_embedded():
+        shape = cluster.worker_shape(spec.scale, embedded=True)
+        cluster.check_fits(spec.scale, shape, cluster.this_machine(), where="this machine")
