@@ -47,11 +47,12 @@ def train(
 
     from eagleray.cli.metrics_table import print_metrics
     from eagleray.cli.progress import RunView
-    from eagleray.train import ray_environment
+    from eagleray.train import garbage, ray_environment
 
     with RunView(Console(stderr=True, quiet=quiet)) as view:
         view.say("loading torch, transformers and Ray")
         ray_environment.prepare()
+        garbage.collect_rarely()
         from eagleray.store.objects import open_storage
         from eagleray.train import cluster, preflight
 
@@ -66,6 +67,7 @@ def train(
                 from eagleray.store.cache import cache_root
                 from eagleray.train.run import fine_tune
 
+                garbage.collect_as_usual()
                 record = fine_tune(
                     loaded.document,
                     text=dump(loaded.document),

@@ -18,6 +18,7 @@ from ray.exceptions import RayError
 
 from eagleray.errors import ClusterError, UserError
 from eagleray.spec.scale import ScaleSpec
+from eagleray.train import garbage
 from eagleray.train.ray_environment import is_embedded
 
 OBJECT_STORE_BYTES = 200 * 2**20
@@ -175,6 +176,7 @@ def _start() -> None:
         log_to_driver=False,
         logging_level=logging.ERROR,
         configure_logging=True,
+        runtime_env={"worker_process_setup_hook": f"{garbage.__name__}.{garbage.collect_rarely.__name__}"},
     )
 
 

@@ -14,7 +14,7 @@ import torch
 
 from eagleray.store import failures
 from eagleray.store.objects import open_storage
-from eagleray.train import group, session
+from eagleray.train import garbage, group, session
 from eagleray.train.assembly import Job
 
 
@@ -23,6 +23,7 @@ def work(config: dict[str, Any]) -> dict[str, Any]:
 
     `config` has `job` (the fields of a Job) and `num_threads`.
     """
+    garbage.collect_as_usual()
     context = ray.train.get_context()
     job = Job(**config["job"])
     torch.set_num_threads(config["num_threads"])
