@@ -156,12 +156,16 @@ def _import_deepspeed(device: torch.device) -> Any:
     """Import DeepSpeed for the device of this worker, its chatter reduced to warnings."""
     os.environ["DS_ACCELERATOR"] = device.type
     import deepspeed  # the accelerator is chosen at import, so the variable above must be set first
+    from deepspeed.runtime import compiler
     from deepspeed.utils import logger
 
     logger.setLevel(logging.ERROR)
     # DeepSpeed would compile this op for a minute, for a collective of inference that training never calls, and it
     # leaves 64 MB a worker and run in /dev/shm for ever.
     deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+    # DeepSpeed imports its Muon optimizer beside any other one and puts torch.compile around it, which imports the
+    # whole compiler: a second of every worker's start, for a function that no optimizer of ours calls.
+    compiler.compile = lambda: compiler.dummy_decorator
     if not deepspeed.comm.is_initialized():
         deepspeed.init_distributed(dist_backend="nccl" if device.type == "cuda" else "gloo")
     return deepspeed
