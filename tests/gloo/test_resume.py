@@ -79,7 +79,7 @@ def _is_ledger_exact(run: GlooRun) -> bool:
     return ledger.examine(run.objects, run.run, manifest.id).is_exact
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("precision", ["fp32", pytest.param("bf16", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("method", ["full", "lora"])
 @pytest.mark.parametrize("stage", [0, 1, 2, 3])
 def test_bit_equal_with_as_many_workers(
@@ -120,7 +120,7 @@ CROSSINGS = [
 ]
 
 
-@pytest.mark.parametrize("method", ["full", "lora"])
+@pytest.mark.parametrize("method", ["full", pytest.param("lora", marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     ("before", "after", "stage_before", "stage_after"),
     CROSSINGS,
