@@ -95,7 +95,7 @@ def test_the_newest_and_the_best_checkpoint_stay(
 
     objects = open_storage(str(tmp_path / "storage"))
     kept = checkpoints.list_manifests(objects, trained.run)
-    assert [manifest.step for manifest in kept] == [2, 8], "the loss falls, so by its maximum the first checkpoint is best"
+    assert [manifest.step for manifest in kept] == [2, 8], "the loss falls: by its maximum the first is best"
     assert trained.outcome["best_step"] == 2
     assert checkpoints.verify(objects, trained.run, kept[-1].id) == []
 
