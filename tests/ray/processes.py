@@ -79,6 +79,10 @@ class Shell:
         self._commands.append(Command(process, out, err))
         return self._commands[-1]
 
+    def workers(self) -> list[psutil.Process]:
+        """The Ray Train workers of the commands."""
+        return [process for process in self.left_over() if "RayTrainWorker" in process.name()]
+
     def left_over(self) -> list[psutil.Process]:
         """Every process that still lives of those that the commands have started."""
         return _marked(self.environment[MARK])
@@ -114,13 +118,13 @@ def shell(folder: Path, **environment: str) -> Iterator[Shell]:
         opened.close()
 
 
-def wait_until(is_done: Callable[[], bool], *, timeout_s: float = 20.0) -> bool:
+def wait_until(is_done: Callable[[], bool], *, timeout_s: float = 20.0, every_s: float = 0.2) -> bool:
     """Whether it is done in time."""
     deadline = time.monotonic() + timeout_s
     while not is_done():
         if time.monotonic() > deadline:
             return False
-        time.sleep(0.2)
+        time.sleep(every_s)
     return True
 
 

@@ -37,7 +37,7 @@ def test_starts_again_at_half(ray_session: None, tmp_path: Path) -> None:
         [worker] = [each for each in psutil.Process().children(recursive=True) if "RayTrainWorker" in each.name()]
         worker.rlimit(psutil.RLIMIT_AS, (worker.memory_info().rss, psutil.RLIM_INFINITY))
 
-    watcher = Watcher(on_training=forbid_more_memory)
+    watcher = Watcher(at={0: forbid_more_memory})
     wanted = document(
         Path(source),
         data,
@@ -50,6 +50,6 @@ def test_starts_again_at_half(ray_session: None, tmp_path: Path) -> None:
 
     told = events.read_events(objects, record.run)
     assert [event.fields["micro_batch_size"] for event in told if event.kind == "started"] == [128, 64]
-    assert [event.fields["reason"] for event in told if event.kind == "restarted"] == ["out of memory"]
+    assert [event.fields["reason"] for event in told if event.kind == "restarted"] == ["out_of_memory"]
     assert (record.phase, record.restarts) == ("succeeded", 1)
     assert any("micro batches of 64" in line for line in watcher.said)

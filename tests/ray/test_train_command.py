@@ -13,7 +13,7 @@ import pytest
 from eagleray.spec.document import dump
 from eagleray.store import runs
 from eagleray.store.objects import open_storage
-from tests.ray.processes import Shell, shell, wait_until
+from tests.ray.processes import Command, Shell, shell, wait_until
 from tests.support import s3
 from tests.support.training import document
 
@@ -25,6 +25,8 @@ PLAIN = re.compile(
     r"|starting 2 workers"
     r"|(preparing|training|evaluating|saving|done): step \d+/\d+.*"
 )
+
+FINISHING = "finishing the step and saving; Ctrl-C again stops at once"
 
 
 @pytest.fixture
@@ -58,17 +60,44 @@ def test_a_run(user: Shell, job: Path) -> None:
 
 
 def test_an_interrupt(user: Shell, model: Path, reviews: Path) -> None:
-    job = _write_job(user.folder / "job.yaml", model, reviews, train={"epochs": 1000})
-    command = user.start("eagleray", "train", str(job), "--storage", "runs")
-    command.wait_for("training: step")
+    command = _started(user, model, reviews)
 
     command.interrupt()
 
-    assert command.wait(timeout_s=30) == 130, command.err
-    lines = _without_report(command.err)
-    assert lines[-1] == "error: interrupted"
-    assert [line for line in lines[:-1] if not PLAIN.fullmatch(line)] == []
+    assert command.wait(timeout_s=60) == 130, command.err
+    *before, last = _without_report(command.err)
+    assert re.fullmatch(
+        r"error: test-0001 was stopped after step \d+, which is saved: run the same command again to go on", last
+    )
+    assert [line for line in before if not PLAIN.fullmatch(line)] == [FINISHING]
     assert command.out == ""
+    _assert_stopped(user)
+
+
+def test_a_second_interrupt(user: Shell, model: Path, reviews: Path) -> None:
+    """Someone whose step does not end presses Ctrl-C again."""
+    command = _started(user, model, reviews)
+    user.workers()[0].suspend()
+    command.interrupt()
+    command.wait_for(FINISHING)
+
+    command.interrupt()
+
+    assert command.wait(timeout_s=60) == 130, command.err
+    *_, last = command.err.splitlines()
+    assert last == "error: test-0001 was stopped at once: run the same command again to go on"
+    _assert_stopped(user)
+
+
+def _started(user: Shell, model: Path, reviews: Path) -> Command:
+    """A command whose run has begun to train, and would for long."""
+    job = _write_job(user.folder / "job.yaml", model, reviews, train={"epochs": 1000})
+    command = user.start("eagleray", "train", str(job), "--storage", "runs")
+    command.wait_for("training: step")
+    return command
+
+
+def _assert_stopped(user: Shell) -> None:
     record = runs.read(open_storage(str(user.folder / "runs")), "test-0001")
     assert record.phase == "stopped"
     assert record.ended_at is not None

@@ -21,8 +21,15 @@ def smallest(scale: ScaleSpec) -> int:
     return scale.num_workers if scale.min_workers is None else scale.min_workers
 
 
-def wait(scale: ScaleSpec, shape: WorkerShape, *, timeout_s: float, say: Callable[[str], None]) -> int:
-    """Return the number of workers to start, once so many fit.
+def wait(
+    scale: ScaleSpec,
+    shape: WorkerShape,
+    *,
+    timeout_s: float,
+    say: Callable[[str], None],
+    pause: Callable[[float], None],
+) -> int:
+    """Return the number of workers to start, once so many fit. `pause` sleeps, and may end the waiting by raising.
 
     Raises:
         ClusterError: too few fit for `timeout_s`.
@@ -46,7 +53,7 @@ def wait(scale: ScaleSpec, shape: WorkerShape, *, timeout_s: float, say: Callabl
         if is_settled and not has_said:
             has_said = True
             say(f"waiting for the cluster: {fitting} of {smallest(scale)} workers fit, free are {cluster.free()}")
-        time.sleep(LOOK_INTERVAL_S)
+        pause(LOOK_INTERVAL_S)
 
 
 def grown(scale: ScaleSpec, shape: WorkerShape, *, num_workers: int) -> int:

@@ -8,7 +8,8 @@ from datetime import datetime
 from typing import Any
 
 from ray.exceptions import OutOfMemoryError, RayActorError
-from ray.train.v2._internal.exceptions import WorkerHealthCheckFailedError
+from ray.train import ControllerError
+from ray.train.v2._internal.exceptions import WorkerGroupStartupFailedError, WorkerHealthCheckFailedError
 
 from eagleray.store.failures import WORKER_DIED, FailureRecord
 
@@ -24,6 +25,11 @@ def silent(
         for rank, error in sorted(worker_failures.items())
         if rank not in told
     ]
+
+
+def died_at_start(error: ControllerError) -> bool:
+    """Whether workers that had a place died before they began; otherwise there was no place."""
+    return isinstance(error.controller_failure, WorkerGroupStartupFailedError)
 
 
 def hang_facts(failures: Sequence[FailureRecord], *, num_workers: int) -> dict[str, Any]:

@@ -10,12 +10,14 @@ from typing import Any, Protocol, TypeVar
 
 from ray.exceptions import RayError
 from ray.train import ControllerError, TrainingFailedError
+from ray.train.v2.api.exceptions import PreemptionError
 
 from eagleray.data.checks import DataReport
 from eagleray.errors import ClusterError, EaglerayError, Interrupted, StorageError
 from eagleray.spec.finetune import FineTune
 from eagleray.store import checkpoints, events, failures, lease, runs, stops
 from eagleray.store.events import Event
+from eagleray.store.failures import FailureRecord
 from eagleray.store.lease import Renewal
 from eagleray.store.objects import Objects
 from eagleray.store.patience import persist
@@ -82,35 +84,37 @@ class Driver:
         self._nodes: set[str] = set()  # of the attempt that is going on
         self._micro_batch_size: int | None = None
         self._progress: ProgressRecord | None = None
+        self._has_started = False  # the workers of some attempt
         self._looked_at = 0.0
         self._could_grow = False
 
     def drive(self) -> RunRecord:
         """Start attempts until the run has ended; returns its record, or raises why it failed or was stopped."""
+        with self._signals.kept():
+            try:
+                return self._drive()
+            except KeyboardInterrupt as error:
+                raise self._stopped("at once") from error
+
+    def _drive(self) -> RunRecord:
         self._update(phase="running", ended_at=None, error="")
-        self._events.new()
+        self._progress = self._patiently(lambda: runs.read_progress(self._objects, self._run))
+        self._patiently(self._events.new)
         number = self._first_number()
         while True:
             self._observer.say(f"starting {number} worker{'s' if number > 1 else ''}")
-            try:
-                with self._signals.kept():
-                    ended, asked = self._watch(Attempt(self._job, num_workers=number, shape=self._shape))
-            except KeyboardInterrupt as error:
-                raise self._stopped("at once") from error
+            ended, asked = self._watch(Attempt(self._job, num_workers=number, shape=self._shape))
             if isinstance(ended, Lost):
                 self._recover(ended.error, number, is_preempted=asked == "preemption")
             elif ended.stop_reason is None:
                 return self._end(
                     phase="succeeded", step=ended.step, best_step=ended.best_step, metrics=ended.metrics or {}
                 )
-            elif self._signals.received is not None:
-                raise self._stopped(f"after step {ended.step}, which is saved")
             else:
+                self._pause(0)
                 self._note_restart(ended.stop_reason, saved_step=ended.step, step=ended.step)
-            number = capacity.wait(
-                self._scale, self._shape, timeout_s=self._budgets.wait_for_workers_s, say=self._observer.say
-            )
-            self._job = replace(self._job, lease=self._renewal.succeed().number)
+            number = self._next_number()
+            self._job = replace(self._job, lease=self._patiently(self._renewal.succeed).number)
 
     def _first_number(self) -> int:
         """All workers; of an elastic run as many as fit now. Where others use the cluster, Ray says what is missing."""
@@ -119,13 +123,26 @@ class Driver:
         fitting = cluster.num_fitting(self._shape, cluster.free())
         return max(self._scale.min_workers, min(fitting, self._scale.num_workers))
 
+    def _next_number(self) -> int:
+        """As many workers as fit, once enough do."""
+        try:
+            return capacity.wait(
+                self._scale,
+                self._shape,
+                timeout_s=self._budgets.wait_for_workers_s,
+                say=self._observer.say,
+                pause=self._pause,
+            )
+        except ClusterError as error:
+            raise self._failed(error) from error
+
     def _watch(self, attempt: Attempt) -> tuple[Outcome | Lost, stops.Reason | None]:
         """Look on until the attempt has ended; ask it to stop where there is a reason."""
         asked: stops.Reason | None = None
         self._nodes, self._could_grow = set(), False
         while (ended := attempt.wait(POLL_INTERVAL_S)) is None:
             if self._renewal.lost.is_set():
-                lease.check(self._objects, self._run, self._renewal.number)
+                self._check_lease()
             self._show_progress()
             is_time_to_look = time.monotonic() - self._looked_at > LOOK_INTERVAL_S
             if is_time_to_look:
@@ -177,41 +194,45 @@ class Driver:
             return
         for event in found:
             if event.kind == "started":
+                self._has_started = True
                 self._nodes = set(event.fields["nodes"])
                 self._micro_batch_size = event.fields["micro_batch_size"]
             self._observer.event(event)
 
     def _recover(self, error: TrainingFailedError | RayError, number: int, *, is_preempted: bool) -> None:
         """Decide what to do about lost workers: returns when they may start again, or raises why not."""
+        self._check_lease()  # a driver that was only asleep must not write down what became of its workers
         failed = self._patiently(lambda: self._failures(error))
         if not failed and isinstance(error, ControllerError):
-            raise self._failed(ClusterError(attempts.not_started(error.controller_failure, free=str(cluster.free()))))
+            failed = [self._not_started(error)]
         hang = casualties.hang_facts(failed, num_workers=number)
         decision = attempts.decide(
             failed,
             spent=attempts.spent(self._patiently(lambda: events.read_events(self._objects, self._run))),
             budgets=self._budgets,
             micro_batch_size=self._micro_batch_size,
-            is_preempted=is_preempted,
+            is_preempted=is_preempted or isinstance(error, PreemptionError),
         )
         if isinstance(decision, attempts.GiveUp):
             place = failures.traceback_place(self._objects, self._run, decision.failure) if decision.failure else ""
             facts = "; ".join(f"{name.replace('_', ' ')}: {value}" for name, value in hang.items())
             raise self._failed(attempts.error_of(decision, traceback_place="; ".join(filter(None, (place, facts)))))
+        self._pause(0)
         if decision.micro_batch_limit is not None:
             self._job = replace(self._job, micro_batch_limit=decision.micro_batch_limit)
-        newest = self._patiently(lambda: checkpoints.newest(self._objects, self._run))
         self._note_restart(
             decision.reason,
             step=self._progress.step if self._progress else 0,
-            saved_step=newest.step if newest else 0,
+            saved_step=self._saved_step() or 0,
             micro_batch_limit=decision.micro_batch_limit,
-            what=f"worker {decision.failure.rank}: {decision.failure.message}" if decision.failure else None,
+            what=_what(decision.failure),
             **hang,
         )
-        self._sleep(decision.delay_s)
+        if decision.delay_s:
+            self._observer.say(f"starting again in {decision.delay_s:g} s")
+            self._pause(decision.delay_s)
 
-    def _failures(self, error: TrainingFailedError | RayError) -> list[failures.FailureRecord]:
+    def _failures(self, error: TrainingFailedError | RayError) -> list[FailureRecord]:
         """What ended an attempt, the cause first: a worker that was killed, before those that then lost their peer."""
         number = self._job.lease
         told = failures.of_attempt(self._objects, self._run, number)
@@ -222,6 +243,20 @@ class Driver:
             failures.write(self._objects, self._run, failure)
         return [*silent, *told]
 
+    def _not_started(self, error: ControllerError) -> FailureRecord:
+        """The failure of workers that did not come up. Raises ClusterError where they never have."""
+        reason = attempts.not_started(error.controller_failure, free=str(cluster.free()))
+        if not (self._has_started or casualties.died_at_start(error)):
+            raise self._failed(ClusterError(reason))
+        return FailureRecord(
+            attempt=self._job.lease,
+            rank=0,
+            kind=ClusterError.__name__,
+            message=reason,
+            traceback=str(error),
+            at=_now(),
+        )
+
     def _note_restart(self, reason: str, **fields: Any) -> None:
         kept = {name: value for name, value in fields.items() if value is not None}
         self._patiently(
@@ -230,10 +265,18 @@ class Driver:
         self._update(restarts=self._read().restarts + 1)
         self._show_events()
 
-    def _sleep(self, seconds: float) -> None:
-        if seconds:
-            self._observer.say(f"starting again in {seconds:g} s")
-            time.sleep(seconds)
+    def _pause(self, seconds: float) -> None:
+        """Sleep between two attempts. Raises Interrupted where a signal has come, or comes meanwhile."""
+        if self._signals.come_within(seconds):
+            step = self._saved_step()
+            raise self._stopped("before anything was saved" if step is None else f"after step {step}, which is saved")
+
+    def _saved_step(self) -> int | None:
+        newest = self._patiently(lambda: checkpoints.newest(self._objects, self._run))
+        return None if newest is None else newest.step
+
+    def _check_lease(self) -> None:
+        self._patiently(lambda: lease.check(self._objects, self._run, self._renewal.number))
 
     def _failed(self, reason: EaglerayError) -> EaglerayError:
         """Write down that the run has failed and return why."""
@@ -269,6 +312,14 @@ class Driver:
 
     def _patiently(self, operation: Callable[[], T]) -> T:
         return persist(operation, on_trouble=lambda error: self._observer.warn(f"{error}; trying again"))
+
+
+def _what(failure: FailureRecord | None) -> str | None:
+    if failure is None:
+        return None
+    if failure.kind == ClusterError.__name__:  # no worker's
+        return failure.message
+    return f"worker {failure.rank}: {failure.message}"
 
 
 _ASKED: dict[stops.Reason, str] = {

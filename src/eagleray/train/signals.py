@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
+
+_LOOK_INTERVAL_S = 0.1
 
 
 class Signals:
@@ -30,6 +33,17 @@ class Signals:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+    def come_within(self, seconds: float) -> bool:
+        """Sleep so long; True, and earlier, where a signal has come.
+
+        By looking again and again: a handler that wakes a sleeper by an Event can meet the lock of that Event in the
+        hands of the very thread that it interrupted.
+        """
+        deadline = time.monotonic() + seconds
+        while self.received is None and (left_s := deadline - time.monotonic()) > 0:
+            time.sleep(min(_LOOK_INTERVAL_S, left_s))
+        return self.received is not None
 
     @property
     def exit_code(self) -> int:

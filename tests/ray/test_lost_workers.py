@@ -1,0 +1,75 @@
+"""A run whose workers are killed or stop answering ends as if nothing had been.
+
+On a real Ray: who notices a dead worker, and how soon, is Ray's.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import psutil
+
+from eagleray.store import checkpoints, paths
+from eagleray.store.objects import Objects
+from tests.ray import disturbed
+from tests.ray.conftest import Drive
+from tests.ray.disturbed import Undisturbed
+from tests.ray.watching import Watcher
+
+
+def _workers() -> list[psutil.Process]:
+    return [each for each in psutil.Process().children(recursive=True) if "RayTrainWorker" in each.name()]
+
+
+def test_a_killed_worker(
+    drive: Drive, objects: Objects, model_with_dropout: Path, reviews: Path, undisturbed: Undisturbed
+) -> None:
+    killed: list[int] = []
+    saved: list[int] = []
+
+    def kill_one() -> None:
+        victim, _ = _workers()
+        victim.kill()
+        killed.append(victim.pid)
+        saved.append(max((each.step for each in checkpoints.list_manifests(objects, "test-0001")), default=0))
+
+    record = drive(disturbed.wanted(model_with_dropout, reviews), Watcher(at={50: kill_one}))
+
+    assert (record.phase, record.step, record.restarts) == ("succeeded", disturbed.TOTAL_STEPS, 1)
+    [restart] = disturbed.facts(objects, record.run, "restarted")
+    assert restart["reason"] == "infrastructure"
+    assert f"process {killed[0]} on " in restart["what"]
+    [restored] = disturbed.facts(objects, record.run, "restored")
+    assert restored["step"] >= saved[0]
+    assert restored["step"] % disturbed.EVERY_STEPS == 0
+    undisturbed.assert_same_weights(objects, record.run)
+
+
+def test_a_worker_that_does_not_answer(
+    drive: Drive, objects: Objects, model_with_dropout: Path, reviews: Path, undisturbed: Undisturbed
+) -> None:
+    """A stopped process cannot write down its stacks; the one that waits for it can, and both are named."""
+    stopped: list[psutil.Process] = []
+
+    def stop_one() -> None:
+        stopped.append(_workers()[0])
+        stopped[0].suspend()
+
+    wanted = disturbed.wanted(model_with_dropout, reviews, watchdog={"timeout_s": 10})
+    watcher = Watcher(at={50: stop_one})
+
+    record = drive(wanted, watcher)
+
+    assert (record.phase, record.step, record.restarts) == ("succeeded", disturbed.TOTAL_STEPS, 1)
+    [restart] = disturbed.facts(objects, record.run, "restarted")
+    assert restart["reason"] == "hang"
+    [silent] = restart["without_answer"]
+    assert restart["first_behind"] == silent
+    stacks = [
+        objects.read(info.key).decode()
+        for info in objects.list(paths.failures(record.run))
+        if info.key.endswith(".txt")
+    ]
+    assert any("all_reduce" in each for each in stacks)
+    assert not stopped[0].is_running()
+    undisturbed.assert_same_weights(objects, record.run)
