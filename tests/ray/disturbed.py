@@ -95,6 +95,18 @@ def assert_exact(objects: Objects, run: str) -> None:
     assert [use.step for use in ledger.read(objects, run, manifest.id)] == list(range(1, manifest.step + 1))
 
 
+def newest_lease(objects: Objects, run: str) -> int:
+    """The number of the newest attempt."""
+    return max(int(Path(info.key).stem) for info in objects.list(paths.leases(run)))
+
+
+def is_uploading(objects: Objects, run: str, *, lease: int) -> bool:
+    """Whether there is a folder of a checkpoint of an attempt that has no manifest yet."""
+    keys = {info.key for info in objects.list(paths.checkpoints(run))}
+    folders = {"/".join(key.split("/")[:4]) for key in keys}  # runs/test-0001/checkpoints/000000020-0001
+    return any(f.endswith(f"-{lease:04d}") and f"{f}/manifest.json" not in keys for f in folders)
+
+
 def facts(objects: Objects, run: str, kind: str) -> list[dict[str, Any]]:
     """The fields of a run's events of a kind, in their order."""
     return [event.fields for event in events.read_events(objects, run) if event.kind == kind]

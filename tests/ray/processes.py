@@ -16,6 +16,8 @@ from pathlib import Path
 import psutil
 
 MARK = "EAGLERAY_TEST_MARK"
+WORKER = "RayTrainWorker"  # what Ray calls these processes
+CONTROLLER = "TrainController"
 SCRIPTS = Path(sys.executable).parent
 
 
@@ -81,7 +83,7 @@ class Shell:
 
     def workers(self) -> list[psutil.Process]:
         """The Ray Train workers of the commands."""
-        return [process for process in self.left_over() if "RayTrainWorker" in process.name()]
+        return [process for process in self.left_over() if WORKER in process.name()]
 
     def left_over(self) -> list[psutil.Process]:
         """Every process that still lives of those that the commands have started."""
@@ -116,6 +118,11 @@ def shell(folder: Path, **environment: str) -> Iterator[Shell]:
         yield opened
     finally:
         opened.close()
+
+
+def below_this_one(name: str) -> list[psutil.Process]:
+    """The processes started by this one, as those of the session's Ray, that have `name` in theirs."""
+    return [each for each in psutil.Process().children(recursive=True) if name in each.name()]
 
 
 def wait_until(is_done: Callable[[], bool], *, timeout_s: float = 20.0, every_s: float = 0.2) -> bool:

@@ -8,11 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import psutil
 import ray
 
 from tests.ray.heads import ON_NODE
-from tests.ray.processes import Shell, shell, wait_until
+from tests.ray.processes import WORKER, Shell, below_this_one, shell, wait_until
 
 
 class SecondNode:
@@ -59,11 +58,6 @@ def possible(folder: Path) -> Iterator[SecondNode]:
     assert wait_until(lambda: node.id == "", timeout_s=90), "the cluster does not notice that the node is gone"
 
 
-def workers() -> list[psutil.Process]:
-    """The Ray Train workers on the first node."""
-    return [each for each in psutil.Process().children(recursive=True) if "RayTrainWorker" in each.name()]
-
-
 class Pauses:
     """Lets things happen to the cluster while training stands still: how fast this machine trains is no matter then."""
 
@@ -81,7 +75,7 @@ class Pauses:
             pause.result()
 
     def _pause(self, act: Callable[[], object], until: Callable[[], bool]) -> None:
-        stopped = workers()[0]
+        stopped = below_this_one(WORKER)[0]
         stopped.suspend()
         try:
             act()

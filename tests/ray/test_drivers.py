@@ -51,7 +51,7 @@ def test_two_kills(user: Shell, train: Callable[[], Command], objects: Objects, 
         "sign of life just now: wait for it, or stop it"
     )
     frozen.resume()
-    assert wait_until(lambda: _is_uploading(objects), timeout_s=60, every_s=0.001)
+    assert wait_until(lambda: disturbed.is_uploading(objects, RUN, lease=1), timeout_s=60, every_s=0.001)
     user.workers()[0].kill()
     first.wait_for("restart, infrastructure")
     assert wait_until(lambda: _newest_lease(objects) == 2, timeout_s=120)
@@ -65,13 +65,6 @@ def test_two_kills(user: Shell, train: Callable[[], Command], objects: Objects, 
     record = runs.read(objects, RUN)
     assert (record.phase, record.step, record.restarts) == ("succeeded", disturbed.TOTAL_STEPS, 1)
     undisturbed.assert_same_weights(objects, RUN)
-
-
-def _is_uploading(objects: Objects) -> bool:
-    """Whether there is a folder of a checkpoint that has no manifest yet."""
-    keys = {info.key for info in objects.list(paths.checkpoints(RUN))}
-    folders = {key.rsplit("/", 1)[0].removesuffix("/state") for key in keys}
-    return any(f"{folder}/manifest.json" not in keys for folder in folders)
 
 
 def _newest_lease(objects: Objects) -> int:

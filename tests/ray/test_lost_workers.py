@@ -8,17 +8,17 @@ from __future__ import annotations
 from pathlib import Path
 
 import psutil
+import pytest
 
 from eagleray.store import checkpoints, paths
 from eagleray.store.objects import Objects
 from tests.ray import disturbed
 from tests.ray.conftest import Drive
 from tests.ray.disturbed import Undisturbed
+from tests.ray.processes import CONTROLLER, WORKER, below_this_one
 from tests.ray.watching import Watcher
 
-
-def _workers() -> list[psutil.Process]:
-    return [each for each in psutil.Process().children(recursive=True) if "RayTrainWorker" in each.name()]
+RUN = "test-0001"
 
 
 def test_a_killed_worker(
@@ -28,10 +28,10 @@ def test_a_killed_worker(
     saved: list[int] = []
 
     def kill_one() -> None:
-        victim, _ = _workers()
+        victim, _ = below_this_one(WORKER)
         victim.kill()
         killed.append(victim.pid)
-        saved.append(max((each.step for each in checkpoints.list_manifests(objects, "test-0001")), default=0))
+        saved.append(max((each.step for each in checkpoints.list_manifests(objects, RUN)), default=0))
 
     record = drive(disturbed.wanted(model_with_dropout, reviews), Watcher(at={50: kill_one}))
 
@@ -45,6 +45,31 @@ def test_a_killed_worker(
     undisturbed.assert_same_weights(objects, record.run)
 
 
+@pytest.mark.slow  # a rare process to lose
+def test_a_killed_controller(
+    drive: Drive,
+    objects: Objects,
+    model_with_dropout: Path,
+    reviews: Path,
+    undisturbed: Undisturbed,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Ray Train's own process: it takes the workers with it, and their place on the cluster is free again."""
+
+    def kill_it() -> None:
+        [controller] = below_this_one(CONTROLLER)
+        controller.kill()
+
+    monkeypatch.setenv("RAY_ADDRESS", "auto")  # else the run is measured by this machine, not by the cluster
+    scale = {"cpus_per_worker": 1.9}  # two take the whole cluster, with a thread each
+    record = drive(disturbed.wanted(model_with_dropout, reviews, scale=scale), Watcher(at={50: kill_it}))
+
+    assert (record.phase, record.step, record.restarts) == ("succeeded", disturbed.TOTAL_STEPS, 1)
+    [restart] = disturbed.facts(objects, record.run, "restarted")
+    assert restart["reason"] == "infrastructure"
+    undisturbed.assert_same_weights(objects, record.run)
+
+
 def test_a_worker_that_does_not_answer(
     drive: Drive, objects: Objects, model_with_dropout: Path, reviews: Path, undisturbed: Undisturbed
 ) -> None:
@@ -52,7 +77,7 @@ def test_a_worker_that_does_not_answer(
     stopped: list[psutil.Process] = []
 
     def stop_one() -> None:
-        stopped.append(_workers()[0])
+        stopped.append(below_this_one(WORKER)[0])
         stopped[0].suspend()
 
     wanted = disturbed.wanted(model_with_dropout, reviews, watchdog={"timeout_s": 10})

@@ -6,12 +6,14 @@ import tempfile
 import threading
 import uuid
 from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
 
-from ray.exceptions import RayError
+from ray.exceptions import RayActorError, RayError
 from ray.train import FailureConfig, RunConfig, ScalingConfig, TrainingFailedError
 from ray.train.torch import TorchConfig, TorchTrainer
 
-from eagleray.train import worker
+from eagleray.train import places, worker
 from eagleray.train.assembly import Job
 from eagleray.train.cluster import WorkerShape
 from eagleray.train.session import Outcome
@@ -59,7 +61,8 @@ def _launch(job: Job, num_workers: int, shape: WorkerShape) -> Outcome:
     """
     resources = {"CPU": shape.num_cpus} | ({"GPU": shape.num_gpus} if shape.num_gpus else {})
     with tempfile.TemporaryDirectory(prefix="eagleray-ray-") as scratch:
-        result = TorchTrainer(
+        place = places.Place(Path(scratch) / "place")
+        trainer = _Trainer(
             worker.work,  # type: ignore[arg-type]  # may return a value, which the annotation leaves out
             train_loop_config={"job": asdict(job), "num_threads": shape.num_threads},
             torch_config=TorchConfig(backend="nccl" if shape.num_gpus else "gloo"),
@@ -70,6 +73,19 @@ def _launch(job: Job, num_workers: int, shape: WorkerShape) -> Outcome:
                 name=f"{job.run}-{job.lease}-{uuid.uuid4().hex[:8]}",
                 storage_path=scratch,
                 failure_config=FailureConfig(max_failures=0, controller_failure_limit=0),  # type: ignore[call-arg]  # Train V2's
+                callbacks=[place],  # type: ignore[list-item]  # Train V2's
             ),
-        ).fit()
+        )
+        try:
+            result = trainer.fit()
+        except RayActorError:  # Ray Train's controller has died
+            place.give_back()
+            raise
     return Outcome(**result.return_value)  # type: ignore[attr-defined]  # Train V2's
+
+
+class _Trainer(TorchTrainer):
+    """A TorchTrainer whose workers' place is given back by `places` and nobody else."""
+
+    def _create_default_callbacks(self) -> list[Any]:
+        return places.without_cleaner(super()._create_default_callbacks())  # type: ignore[misc]  # Train V2's
