@@ -177,13 +177,17 @@ def ours(setup: Setup, directory: Path) -> Recovery:
         objects = open_storage(str(storage))
         kill = _kill(process, when=lambda: step() >= setup.kill_step)
     [record] = runs.list_runs(objects)
-    told = [event for event in events.read_events(objects, record.run) if event.at.timestamp() > kill.at]
-    restarted, restored, begun = (_first(told, kind) for kind in ("restarted", "restored", "started"))
-    reached, resumed = restarted.fields["step"], restored.fields["step"]
+    told = [
+        {"kind": event.kind, "time": event.at.timestamp(), **event.fields}
+        for event in events.read_events(objects, record.run)
+        if event.at.timestamp() > kill.at
+    ]
+    restarted, restored, begun = (_only(told, kind) for kind in ("restarted", "restored", "started"))
+    reached, resumed = restarted["step"], restored["step"]
     done = {
         row["step"]: datetime.fromisoformat(row["time"]).timestamp() for row in steps.read_steps(objects, record.run)
     }
-    moments = (kill.ended_at, kill.started_at, begun.at.timestamp(), done[resumed + 1], done[reached])
+    moments = (kill.ended_at, kill.started_at, begun["time"], done[resumed + 1], done[reached])
     return _recovery(kill, reached, resumed, moments)
 
 
@@ -198,13 +202,12 @@ def by_ray(setup: Setup, directory: Path, name: str) -> Recovery:
     command = [sys.executable, __file__, "--ray", str(directory), name, "--every", str(setup.every_steps)]
     with _running(command, directory, environment={}) as process:
         kill = _kill(process, when=lambda: any(line["step"] >= setup.kill_step for line in lines()))
-    before = [line for line in lines() if line["time"] <= kill.started_at]
-    after = [line for line in lines() if line["time"] > kill.started_at]
-    reached, resumed = before[-1]["step"], after[0]["step"]
-    done = {line["step"]: line["time"] for line in after[1:]}
-    return _recovery(
-        kill, reached, resumed, (kill.ended_at, kill.started_at, after[0]["time"], done[resumed + 1], done[reached])
-    )
+    begun = _only([line for line in lines() if line["time"] > kill.at], "begun")
+    reached = max(line["step"] for line in lines() if line["time"] < begun["time"])
+    resumed = begun["step"]
+    done = {line["step"]: line["time"] for line in lines() if line["kind"] == "step"}  # of one done twice, the second
+    moments = (kill.ended_at, kill.started_at, begun["time"], done[resumed + 1], done[reached])
+    return _recovery(kill, reached, resumed, moments)
 
 
 def train_by_ray(directory: Path, *, is_sharded: bool, every_steps: int) -> None:
@@ -250,16 +253,16 @@ def _train(config: dict[str, Any]) -> None:
     class Tells(TrainerCallback):
         """Writes a line when training begins, and one a step."""
 
-        def _tell(self, step: int) -> None:
+        def _tell(self, kind: str, step: int) -> None:
             if ray.train.get_context().get_world_rank() == 0:
                 with (directory / "told.jsonl").open("a", encoding="utf-8") as file:
-                    file.write(json.dumps({"step": step, "time": time.time()}) + "\n")
+                    file.write(json.dumps({"kind": kind, "step": step, "time": time.time()}) + "\n")
 
         def on_train_begin(self, args: Any, state: Any, control: Any, **more: Any) -> None:
-            self._tell(state.global_step)
+            self._tell("begun", state.global_step)
 
         def on_step_end(self, args: Any, state: Any, control: Any, **more: Any) -> None:
-            self._tell(state.global_step)
+            self._tell("step", state.global_step)
 
     if config["is_sharded"]:
         import deepspeed
@@ -308,7 +311,12 @@ def _running(command: list[str], directory: Path, *, environment: dict[str, str]
     log = directory / "log"
     with log.open("wb") as stream:
         process = subprocess.Popen(
-            command, cwd=directory, env=inherited | fixed | environment, stdout=stream, stderr=subprocess.STDOUT
+            command,
+            cwd=directory,
+            env=inherited | fixed | environment,
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
     try:
         yield process
@@ -372,8 +380,12 @@ def _recovery(kill: Kill, reached: int, resumed: int, moments: tuple[float, ...]
     return Recovery(reached, resumed, stages)
 
 
-def _first(told: list[Any], kind: str) -> Any:
-    return next(event for event in told if event.kind == kind)
+def _only(told: list[dict[str, Any]], kind: str) -> dict[str, Any]:
+    """What was told once since the kill."""
+    found = [each for each in told if each["kind"] == kind]
+    if len(found) != 1:
+        sys.exit(f"{len(found)} times {kind!r} after one kill: something else ended workers, too")
+    return found[0]
 
 
 def print_summary(rounds: dict[str, list[Recovery]]) -> None:
