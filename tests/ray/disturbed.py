@@ -100,11 +100,11 @@ def newest_lease(objects: Objects, run: str) -> int:
     return max(int(Path(info.key).stem) for info in objects.list(paths.leases(run)))
 
 
-def is_uploading(objects: Objects, run: str, *, lease: int) -> bool:
-    """Whether there is a folder of a checkpoint of an attempt that has no manifest yet."""
-    keys = {info.key for info in objects.list(paths.checkpoints(run))}
-    folders = {"/".join(key.split("/")[:4]) for key in keys}  # runs/test-0001/checkpoints/000000020-0001
-    return any(f.endswith(f"-{lease:04d}") and f"{f}/manifest.json" not in keys for f in folders)
+def uploads(objects: Objects, run: str, *, lease: int) -> set[str]:
+    """The checkpoints of an attempt that have a folder on the storage and no manifest yet."""
+    keys = [info.key.split("/") for info in objects.list(paths.checkpoints(run))]  # runs/RUN/checkpoints/ID/FILE
+    saved = {folder for *_, folder, name in keys if name == "manifest.json"}
+    return {key[3] for key in keys if key[3].endswith(f"-{lease:04d}")} - saved
 
 
 def facts(objects: Objects, run: str, kind: str) -> list[dict[str, Any]]:

@@ -51,7 +51,7 @@ def test_two_kills(user: Shell, train: Callable[[], Command], objects: Objects, 
         "sign of life just now: wait for it, or stop it"
     )
     frozen.resume()
-    assert wait_until(lambda: disturbed.is_uploading(objects, RUN, lease=1), timeout_s=60, every_s=0.001)
+    assert wait_until(lambda: bool(disturbed.uploads(objects, RUN, lease=1)), timeout_s=60, every_s=0.001)
     user.workers()[0].kill()
     first.wait_for("restart, infrastructure")
     assert wait_until(lambda: _newest_lease(objects) == 2, timeout_s=120)
