@@ -17,7 +17,6 @@ import psutil
 
 MARK = "EAGLERAY_TEST_MARK"
 WORKER = "RayTrainWorker"  # what Ray calls these processes
-CONTROLLER = "TrainController"
 SCRIPTS = Path(sys.executable).parent
 
 

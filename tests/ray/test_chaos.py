@@ -21,7 +21,7 @@ from eagleray.spec.finetune import FineTune
 from eagleray.store import checkpoints, runs
 from eagleray.store.objects import Objects
 from tests.ray import disturbed
-from tests.ray.processes import CONTROLLER, WORKER, Command, Shell, shell, wait_until
+from tests.ray.processes import WORKER, Command, Shell, shell, wait_until
 
 RUN = "test-0001"
 STEPS = 1400
@@ -29,7 +29,7 @@ SEED = 2026
 
 WRITES, UPLOADS = "a worker that writes a checkpoint", "a worker that uploads a checkpoint"
 DRIVER_UPLOADS, RESTORES = "the driver, during an upload", "all, while one worker restores what two wrote"
-PLAN = ["a worker", "the driver", "Ray Train's controller", WRITES, UPLOADS, DRIVER_UPLOADS, RESTORES] * 2
+PLAN = ["a worker", "the driver", "all workers", WRITES, UPLOADS, DRIVER_UPLOADS, RESTORES] * 2
 
 
 @pytest.fixture
@@ -80,8 +80,9 @@ class Victim:
         match what:
             case "the driver" | "the driver, during an upload":
                 self._kill_driver()
-            case "Ray Train's controller":
-                self._named(CONTROLLER).kill()
+            case "all workers":
+                for worker in self._user.workers():
+                    worker.kill()
             case _:
                 self._lots.choice(self._user.workers()).kill()
         saved = {str(manifest.id) for manifest in checkpoints.list_manifests(self._objects, RUN)}

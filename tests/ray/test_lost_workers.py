@@ -8,14 +8,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import psutil
-import pytest
 
 from eagleray.store import checkpoints, paths
 from eagleray.store.objects import Objects
 from tests.ray import disturbed
 from tests.ray.conftest import Drive
 from tests.ray.disturbed import Undisturbed
-from tests.ray.processes import CONTROLLER, WORKER, below_this_one
+from tests.ray.processes import WORKER, below_this_one
 from tests.ray.watching import Watcher
 
 RUN = "test-0001"
@@ -42,31 +41,6 @@ def test_a_killed_worker(
     [restored] = disturbed.facts(objects, record.run, "restored")
     assert restored["step"] >= saved[0]
     assert restored["step"] % disturbed.EVERY_STEPS == 0
-    undisturbed.assert_same_weights(objects, record.run)
-
-
-@pytest.mark.slow  # a rare process to lose
-def test_a_killed_controller(
-    drive: Drive,
-    objects: Objects,
-    model_with_dropout: Path,
-    reviews: Path,
-    undisturbed: Undisturbed,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Ray Train's own process: it takes the workers with it, and their place on the cluster is free again."""
-
-    def kill_it() -> None:
-        [controller] = below_this_one(CONTROLLER)
-        controller.kill()
-
-    monkeypatch.setenv("RAY_ADDRESS", "auto")  # else the run is measured by this machine, not by the cluster
-    scale = {"cpus_per_worker": 1.9}  # two take the whole cluster, with a thread each
-    record = drive(disturbed.wanted(model_with_dropout, reviews, scale=scale), Watcher(at={50: kill_it}))
-
-    assert (record.phase, record.step, record.restarts) == ("succeeded", disturbed.TOTAL_STEPS, 1)
-    [restart] = disturbed.facts(objects, record.run, "restarted")
-    assert restart["reason"] == "infrastructure"
     undisturbed.assert_same_weights(objects, record.run)
 
 

@@ -202,6 +202,7 @@ def _engine(spec: FineTuneSpec, model: torch.nn.Module, group: Group) -> Engine:
         world_size=group.world_size,
         precision=train.precision,
         gradient_clip=train.gradient_clip,
+        on_cpu=group.device.type == "cpu",
     )
     return Engine(model, optimizer=optimizer, config=config, group=group, gradient_clip=train.gradient_clip)
 

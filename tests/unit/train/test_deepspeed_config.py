@@ -36,6 +36,13 @@ def test_zero_section(zero: ZeroSpec, expected: dict[str, Any]) -> None:
     assert _build(zero)["zero_optimization"] == expected
 
 
+@pytest.mark.parametrize(("stage", "expected"), [(0, None), (1, False), (2, False), (3, None)])
+def test_no_second_copy_of_gradients_on_a_cpu(stage: Any, expected: bool | None) -> None:
+    config = build(ZeroSpec(stage=stage), world_size=2, precision="fp32", gradient_clip=None, on_cpu=True)
+
+    assert config["zero_optimization"].get("reduce_scatter") is expected
+
+
 @pytest.mark.parametrize(
     ("stage", "precision", "clip", "expected"),
     [(0, "fp32", 1.0, 0.0), (0, "bf16", 1.0, 1.0), (2, "fp32", 0.5, 0.5), (2, "fp32", None, 0.0)],
