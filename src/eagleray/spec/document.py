@@ -12,7 +12,7 @@ import yaml
 from pydantic import ValidationError
 
 from eagleray.errors import DocumentError, Finding, UserError
-from eagleray.spec import findings, origins, yaml_text
+from eagleray.spec import findings, origins, space, yaml_text
 from eagleray.spec.finetune import FineTune
 from eagleray.spec.origins import Origin
 from eagleray.spec.overrides import overlay
@@ -118,6 +118,7 @@ def _validate(data: dict[str, Any], *, marks: origins.Marks, source: str) -> tup
         return None, unknown
     try:
         # JSON mode, because strict Python mode refuses a list for a tuple.
-        return FineTune.model_validate_json(json.dumps(data)), []
+        document = FineTune.model_validate_json(json.dumps(data))
     except ValidationError as error:
         return None, findings.of_error(error, root=FineTune, marks=marks, source=source)
+    return document, findings.of_conflicts(space.conflicts(document), marks=marks, source=source)

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from eagleray.errors import Finding
 from eagleray.spec import origins, paths, shape
-from eagleray.spec.base import ConflictError, Spec
+from eagleray.spec.base import Conflict, ConflictError, Spec
 
 _MAX_SHOWN_CHARACTERS = 60
 # What YAML 1.1 reads as booleans; here they are strings.
@@ -38,6 +38,11 @@ def of_header(data: Mapping[str, Any], *, root: type[Spec], marks: origins.Marks
             message = f"unknown {key}: {_expected(place, data[key])}"
             found.append(_finding((key,), message, marks=marks, source=source))
     return found
+
+
+def of_conflicts(conflicts: Iterable[Conflict], *, marks: origins.Marks, source: str) -> list[Finding]:
+    """Conflicts with paths from the root, as findings."""
+    return [_finding(paths.parse(each.path), each.message, marks=marks, source=source) for each in conflicts]
 
 
 def did_you_mean(given: object, allowed: Iterable[object]) -> str:
@@ -73,7 +78,7 @@ def _messages(details: Any, root: type[Spec]) -> Iterator[tuple[paths.Path, str]
             yield (*place.path, "type"), "; ".join(filter(None, (message, did_you_mean(given["type"], allowed))))
         case "value_error" if isinstance(error := details["ctx"]["error"], ConflictError):
             for conflict in error.conflicts:
-                yield (*place.path, *paths.keys(conflict.path)) if conflict.path else place.path, conflict.message
+                yield (*place.path, *paths.parse(conflict.path)), conflict.message
         case _:
             yield place.path, _expected(place, given)
 

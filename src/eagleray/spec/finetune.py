@@ -16,6 +16,7 @@ from eagleray.spec.failures import FailuresSpec
 from eagleray.spec.method import FullSpec, MethodSpec
 from eagleray.spec.model import ModelSpec
 from eagleray.spec.scale import ScaleSpec
+from eagleray.spec.sweep import SweepSpec
 from eagleray.spec.task import CausalLmSpec, TaskSpec, TextClassificationSpec
 from eagleray.spec.train import TrainSpec
 from eagleray.spec.watchdog import WatchdogSpec
@@ -53,6 +54,8 @@ class FineTuneSpec(Spec):
     """How often the run starts again after its workers have failed."""
     watchdog: WatchdogSpec = WatchdogSpec()
     """When a worker that makes no progress is taken for hung."""
+    sweep: SweepSpec | None = None
+    """A search for the best values of some of these keys: `eagleray sweep`."""
 
     @model_validator(mode="after")
     def _parts_fit_together(self) -> FineTuneSpec:
@@ -103,9 +106,18 @@ def _metric_conflicts(spec: FineTuneSpec) -> Iterator[Conflict]:
     known = reported.metric_names(spec.task)
     asked = {"checkpoint.best_by": spec.checkpoint.best_by, "train.early_stopping": spec.train.early_stopping}
     for path, by in asked.items():
-        if by is not None and by.metric not in known:
-            close = difflib.get_close_matches(by.metric, known, n=1)
-            hint = f"; did you mean `{close[0]}`?" if close else ""
-            yield Conflict(
-                f"{path}.metric", f"`{by.metric}` is not reported by this task, which reports {', '.join(known)}{hint}"
-            )
+        if by is not None:
+            yield from _metric_conflict(f"{path}.metric", by.metric, known)
+    if spec.sweep is None:
+        return
+    for section in ("objectives", "constraints"):
+        for number, each in enumerate(getattr(spec.sweep, section)):
+            yield from _metric_conflict(f"sweep.{section}[{number}].metric", each.metric, (*known, *reported.FOOTPRINT))
+
+
+def _metric_conflict(path: str, metric: str, known: tuple[str, ...]) -> Iterator[Conflict]:
+    if metric in known:
+        return
+    close = difflib.get_close_matches(metric, known, n=1)
+    hint = f"; did you mean `{close[0]}`?" if close else ""
+    yield Conflict(path, f"`{metric}` is not reported by this task, which reports {', '.join(known)}{hint}")

@@ -35,12 +35,35 @@ def overlay(data: Mapping[str, Any], marks: origins.Marks, overrides: Sequence[s
         except DocumentError as error:
             result = Overlaid(result.data, result.marks, [*result.findings, *error.findings])
             continue
-        changed = _with_value(result.data, path, value, allowed=root)
+        changed = with_value(result.data, path, value, root=root)
         kept = {place: origin for place, origin in result.marks.items() if place[: len(path)] != path}
         given = {(*path, *place): origins.Origin("--set") for place in inner}
         parents = {path[:length]: origins.Origin("--set") for length in range(1, len(path))}
         result = Overlaid(changed, {**parents, **kept, **given}, result.findings)
     return result
+
+
+def with_value(data: Mapping[str, Any], path: paths.Path, value: Any, *, root: type[Spec]) -> dict[str, Any]:
+    """Return the plain values of a document with one replaced; mappings on the way that are missing are made.
+
+    A choice that the document leaves to its default keeps the default's `type`, so that
+    `train.schedule.warmup=0.2` means the schedule that `eagleray plan` shows.
+    """
+    changed: dict[str, Any] = _with_value(data, path, value, allowed=root)
+    return changed
+
+
+def with_type(data: Mapping[str, Any], path: paths.Path, chosen: str, *, root: type[Spec]) -> dict[str, Any]:
+    """Return the values with another `type` chosen at a place; what the new one does not know is left out."""
+    before: Any = data
+    allowed: Any = root
+    for key in path:
+        allowed, _ = _field(before or {}, str(key), allowed)
+        before = (before or {}).get(key)
+    model = shape.models(allowed).get(chosen)
+    known = model.model_fields if model is not None else {}
+    kept = {key: value for key, value in (before or {}).items() if key in known}
+    return with_value(data, path, {**kept, "type": chosen}, root=root)
 
 
 def _parse(override: str) -> tuple[paths.Path, Any, list[paths.Path]]:
@@ -79,11 +102,6 @@ def _refuse_below_value(data: Any, path: paths.Path) -> None:
 
 
 def _with_value(data: Any, path: paths.Path, value: Any, *, allowed: Any) -> Any:
-    """The values with one replaced; mappings on the way that are missing are made.
-
-    A choice that the document leaves to its default keeps the default's `type`, so that
-    `train.schedule.warmup=0.2` means the schedule that `eagleray plan` shows.
-    """
     if not path:
         return value
     key, *rest = path

@@ -9,6 +9,7 @@ Path = tuple[str | int, ...]
 
 _PLAIN_KEY = re.compile(r"[^\s.\"\[\]=]+")
 _STEP = re.compile(r'"(?P<quoted>[^"]+)"|(?P<plain>[^\s."\[\]=]+)')
+_ANY = re.compile(_STEP.pattern + r"|\[(?P<index>\d+)\]")
 
 
 def text(path: Path) -> str:
@@ -21,6 +22,12 @@ def text(path: Path) -> str:
         key = step if _PLAIN_KEY.fullmatch(step) else f'"{step}"'
         written += f".{key}" if written else key
     return written
+
+
+def parse(written: str) -> Path:
+    """The place that `text` writes: the inverse of it."""
+    steps = _ANY.finditer(written)
+    return tuple(int(step["index"]) if step["index"] else step["quoted"] or step["plain"] for step in steps)
 
 
 def keys(written: str) -> tuple[str, ...]:

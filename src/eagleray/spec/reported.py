@@ -14,6 +14,9 @@ MULTI_LABEL = ("loss", "accuracy", *AVERAGED)
 REGRESSION = ("loss", "mse", "rmse", "mae", "r2", "pearson")
 LANGUAGE_MODEL = ("loss", "perplexity", "token_accuracy", "num_tokens")
 
+FOOTPRINT = ("model_size_mb", "latency_ms")
+"""What a sweep can measure of a trained model beside what its task reports."""
+
 
 def metric_names(task: TaskSpec) -> tuple[str, ...]:
     """Return the numbers that an evaluation of the task reports."""

@@ -51,6 +51,7 @@ EFFECTS: dict[str, Effect] = {
     "checkpoint.keep": "nothing",
     "failures": "nothing",
     "watchdog": "nothing",
+    "sweep": "nothing",
 }
 """By key of `spec`. A key that is not here does what the one above it does."""
 
