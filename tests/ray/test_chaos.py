@@ -13,7 +13,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 
 from eagleray.spec.document import dump
@@ -21,7 +20,7 @@ from eagleray.spec.finetune import FineTune
 from eagleray.store import checkpoints, runs
 from eagleray.store.objects import Objects
 from tests.ray import disturbed
-from tests.ray.processes import WORKER, Command, Shell, shell, wait_until
+from tests.ray.processes import Command, Shell, shell, wait_until
 
 RUN = "test-0001"
 STEPS = 1400
@@ -79,15 +78,15 @@ class Victim:
             self._wait(lambda: bool(disturbed.uploads(self._objects, RUN, lease=lease)), every_s=0.001)
         match what:
             case "the driver" | "the driver, during an upload":
-                self._kill_driver()
+                self._driver.process.kill()
             case "all workers":
                 for worker in self._user.workers():
                     worker.kill()
             case _:
                 self._lots.choice(self._user.workers()).kill()
-        saved = {str(manifest.id) for manifest in checkpoints.list_manifests(self._objects, RUN)}
-        self.hits[what] += bool((self._written(lease) | disturbed.uploads(self._objects, RUN, lease=lease)) - saved)
-        if self._driver.process.poll() is not None:
+        self.hits[what] += bool(self._unsaved(lease))
+        if "driver" in what:
+            self._kill_driver()
             self._driver = self._start()
 
     def finish(self) -> None:
@@ -99,10 +98,12 @@ class Victim:
         self._kill_driver()
         left = self._restored()  # by workers that were killed before
         self._driver = self._start("--set", "scale.num_workers=1")
+        self._wait(lambda: bool(self._user.workers()))
+        [worker] = self._user.workers()  # found before: that takes longer than to restore
         self._wait(lambda: self._restored() > left, every_s=0.001)
-        self._named(WORKER).kill()
-        self._kill_driver()
+        worker.kill()
         self.hits[RESTORES] += self._restored() > left
+        self._kill_driver()
         self._driver = self._start()
 
     def _start(self, *more: str) -> Command:
@@ -111,10 +112,6 @@ class Victim:
     def _kill_driver(self) -> None:
         self._driver.process.kill()
         assert wait_until(lambda: not self._user.left_over(), timeout_s=90), self._user.left_over()
-
-    def _named(self, name: str) -> psutil.Process:
-        [process] = [each for each in self._user.left_over() if name in each.name()]
-        return process
 
     def _wait(self, is_there: Callable[[], bool], *, every_s: float = 0.2) -> None:
         def is_there_and_driven() -> bool:
@@ -125,6 +122,11 @@ class Victim:
 
     def _num_started(self) -> int:
         return len(disturbed.facts(self._objects, RUN, "started"))
+
+    def _unsaved(self, lease: int) -> set[str]:
+        """Checkpoints of an attempt that were begun and do not exist yet."""
+        saved = {str(manifest.id) for manifest in checkpoints.list_manifests(self._objects, RUN)}
+        return (self._written(lease) | disturbed.uploads(self._objects, RUN, lease=lease)) - saved
 
     def _written(self, lease: int) -> set[str]:
         """Checkpoints of an attempt that are being written on this machine, or were when their worker was killed."""

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 import eagleray
-from eagleray.cli import cache, checkpoints, edge, runs
+from eagleray.cli import cache, checkpoints, edge, runs, sweep
 from eagleray.cli.plan import plan
 from eagleray.cli.predict import predict
 from eagleray.cli.schema import schema
@@ -67,6 +67,7 @@ def _root(
 
 app.command()(plan)
 app.command()(train)
+app.add_typer(sweep.app, name="sweep")
 app.command()(submit)
 app.command()(predict)
 app.add_typer(runs.app, name="runs")

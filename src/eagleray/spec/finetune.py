@@ -110,9 +110,23 @@ def _metric_conflicts(spec: FineTuneSpec) -> Iterator[Conflict]:
             yield from _metric_conflict(f"{path}.metric", by.metric, known)
     if spec.sweep is None:
         return
+    if spec.sweep.objectives and all(each.metric in reported.FOOTPRINT for each in spec.sweep.objectives):
+        yield Conflict("sweep.objectives", f"training changes none of them: add one of {', '.join(known)}")
+    yield from _final_conflicts(spec)
     for section in ("objectives", "constraints"):
         for number, each in enumerate(getattr(spec.sweep, section)):
             yield from _metric_conflict(f"sweep.{section}[{number}].metric", each.metric, (*known, *reported.FOOTPRINT))
+
+
+def _final_conflicts(spec: FineTuneSpec) -> Iterator[Conflict]:
+    final = spec.sweep.final if spec.sweep else None
+    if final is None or not final.with_validation:
+        return
+    place, instead = "sweep.final.with_validation", "or set it to false"
+    if spec.data.test is None:
+        yield Conflict(place, f"then only test rows could judge the model: give data.test, {instead}")
+    if spec.data.validation.fraction is None:
+        yield Conflict(place, f"needs the validation rows to be a `fraction` of the training rows, {instead}")
 
 
 def _metric_conflict(path: str, metric: str, known: tuple[str, ...]) -> Iterator[Conflict]:

@@ -30,6 +30,7 @@ __all__ = [
     "Manifest",
     "Position",
     "commit",
+    "delete_all_but",
     "describe_file",
     "fetch",
     "find",
@@ -184,6 +185,13 @@ def prune(objects: Objects, run: str, *, keep: int, best: CheckpointId | None) -
         if each not in kept:
             _delete(objects, run, each)
     return [each for each in existing if each not in kept]
+
+
+def delete_all_but(objects: Objects, run: str, kept: CheckpointId | None) -> None:
+    """Delete the checkpoints of a run that nobody goes on with, and what never became one."""
+    for each in _folders(objects, run):
+        if each != kept:
+            _delete(objects, run, each)
 
 
 def _delete(objects: Objects, run: str, checkpoint: CheckpointId) -> None:

@@ -21,13 +21,21 @@ class Event(Record):
     fields: dict[str, Any] = Field(default_factory=dict)
 
 
+class Writer:
+    """Appends without looking for the end each time: for who alone writes to a run, and much."""
+
+    def __init__(self, objects: Objects, run: str) -> None:
+        self._objects, self._run = objects, run
+        self._next = _next_number(objects, run)
+
+    def append(self, event: Event) -> None:
+        """Add an event. May be tried again after a StorageError: a copy of an event tells nothing new."""
+        self._next = _create(self._objects, self._run, self._next, event) + 1
+
+
 def append(objects: Objects, run: str, *, kind: str, now: datetime, **fields: Any) -> None:
     """Add an event. Writers in several processes never overwrite each other."""
-    data = records.dump(Event(kind=kind, at=now, fields=fields))
-    keys = _keys(objects, run)
-    number = int(PurePosixPath(keys[-1]).stem) + 1 if keys else 1
-    while not objects.create(paths.event(run, number), data):
-        number += 1
+    _create(objects, run, _next_number(objects, run), Event(kind=kind, at=now, fields=fields))
 
 
 def read_events(objects: Objects, run: str) -> list[Event]:
@@ -48,6 +56,19 @@ class Reader:
         found = [records.load(self._objects, key, Event) for key in keys]
         self._last = keys[-1] if keys else self._last
         return found
+
+
+def _create(objects: Objects, run: str, number: int, event: Event) -> int:
+    """Write an event under the first free number from `number` on, and return that."""
+    data = records.dump(event)
+    while not objects.create(paths.event(run, number), data):
+        number += 1
+    return number
+
+
+def _next_number(objects: Objects, run: str) -> int:
+    keys = _keys(objects, run)
+    return int(PurePosixPath(keys[-1]).stem) + 1 if keys else 1
 
 
 def _keys(objects: Objects, run: str) -> list[str]:

@@ -32,6 +32,7 @@ __all__ = [
     "LeaseRecord",
     "Renewal",
     "check",
+    "newest_number",
     "renewed",
     "succeed",
     "take",
@@ -116,8 +117,13 @@ def succeed(objects: Objects, run: str, mine: LeaseRecord, *, now: Clock) -> Lea
 
 def check(objects: Objects, run: str, number: int) -> None:
     """Raise LeaseLost where this number is not the highest any more."""
-    if max(_numbers(objects, run), default=0) != number:
+    if newest_number(objects, run) != number:
         raise _lost(objects, run, number)
+
+
+def newest_number(objects: Objects, run: str) -> int:
+    """The number of the newest attempt; 0 where there was none."""
+    return max(_numbers(objects, run), default=0)
 
 
 @contextmanager
@@ -243,7 +249,7 @@ def _create(objects: Objects, run: str, number: int, holder: Holder, now: Clock)
 
 
 def _newest(objects: Objects, run: str) -> LeaseRecord | None:
-    number = max(_numbers(objects, run), default=0)
+    number = newest_number(objects, run)
     return records.load(objects, paths.lease(run, number), LeaseRecord) if number else None
 
 

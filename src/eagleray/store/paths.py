@@ -141,6 +141,16 @@ def model(run_id: str) -> str:
     return f"{run(run_id)}/model"
 
 
+def trials(run_id: str) -> str:
+    """Folder of a sweep's trials: a storage of its own, with runs in it."""
+    return f"{run(run_id)}/trials"
+
+
+def report(run_id: str) -> str:
+    """The page that shows a sweep."""
+    return f"{run(run_id)}/report.html"
+
+
 def tensorboard(run_id: str) -> str:
     """Folder of the TensorBoard files."""
     return f"{run(run_id)}/tensorboard"

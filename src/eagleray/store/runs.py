@@ -85,6 +85,7 @@ def create(
     document: str,
     lock: LockRecord,
     now: datetime,
+    kind: str = "FineTune",
     forked_from: ForkRecord | None = None,
 ) -> RunRecord:
     """Begin a run under the next free id of `name`; concurrent creators get different ids.
@@ -96,7 +97,7 @@ def create(
     while not objects.create(paths.document(run := f"{name}-{number:04d}"), document.encode()):
         number += 1
     objects.put(paths.lock(run), records.dump(lock))
-    record = RunRecord(run=run, name=name, phase="pending", started_at=now, forked_from=forked_from)
+    record = RunRecord(run=run, name=name, kind=kind, phase="pending", started_at=now, forked_from=forked_from)
     save(objects, record)
     return record
 
@@ -153,6 +154,16 @@ def find(objects: Objects, run_or_name: str) -> RunRecord:
         if candidates:
             return candidates[0]
     raise UserError(_not_found(objects, run_or_name, listed))
+
+
+def latest(objects: Objects, name: str) -> RunRecord | None:
+    """The newest run of a name; None where there is none. Reads no record but that one."""
+    for run in sorted(_ids_of(objects, name), key=_number_of, reverse=True):
+        try:
+            return read(objects, run)
+        except ObjectMissing:  # its creator was killed before it existed
+            continue
+    return None
 
 
 def is_alive(record: RunRecord, progress: ProgressRecord | None, *, now: datetime) -> bool:

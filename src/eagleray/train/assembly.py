@@ -11,27 +11,26 @@ from typing import Any
 
 import numpy as np
 import torch
+from transformers import PreTrainedModel
 
 from eagleray import methods
 from eagleray.data import order
 from eagleray.errors import UserError
-from eagleray.model.load import load_model
 from eagleray.spec.data import LengthGroupedSpec, PackedSpec
 from eagleray.spec.finetune import FineTune, FineTuneSpec
 from eagleray.store.objects import Objects, open_storage
 from eagleray.store.runs import ForkRecord
 from eagleray.tasks import packed_rows
-from eagleray.tasks.base import Batch
-from eagleray.train import cadence, deepspeed_config, inputs, memory, optimizers, restoring
+from eagleray.tasks.base import Batch, Task
+from eagleray.train import cadence, deepspeed_config, footprint, inputs, memory, optimizers, restoring
 from eagleray.train.engine import Engine
 from eagleray.train.feed import Collate
 from eagleray.train.group import Group
+from eagleray.train.loading import Loader
 from eagleray.train.recorder import Recorder, SilentRecorder, StorageRecorder
 from eagleray.train.restoring import Restored
 from eagleray.train.saving import Saver
 from eagleray.train.state import TrainState
-
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 OPTIMIZER_BYTES = 8
 """Two fp32 moments a weight: what Adam takes at its first step, and more than the other optimizers take."""
@@ -48,6 +47,8 @@ class Job:
     lease: int  # the attempt's number: without being the newest of its run, nothing can be committed
     fork: ForkRecord | None = None
     micro_batch_limit: int | None = None  # after a worker ran out of memory: no more than this
+    is_trial: bool = False  # of a sweep: it ends with its last checkpoint, without test and final model
+    footprint: tuple[str, ...] = ()  # what else is measured of the model, of `spec.reported.FOOTPRINT`
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,22 +67,25 @@ class Session:
     saver: Saver
     state: TrainState  # where training begins
     is_untrained: bool  # the weights are the pretrained ones
+    footprint: dict[str, float]  # measured once, and told with each evaluation
     mark: Callable[[str], None]  # tells the watchdog
 
 
-def assemble(job: Job, group: Group, *, scratch: Path, mark: Callable[[str], None], stack: ExitStack) -> Session:
+def assemble(
+    job: Job, group: Group, *, loader: Loader, scratch: Path, mark: Callable[[str], None], stack: ExitStack
+) -> Session:
     """Build all parts and restore the newest checkpoint, if there is one. Collective.
 
     What must be closed is left to `stack`.
     """
     spec = FineTune.model_validate_json(job.document).spec
     objects = open_storage(job.storage, must_exist=True)
-    loaded = inputs.load(spec, cache_dir=Path(job.cache_dir))
+    loaded = loader.inputs(spec, cache_dir=Path(job.cache_dir))
     collate = _collate(spec, loaded, group.device)
     steps_per_epoch = cadence.steps_per_epoch(len(loaded.data.train), global_batch_size=spec.train.global_batch_size)
     total_steps = cadence.total_steps(steps_per_epoch, epochs=spec.train.epochs, max_steps=spec.train.max_steps)
     _seed(spec.train.seed)  # the same new head on every rank
-    model = _model(spec, loaded)
+    model = _model(spec, loader.pretrained(spec, loaded), task=loaded.task)
     num_learning, num_parameters = _count(model)
     engine = _engine(spec, model, group)
     stack.callback(engine.close)
@@ -108,6 +112,7 @@ def assemble(job: Job, group: Group, *, scratch: Path, mark: Callable[[str], Non
         limit=job.micro_batch_limit,
         before=restored.micro_batch_size if restored else None,
     )
+    measured = footprint.measure(job.footprint, engine=engine, loaded=loaded, collate=collate)
     _set_random(spec.train.seed, engine, group, restored)
     nodes = sorted(set(group.exchange(group.node)))
     recorder.event(
@@ -150,6 +155,7 @@ def assemble(job: Job, group: Group, *, scratch: Path, mark: Callable[[str], Non
         saver=saver,
         state=restored.state if restored else TrainState(),
         is_untrained=restored is None,
+        footprint=measured,
         mark=mark,
     )
 
@@ -170,22 +176,14 @@ def epoch_order(session: Session) -> Callable[[int], order.Epoch]:
     )
 
 
-def _model(spec: FineTuneSpec, loaded: inputs.Inputs) -> torch.nn.Module:
-    model = load_model(
-        loaded.task.model_class(),
-        source=spec.model.source,
-        revision=spec.model.revision,
-        dtype=DTYPES[spec.train.precision],
-        config_overrides=loaded.task.config_overrides(loaded.tokenizer),
-        allow_pickle=spec.model.allow_pickle,
-        allow_remote_code=spec.model.allow_remote_code,
-    )
+def _model(spec: FineTuneSpec, model: PreTrainedModel, *, task: Task) -> torch.nn.Module:
+    """The pretrained model as it learns."""
     if isinstance(spec.data.batching, PackedSpec):
         packed_rows.check_kept_apart(model)
     if spec.train.gradient_checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})  # type: ignore[no-untyped-call]
         model.enable_input_require_grads()  # type: ignore[no-untyped-call]
-    return methods.apply(model, spec.method, task=loaded.task)
+    return methods.apply(model, spec.method, task=task)
 
 
 def _engine(spec: FineTuneSpec, model: torch.nn.Module, group: Group) -> Engine:

@@ -18,6 +18,7 @@ from ray.train.torch import TorchConfig, TorchTrainer
 from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
 from ray.train.v2._internal.execution.controller.controller import TrainController
 from ray.train.v2._internal.execution.worker_group.worker_group import WorkerGroup
+from ray.util.placement_group import remove_placement_group
 
 from eagleray.train import worker
 from eagleray.train.assembly import Job
@@ -38,6 +39,7 @@ class Attempt:
     def __init__(self, job: Job, *, num_workers: int, shape: WorkerShape) -> None:
         self.job, self.num_workers, self._shape = job, num_workers, shape
         self._end: Outcome | Lost | BaseException | None = None
+        self._trainer: _Trainer | None = None
         self._thread = threading.Thread(target=self._run, name="attempt", daemon=True)
         self._thread.start()
 
@@ -50,38 +52,44 @@ class Attempt:
             raise self._end
         return self._end
 
+    def abandon(self) -> None:
+        """End the workers where they are, if they still work; what they reserved is free when this returns."""
+        while self._thread.is_alive() and not (self._trainer and self._trainer.give_back_place()):
+            self._thread.join(0.05)  # they are just being started
+        self._thread.join()
+
     def _run(self) -> None:
         try:
-            self._end = _launch(self.job, self.num_workers, self._shape)
+            self._end = self._launch()
         except (TrainingFailedError, RayError) as error:
             self._end = Lost(error)
         except BaseException as error:
             self._end = error
 
+    def _launch(self) -> Outcome:
+        """Run the workers and return the first rank's outcome.
 
-def _launch(job: Job, num_workers: int, shape: WorkerShape) -> Outcome:
-    """Run the workers and return the first rank's outcome.
-
-    Ray Train sees no checkpoint of ours and resumes nothing by itself: every attempt has a name of its own, and its
-    few bookkeeping files go to a scratch folder. Outside of the main thread it leaves the signals alone.
-    """
-    resources = {"CPU": shape.num_cpus} | ({"GPU": shape.num_gpus} if shape.num_gpus else {})
-    with tempfile.TemporaryDirectory(prefix="eagleray-ray-") as scratch:
-        trainer = _Trainer(
-            worker.work,  # type: ignore[arg-type]  # may return a value, which the annotation leaves out
-            train_loop_config={"job": asdict(job), "num_threads": shape.num_threads},
-            torch_config=TorchConfig(backend="nccl" if shape.num_gpus else "gloo"),
-            scaling_config=ScalingConfig(
-                num_workers=num_workers, use_gpu=shape.num_gpus > 0, resources_per_worker=resources
-            ),
-            run_config=RunConfig(
-                name=f"{job.run}-{job.lease}-{uuid.uuid4().hex[:8]}",
-                storage_path=scratch,
-                failure_config=FailureConfig(max_failures=0, controller_failure_limit=0),  # type: ignore[call-arg]  # Train V2's
-            ),
-        )
-        result = trainer.fit()
-    return Outcome(**result.return_value)  # type: ignore[attr-defined]  # Train V2's
+        Ray Train sees no checkpoint of ours and resumes nothing by itself: every attempt has a name of its own, and its
+        few bookkeeping files go to a scratch folder. Outside of the main thread it leaves the signals alone.
+        """
+        shape, job = self._shape, self.job
+        resources = {"CPU": shape.num_cpus} | ({"GPU": shape.num_gpus} if shape.num_gpus else {})
+        with tempfile.TemporaryDirectory(prefix="eagleray-ray-") as scratch:
+            self._trainer = _Trainer(
+                worker.work,  # type: ignore[arg-type]  # may return a value, which the annotation leaves out
+                train_loop_config={"job": asdict(job), "num_threads": shape.num_threads},
+                torch_config=TorchConfig(backend="nccl" if shape.num_gpus else "gloo"),
+                scaling_config=ScalingConfig(
+                    num_workers=self.num_workers, use_gpu=shape.num_gpus > 0, resources_per_worker=resources
+                ),
+                run_config=RunConfig(
+                    name=f"{job.run}-{job.lease}-{uuid.uuid4().hex[:8]}",
+                    storage_path=scratch,
+                    failure_config=FailureConfig(max_failures=0, controller_failure_limit=0),  # type: ignore[call-arg]  # Train V2's
+                ),
+            )
+            result = self._trainer.fit()
+        return Outcome(**result.return_value)  # type: ignore[attr-defined]  # Train V2's
 
 
 class _Trainer(TorchTrainer):
@@ -91,10 +99,21 @@ class _Trainer(TorchTrainer):
     that can die alone.
     """
 
+    _controller: _Controller | None = None
+
+    def give_back_place(self) -> bool:
+        """Give back what the workers have reserved, which ends them; False where they are not there yet."""
+        group = self._controller.get_worker_group() if self._controller else None
+        state = group._worker_group_state if group else None
+        if state is None:
+            return False
+        remove_placement_group(state.placement_group_handle.placement_group)
+        return True
+
     def _initialize_and_run_controller(self, **parts: Any) -> Result:
-        controller = _Controller(**parts)
-        asyncio.run(controller.run())  # type: ignore[no-untyped-call]
-        return controller.get_result()
+        self._controller = _Controller(**parts)
+        asyncio.run(self._controller.run())  # type: ignore[no-untyped-call]
+        return self._controller.get_result()
 
     def _create_default_callbacks(self) -> list[Any]:
         callbacks = super()._create_default_callbacks()  # type: ignore[misc]  # Train V2's

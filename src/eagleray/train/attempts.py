@@ -102,6 +102,11 @@ def classify(failures: Sequence[FailureRecord], *, is_preempted: bool) -> Failur
     return _class_of(_cause(failures)[0], is_preempted=is_preempted)
 
 
+def cause(failures: Sequence[FailureRecord]) -> FailureRecord | None:
+    """Return the failure that shows first what ended an attempt; None where no worker could say."""
+    return _cause(failures)[1]
+
+
 def decide(
     failures: Sequence[FailureRecord],
     *,

@@ -10,7 +10,7 @@ from eagleray.spec.scale import ScaleSpec
 from eagleray.train import attempts, cluster
 from eagleray.train.cluster import WorkerShape
 
-LOOK_INTERVAL_S = 0.5
+LOOK_INTERVAL_S = 0.1
 SETTLE_S = 10.0
 """How long an elastic run waits for all its workers before it starts with fewer: what the last attempt had is given
 back bit by bit, and Ray takes some seconds to see that a node has gone."""

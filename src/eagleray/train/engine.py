@@ -120,6 +120,12 @@ class Engine:
         buffers = dict(self.module.named_buffers())
         return {name: buffers[name] for name in self.module.state_dict(keep_vars=True) if name in buffers}
 
+    def num_bytes(self) -> int:
+        """Return the size of all weights, wherever they are sharded to, tied ones counted once."""
+        return sum(
+            getattr(tensor, "ds_numel", tensor.numel()) * tensor.element_size() for _, tensor in self._named_tensors()
+        )
+
     def take_up(self) -> None:
         """Bring the model's weights in line with fragments that were written into."""
         optimizer = self._engine.optimizer

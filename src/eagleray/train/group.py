@@ -73,18 +73,34 @@ def current(*, num_local: int, device: torch.device, node: str = "") -> Group:
 
 
 @contextmanager
+def alone() -> Iterator[Group]:
+    """Be a group of one, on the GPU that Ray gave this process, else on the CPU."""
+    has_gpu = torch.cuda.is_available()
+    os.environ.update(_environment(rank=0, world_size=1))
+    store = dist.HashStore()  # type: ignore[attr-defined]  # torch documents it
+    dist.init_process_group("nccl" if has_gpu else "gloo", store=store, rank=0, world_size=1)
+    try:
+        yield current(num_local=1, device=torch.device("cuda", 0) if has_gpu else torch.device("cpu"))
+    finally:
+        dist.destroy_process_group()
+
+
+@contextmanager
 def gloo(*, rank: int, world_size: int, port: int) -> Iterator[Group]:
     """Join a gloo group of processes on this machine: what tests and benchmarks use in place of Ray."""
-    os.environ.update(
-        RANK=str(rank),
-        WORLD_SIZE=str(world_size),
-        LOCAL_RANK=str(rank),
-        LOCAL_SIZE=str(world_size),
-        MASTER_ADDR="127.0.0.1",
-        MASTER_PORT=str(port),
-    )
+    os.environ.update(_environment(rank=rank, world_size=world_size), MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
     dist.init_process_group("gloo", rank=rank, world_size=world_size, timeout=timedelta(minutes=5))
     try:
         yield current(num_local=world_size, device=torch.device("cpu"))
     finally:
         dist.destroy_process_group()
+
+
+def _environment(*, rank: int, world_size: int) -> dict[str, str]:
+    """What DeepSpeed looks for beside torch's group, of processes on one machine."""
+    return {
+        "RANK": str(rank),
+        "WORLD_SIZE": str(world_size),
+        "LOCAL_RANK": str(rank),
+        "LOCAL_SIZE": str(world_size),
+    }

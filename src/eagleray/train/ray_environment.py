@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 
-POLL_INTERVAL_S = "0.5"
+POLL_INTERVAL_S = "0.2"
 """How often Ray Train looks after its workers: its default of 2 s is what a run would wait at its end."""
 
 

@@ -117,14 +117,14 @@ class Fork:
     keeps_position: bool  # False: it takes over the weights, and begins with the first step
 
 
-def find(objects: Objects, name: str) -> Earlier | None:
-    """Read what there is of the newest run of a name.
+def find(objects: Objects, name: str, *, kind: str) -> Earlier | None:
+    """Read what there is of the newest run of a name and kind.
 
     Raises:
         UserError: this version cannot read its document.
         StorageError: the storage does not answer, or holds what a newer version wrote.
     """
-    run = next((record for record in runs.list_runs(objects) if record.name == name), None)
+    run = next((each for each in runs.list_runs(objects) if (each.name, each.kind) == (name, kind)), None)
     if run is None:
         return None
     lock = runs.read_lock(objects, run.run)

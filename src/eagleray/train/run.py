@@ -50,12 +50,14 @@ def fine_tune(
     scale = document.spec.scale
     embedded = is_embedded()
     shape = cluster.worker_shape(scale, embedded=embedded)
-    with ExitStack() as stack, _interrupts():
-        earlier = None if begins_anew and not forks else resumption.find(objects, document.metadata.name)
+    with ExitStack() as stack, interrupts():
+        earlier = (
+            None if begins_anew and not forks else resumption.find(objects, document.metadata.name, kind="FineTune")
+        )
         held = None
         if earlier is not None and earlier.run.phase != "succeeded" and not forks:
-            held = _take(objects, earlier.run.run, stack, observer)
-        preparation = _prepare(document, cache_dir, observer)
+            held = take(objects, earlier.run.run, stack, observer)
+        preparation = prepare(document, cache_dir, observer)
         observer.say("starting Ray on this machine" if embedded else "connecting to the Ray cluster")
         resources = stack.enter_context(cluster.connected())
         cluster.check_fits(scale, shape, resources, where="this machine" if embedded else "the cluster")
@@ -67,7 +69,7 @@ def fine_tune(
         decision = resumption.decide(earlier, wanted, wants_fork=forks, wants_new=begins_anew)
         record = _begin(objects, decision, document, text, locked)
         if held is None or not isinstance(decision, GoOn):
-            held = _take(objects, record.run, stack, observer)
+            held = take(objects, record.run, stack, observer)
         observer.created(record)
         job = Job(
             document=document.model_dump_json(),
@@ -80,7 +82,7 @@ def fine_tune(
         return Driver(objects, document, job, shape, renewal=held, observer=observer).drive()
 
 
-def _take(objects: Objects, run: str, stack: ExitStack, observer: Observer) -> Renewal:
+def take(objects: Objects, run: str, stack: ExitStack, observer: Observer) -> Renewal:
     """Take the run's lease and keep it until `stack` is closed. Raises LeaseHeld."""
     taken = lease.take(objects, run, lease.this_process(), now=_now, on_wait=observer.say)
     return stack.enter_context(lease.renewed(objects, run, taken, on_trouble=observer.warn))
@@ -104,7 +106,7 @@ def _begin(
     )
 
 
-def _prepare(document: FineTune, cache_dir: Path, observer: Observer) -> Future[inputs.Inputs]:
+def prepare(document: FineTune, cache_dir: Path, observer: Observer) -> Future[inputs.Inputs]:
     """Prepare the data beside the start of Ray, which mostly waits.
 
     In a daemon thread: an error of the cluster, or an interrupt, is not held up by a million rows.
@@ -122,7 +124,7 @@ def _prepare(document: FineTune, cache_dir: Path, observer: Observer) -> Future[
 
 
 @contextmanager
-def _interrupts() -> Iterator[None]:
+def interrupts() -> Iterator[None]:
     """Let SIGTERM before and between attempts, which Ray turns into SystemExit, be what it is."""
     try:
         yield

@@ -25,7 +25,7 @@ from eagleray.store.checkpoints import CheckpointId, Manifest, Position
 from eagleray.store.objects import Objects
 from eagleray.store.patience import persist
 from eagleray.tasks import chat_template
-from eagleray.train import shards, state, uploads
+from eagleray.train import publication, shards, state, uploads
 from eagleray.train.engine import Engine
 from eagleray.train.group import Group
 from eagleray.train.inputs import Inputs
@@ -152,12 +152,7 @@ class Saver:
             return
         directory = self._fetched(chosen)
         card = export.model_card(run=self._run, spec=self._spec, metrics=metrics, step=chosen.step)
-        (directory / "README.md").write_text(card, encoding="utf-8")
-        files = [file for file in sorted(directory.rglob("*")) if file.is_file()]
-        # The description comes last: `predict` looks for it, so a half-written model is no model.
-        for file in sorted(files, key=lambda file: file.name == export.DESCRIPTION_FILE):
-            key = f"{paths.model(self._run)}/{file.relative_to(directory).as_posix()}"
-            persist(partial(self._objects.upload, key, file), on_trouble=self._tell_trouble)
+        publication.put_model(self._objects, self._run, directory, card=card, on_trouble=self._tell_trouble)
 
     def _manifest(self, reached: TrainState, metrics: dict[str, Any]) -> Manifest:
         epoch, batch = divmod(reached.step, self._steps_per_epoch)

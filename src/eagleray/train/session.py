@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -24,6 +24,7 @@ from eagleray.train.early_stopping import observe, should_stop
 from eagleray.train.evaluate import evaluate
 from eagleray.train.feed import Feed
 from eagleray.train.group import Group
+from eagleray.train.loading import Loader
 from eagleray.train.loop import StepReport, train_steps
 from eagleray.train.state import TrainState
 from eagleray.train.watchdog import Hang, Watchdog
@@ -40,6 +41,16 @@ class Outcome:
     """Of the "validation" and "test" split; "untuned" and "majority" to compare. None where it is not finished."""
 
 
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What the validation split said after a step."""
+
+    step: int
+    total_steps: int
+    metrics: dict[str, Any]
+    is_last: bool  # no step comes after it
+
+
 def run(job: Job, group: Group) -> Outcome:
     """Train, evaluate and save; returns what came of it, the same at every rank.
 
@@ -48,26 +59,43 @@ def run(job: Job, group: Group) -> Outcome:
     Raises:
         EaglerayError: with a message for the user; any other exception is a fault in the software or its libraries.
     """
+    rest = evaluations(job, group, loader=Loader())
+    while True:
+        try:
+            next(rest)
+        except StopIteration as end:
+            outcome: Outcome = end.value
+            return outcome
+
+
+def evaluations(job: Job, group: Group, *, loader: Loader) -> Generator[Evaluation, None, Outcome]:
+    """Do what `run` does, and yield after each evaluation: who closes the generator there stops the training.
+
+    A checkpoint that was due is then on its way; closing waits for it.
+    """
     with ExitStack() as stack:
         watchdog = _watchdog(job, group)
         stack.callback(watchdog.close)
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="eagleray-", ignore_cleanup_errors=True)))
-        session = assemble(job, group, scratch=scratch, mark=watchdog.mark, stack=stack)
+        session = assemble(job, group, loader=loader, scratch=scratch, mark=watchdog.mark, stack=stack)
         watchdog.start()
         state = session.state
         if session.spec.train.baselines and session.is_untrained:
             state = replace(state, baseline=_baseline(session))
-        state, stop_reason = _train(session, state)
+        state, stop_reason = yield from _train(session, state)
         session.saver.wait()
         if stop_reason is not None:
             return Outcome(step=state.step, stop_reason=stop_reason)
+        if job.is_trial:
+            best = session.saver.best()
+            return Outcome(state.step, stop_reason=None, best_step=best.step, metrics={"validation": best.metrics})
         return _finish(session, state)
 
 
-def _train(session: Session, state: TrainState) -> tuple[TrainState, str | None]:
+def _train(session: Session, state: TrainState) -> Generator[Evaluation, None, tuple[TrainState, str | None]]:
     """Take the steps; evaluate and save where the document says. Returns where it ended, and who asked to stop."""
     if not state.is_settled:
-        state = _settle(session, state)
+        state = yield from _settle(session, state)
     if _is_over(session, state):
         return state, None
     for report in _steps(session, state.step):
@@ -80,7 +108,7 @@ def _train(session: Session, state: TrainState) -> tuple[TrainState, str | None]
             if not num_not_finite:
                 _save(session, state, metrics={}, is_due=True)
             return state, session.group.exchange(session.recorder.stop_reason)[0]
-        state = _settle(session, state)
+        state = yield from _settle(session, state)
         if _is_over(session, state):
             session.recorder.event("stopped-early", step=state.step, best=state.stopping.best)
             break
@@ -94,7 +122,7 @@ def _raise_problem(session: Session) -> None:
         raise problem
 
 
-def _settle(session: Session, state: TrainState) -> TrainState:
+def _settle(session: Session, state: TrainState) -> Generator[Evaluation, None, TrainState]:
     """Do what is due after a step."""
     due = cadence.due(
         step=state.step,
@@ -106,12 +134,16 @@ def _settle(session: Session, state: TrainState) -> TrainState:
     state = replace(state, is_settled=True)
     if not due.evaluation or state.num_not_finite:
         return state
-    metrics = _evaluate(session, session.inputs.data.validation)
+    metrics = _evaluate(session, session.inputs.data.validation) | session.footprint
     session.recorder.evaluation(state.step, metrics)
     early_stopping = session.spec.train.early_stopping
     if early_stopping is not None:
         state = replace(state, stopping=observe(state.stopping, metrics[early_stopping.metric], early_stopping))
-    _save(session, state, metrics=metrics, is_due=due.checkpoint or _is_over(session, state))
+    is_over = _is_over(session, state)
+    _save(session, state, metrics=metrics, is_due=due.checkpoint or is_over)
+    is_last = is_over or state.step == session.total_steps
+    yield Evaluation(state.step, total_steps=session.total_steps, metrics=metrics, is_last=is_last)
+    session.mark("going on")
     return state
 
 

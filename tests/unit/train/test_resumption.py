@@ -326,7 +326,7 @@ def storage() -> Objects:
 def test_finds_nothing_where_no_run_has_the_name(storage: Objects) -> None:
     records.new_run(storage, "demo-2")
 
-    assert resumption.find(storage, "demo") is None
+    assert resumption.find(storage, "demo", kind="FineTune") is None
 
 
 def test_finds_the_newest_run_of_the_name(storage: Objects) -> None:
@@ -334,7 +334,7 @@ def test_finds_the_newest_run_of_the_name(storage: Objects) -> None:
     newest = records.new_run(storage, "demo", minutes=5, phase="stopped")
     records.new_run(storage, "other", minutes=9)
 
-    earlier = resumption.find(storage, "demo")
+    earlier = resumption.find(storage, "demo", kind="FineTune")
 
     text = document.loads(records.DOCUMENT, source="a.yaml").document
     assert earlier == Earlier(newest, Basis(text, records.LOCK.data_fingerprint, ""), None)
@@ -353,7 +353,7 @@ def test_finds_the_newest_checkpoint_and_its_labels(storage: Objects, tmp_path: 
     records.new_checkpoint(storage, run, step=10, scratch=tmp_path)
     records.new_checkpoint(storage, run, step=20, lease=3, scratch=tmp_path, files=files)
 
-    earlier = resumption.find(storage, "demo")
+    earlier = resumption.find(storage, "demo", kind="FineTune")
 
     assert earlier is not None
     assert earlier.checkpoint == CheckpointId(step=20, lease=3)
@@ -367,7 +367,7 @@ def test_labels_that_cannot_be_read_are_not_known(
     run = records.new_run(storage, "demo", phase="stopped").run
     records.new_checkpoint(storage, run, step=10, scratch=tmp_path, files=files)
 
-    earlier = resumption.find(storage, "demo")
+    earlier = resumption.find(storage, "demo", kind="FineTune")
 
     assert earlier is not None
     assert earlier.basis.labels == ()
@@ -378,7 +378,7 @@ def test_a_document_of_another_version_is_told(storage: Objects) -> None:
     storage.put(paths.document(run), records.DOCUMENT.replace("spec:", "spec:\n  sharding: {}").encode())
 
     with pytest.raises(UserError) as raised:
-        resumption.find(storage, "demo")
+        resumption.find(storage, "demo", kind="FineTune")
 
     assert f"run {run} cannot be gone on with" in str(raised.value)
     assert "spec.sharding: unknown key" in str(raised.value)
@@ -389,7 +389,7 @@ def test_what_a_run_was_given_is_what_it_is_compared_with(storage: Objects) -> N
     given = _document("train.learning_rate=3e-5", "data.keep={b: [y], a: [x]}", "train.gradient_clip=null")
     lock = records.LOCK.model_copy(update={"data_fingerprint": "f" * 64, "model_sha256": "a" * 64})
     runs.create(storage, name="films", document=document.dump(given), lock=lock, now=records.NOW)
-    earlier = resumption.find(storage, "films")
+    earlier = resumption.find(storage, "films", kind="FineTune")
 
     assert earlier is not None
     assert decide(earlier, replace(_basis(), document=given)) == GoOn(earlier.run, ())

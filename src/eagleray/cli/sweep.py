@@ -1,0 +1,224 @@
+"""`eagleray sweep`: search the best values of a document's keys, and show what came of it."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from eagleray.cli import printing
+from eagleray.cli import storage as storages
+from eagleray.cli.inputs import read_document
+from eagleray.cli.options import AsJson, DocumentFile, Overrides, Storage
+
+if TYPE_CHECKING:
+    from eagleray.spec.finetune import FineTune
+    from eagleray.store.objects import Objects
+    from eagleray.store.runs import RunRecord
+    from eagleray.store.sweeps import Sweep, Trial
+
+
+class _FileFirst(TyperGroup):
+    """`eagleray sweep FILE` is `eagleray sweep run FILE`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if args and args[0] not in (*self.commands, "-h", "--help"):
+            args = ["run", *args]
+        return super().parse_args(ctx, args)
+
+
+app = typer.Typer(cls=_FileFirst, no_args_is_help=True)
+
+
+@app.callback()
+def _about() -> None:
+    """Search the best values of a document's keys: `eagleray sweep FILE`.
+
+    The section `sweep` of the document says what is searched, how, for what and at what cost.
+
+    \b
+    Examples:
+      eagleray sweep jobs/sweeps/lr-lora-asha.yaml
+      eagleray sweep job.yaml --set sweep.budget.trials=32
+      eagleray sweep show job.yaml
+    """
+
+
+@app.command()
+def run(
+    file: DocumentFile,
+    overrides: Overrides = None,
+    storage: Storage = None,
+    as_json: AsJson = False,
+    new: Annotated[
+        bool, typer.Option("--new", help="Begin a new sweep, though the last one of this name is not finished.")
+    ] = False,
+    final: Annotated[
+        bool, typer.Option("--final", help="Then train the best configuration as spec.sweep.final says.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the result only.")] = False,
+) -> None:
+    """Try configurations until the budget is used up, and keep the model of the best.
+
+    Runs on the Ray cluster at RAY_ADDRESS, or on an embedded Ray on this machine. Progress goes to stderr, the
+    result to stdout; report.html beside the sweep's record shows all trials.
+
+    Run again with the same document it goes on where it stopped, whatever ended it. Ctrl-C once: start no trial any
+    more, save those that run, stop. Twice: stop now.
+
+    \b
+    Examples:
+      eagleray sweep jobs/sweeps/lr-lora-asha.yaml
+      eagleray sweep job.yaml --set sweep.budget.trials=32 --final
+    """
+    loaded = read_document(file, overrides=overrides, storage=storage)
+    storage_uri = loaded.document.spec.storage or "./runs"
+
+    from rich.console import Console
+
+    from eagleray.cli.metrics_table import print_metrics
+    from eagleray.cli.progress import RunView
+    from eagleray.cli.sweep_view import SweepView
+    from eagleray.train import garbage, ray_environment
+
+    console = Console(stderr=True, quiet=quiet)
+    with SweepView(console) as view:
+        view.say("loading torch, transformers and Ray")
+        ray_environment.prepare()
+        garbage.collect_rarely()
+        from eagleray.store.cache import cache_root
+        from eagleray.store.objects import open_storage
+        from eagleray.train import cluster, preflight
+
+        preflight.check(loaded.document.spec, open_storage(storage_uri))
+        with cluster.connected() if ray_environment.is_embedded() else nullcontext():
+            from eagleray.spec.document import dump
+            from eagleray.train.run import fine_tune
+            from eagleray.tune import final as finals
+            from eagleray.tune.sweep import run_sweep
+
+            garbage.collect_as_usual()
+            if final:
+                finals.document(loaded.document, {})  # what is wrong with it, before hours have passed
+            record = run_sweep(
+                loaded.document,
+                text=dump(loaded.document),
+                storage=storage_uri,
+                cache_dir=cache_root(),
+                observer=view,
+                begins_anew=new,
+            )
+            objects = open_storage(storage_uri)
+            if final:
+                view.close()
+                with RunView(console) as run_view:
+                    document = _final(loaded.document, objects, record)
+                    last = fine_tune(
+                        document, text=dump(document), storage=storage_uri, cache_dir=cache_root(), observer=run_view
+                    )
+    if as_json:
+        printing.show_json(_shown(objects, record, storage_uri) | ({"final": last.run} if final else {}))
+        return
+    _print(objects, record)
+    print_metrics(last if final else record)
+
+
+@app.command()
+def show(
+    sweep: Annotated[str, typer.Argument(metavar="FILE|SWEEP", help="The document, or a sweep's id or name.")],
+    storage: Storage = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show a sweep: its trials, the best of them, and where the report is."""
+    from eagleray.errors import UserError
+    from eagleray.store import runs, sweeps
+
+    name, uri = sweep, storages.uri(storage)
+    if Path(sweep).suffix in (".yaml", ".yml") or Path(sweep).is_file():
+        loaded = read_document(Path(sweep), overrides=None, storage=storage)
+        name, uri = loaded.document.metadata.name, loaded.document.spec.storage or uri
+    objects = storages.open_there(uri)
+    found = [each for each in runs.list_runs(objects) if each.kind == sweeps.KIND and name in (each.run, each.name)]
+    if not found:
+        raise UserError(f"there is no sweep {name!r} on {objects.uri}: `eagleray sweep {sweep}` makes one")
+    record = found[0]
+    if as_json:
+        printing.show_json(_shown(objects, record, uri))
+        return
+    _print(objects, record)
+
+
+def _final(document: FineTune, objects: Objects, record: RunRecord) -> FineTune:
+    from eagleray.store import ranking
+    from eagleray.tune import final
+
+    sweep = _read(objects, record)
+    best = ranking.ranked(sweep.trials, objectives=sweep.objectives, constraints=sweep.constraints)[0]
+    return final.document(document, best.params)
+
+
+def _read(objects: Objects, record: RunRecord) -> Sweep:
+    from eagleray.store import events, sweeps
+
+    return sweeps.read(events.read_events(objects, record.run))
+
+
+def _print(objects: Objects, record: RunRecord) -> None:
+    from eagleray.cli.sweep_tables import facts, trials_table
+    from eagleray.store import paths, ranking
+
+    sweep = _read(objects, record)
+    ordered = ranking.ranked(sweep.trials, objectives=sweep.objectives, constraints=sweep.constraints)
+    printing.show(trials_table(sweep, ordered, going=frozenset()), *facts(record, sweep))
+    if record.phase == "succeeded":
+        printing.show(f"report: {objects.uri}/{paths.report(record.run)}")
+
+
+def _shown(objects: Objects, record: RunRecord, uri: str) -> dict[str, Any]:
+    from eagleray.store import ranking, sweeps
+
+    sweep = _read(objects, record)
+    ordered = ranking.ranked(sweep.trials, objectives=sweep.objectives, constraints=sweep.constraints)
+    trials = sweeps.open_trials(uri, record.run)
+    described = {trial.number: _described(trial, sweep, trials) for trial in sweep.trials}
+    by = ranking.primary(sweep.objectives) if sweep.objectives else None
+    return {
+        "name": record.name,
+        "sweep": record.run,
+        "phase": record.phase,
+        "metric": by.metric if by else None,
+        "mode": by.mode if by else None,
+        "best": described[ordered[0].number] if ordered else None,
+        "pareto_front": [
+            trial.number
+            for trial in ranking.pareto_front(sweep.trials, objectives=sweep.objectives, constraints=sweep.constraints)
+        ],
+        "trials": list(described.values()),
+        "steps": sweep.num_steps,
+        "device_hours": sweep.device_hours,
+        "end_reason": sweep.end_reason,
+    }
+
+
+def _described(trial: Trial, sweep: Sweep, trials: Objects) -> dict[str, Any]:
+    from eagleray.store import paths, ranking
+
+    report = ranking.best_report(trial, sweep.objectives)
+    manifest = ranking.best_checkpoint(trials, trial, sweep.objectives)
+    key = paths.checkpoint(manifest.run, manifest.step, manifest.lease) if manifest else None
+    return {
+        "trial": trial.number,
+        "params": dict(trial.params),
+        "metric": report.metrics[ranking.primary(sweep.objectives).metric] if report else None,
+        "metrics": dict(report.metrics) if report else {},
+        "steps": trial.num_steps,
+        "state": trial.state,
+        "checkpoint": f"{trials.uri}/{paths.checkpoint(manifest.run, manifest.step, manifest.lease)}"
+        if manifest
+        else None,
+        "run": trial.run,
+        "error": trial.error,
+    }

@@ -1,0 +1,160 @@
+"""The page of a sweep: what came of it, what it cost, and the best configuration."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import plotly.graph_objects as go
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from plotly.offline import get_plotlyjs
+
+from eagleray.report import coordinates, curves, drawing, importance, saved, table, tradeoffs, wording
+from eagleray.report.palette import COLOURS
+from eagleray.spec.sweep import ConstraintSpec, ObjectiveSpec
+from eagleray.store import best, ranking
+from eagleray.store.sweeps import Sweep, Trial
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """A number that counts."""
+
+    label: str
+    number: str
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """A figure with its heading, or in words why there is none."""
+
+    name: str
+    title: str
+    note: str
+    figure: Any | None  # as plotly.js takes it
+    height_px: int = 0
+    width_px: int = 0  # at least; what is narrower is scrolled
+
+
+def render(
+    sweep: Sweep,
+    *,
+    run: str,
+    objectives: Sequence[ObjectiveSpec],
+    constraints: Sequence[ConstraintSpec],
+    best_document: str,
+) -> str:
+    """Return the HTML of one self-contained file.
+
+    `objectives` are at least one, the first of them the one that the trials are compared by. `best_document` is the
+    YAML text of the best configuration; empty where there is none.
+    """
+    ranked = ranking.ranked(sweep.trials, objectives=objectives, constraints=constraints)
+    environment = Environment(loader=PackageLoader("eagleray.report", ""), autoescape=True, undefined=StrictUndefined)
+    return environment.get_template("sweep.html.jinja").render(
+        run=run,
+        headline=" ".join(_headline(sweep, ranked, objectives)),
+        constraints=[f"{each.metric} {wording.bounds(each)}" for each in constraints],
+        objectives=objectives,
+        tiles=list(_tiles(sweep, ranked, objectives)),
+        panels=list(_panels(sweep, ranked, objectives, constraints)),
+        param_keys=table.param_keys(sweep),
+        rows=table.rows(sweep, objectives=objectives, constraints=constraints, ranked=ranked),
+        best_document=best_document,
+        colours=COLOURS,
+        dark={colour.light: colour.dark for colour in COLOURS.values()},
+        font=drawing.FONT,
+        plotly_js=get_plotlyjs(),
+    )
+
+
+def _headline(sweep: Sweep, ranked: Sequence[Trial], objectives: Sequence[ObjectiveSpec]) -> Iterator[str]:
+    """What came of the sweep, in a few sentences."""
+    if not sweep.trials:
+        yield "No trial has been started yet."
+        return
+    states = Counter(trial.state for trial in sweep.trials)
+    told = ", ".join(f"{states[state]} {state}" for state in drawing.STATES if states[state])
+    yield f"{wording.counted(len(sweep.trials), 'trial')}: {told}."
+    if not ranked:
+        yield "None has a value and keeps the constraints, so there is no best one."
+    if len(objectives) > 1 and ranked:
+        front = ranking.pareto_front(ranked, objectives=objectives)
+        yield f"No trial beats {wording.counted(len(front), 'trial')} in all objectives (the Pareto front)."
+    if sweep.end_reason:
+        yield f"The search ended: {sweep.end_reason.rstrip('.')}."
+    else:
+        yield "The search has not ended."
+
+
+def _tiles(sweep: Sweep, ranked: Sequence[Trial], objectives: Sequence[ObjectiveSpec]) -> Iterator[Tile]:
+    for each in objectives:
+        report = ranking.best_report(ranked[0], objectives) if ranked else None
+        value = best.value_of(report.metrics, each.metric) if report else None
+        where = f"trial {ranked[0].number} at step {report.step:,}" if ranked and report else "no trial"
+        told = table.NOTHING if value is None else wording.number(value)
+        yield Tile(f"best {each.metric}", told, f"{where}; {wording.direction(each)}")
+    hours = f"{sweep.device}-hours"
+    saving = saved.by_pruning(sweep)
+    whole = len(sweep.trials) * sweep.total_steps
+    yield Tile("steps run", f"{sweep.num_steps:,}", f"{sweep.num_steps / whole:.0%} of {whole:,}" if whole else "")
+    clock = f"{wording.duration(sweep.seconds)} by the clock" if sweep.seconds else ""
+    yield Tile(f"{hours} spent", wording.hours(sweep.device_hours), clock)
+    num_pruned = sum(trial.state == "pruned" for trial in sweep.trials)
+    yield Tile("steps saved by pruning", f"{saving.num_steps:,}", f"of {wording.counted(num_pruned, 'pruned trial')}")
+    yield Tile(f"{hours} saved by pruning", wording.hours(saving.device_hours), "at each trial's own seconds per step")
+
+
+def _panels(
+    sweep: Sweep,
+    ranked: Sequence[Trial],
+    objectives: Sequence[ObjectiveSpec],
+    constraints: Sequence[ConstraintSpec],
+) -> Iterator[Panel]:
+    first, top = objectives[0], ranked[0] if ranked else None
+    no_value = f"Nothing to draw: no trial has a value of {' and '.join(each.metric for each in objectives)}."
+    learned = curves.figure(sweep, objective=first, best_trial=top)
+    yield _panel(
+        "curves",
+        f"{first.metric} over the steps",
+        "Pruned trials are dashed and end in a cross, the star is the best evaluation. Hover to see the values.",
+        learned,
+        without=no_value,
+    )
+    width_px = coordinates.AXIS_PX * (len(table.param_keys(sweep)) + len(objectives))
+    yield _panel(
+        "coordinates",
+        "Parameters and what came of them",
+        "A line is a trial. What a trial does not have is at the foot of the axis.",
+        coordinates.figure(sweep, objectives=objectives, ranked=ranked),
+        without="Nothing to draw: no trial has parameters.",
+        width_px=width_px,
+    )
+    weighed = importance.estimate(sweep.trials, objective=first)
+    yield _panel(
+        "importance",
+        f"Which parameters decide about {first.metric}",
+        f"How far the values of the good trials differ from those of all (PED-ANOVA). {weighed.basis}",
+        importance.figure(weighed),
+        without=weighed.basis,
+    )
+    several = len(objectives) > 1
+    yield _panel(
+        "tradeoffs",
+        f"{first.metric} against {objectives[1].metric if several else 'what it cost'}",
+        "Stars are the trials that no other beats in all objectives." if several else "A mark is a trial at its best.",
+        tradeoffs.figure(sweep, objectives=objectives, constraints=constraints),
+        without=no_value,
+    )
+
+
+def _panel(name: str, title: str, note: str, figure: go.Figure | None, *, without: str, width_px: int = 0) -> Panel:
+    if figure is None:
+        return Panel(name, title, note=without, figure=None)
+    # Through JSON, where plotly makes null of what is no number.
+    drawn = json.loads(figure.to_json())
+    return Panel(name, title, note, drawn, height_px=drawn["layout"]["height"], width_px=width_px)

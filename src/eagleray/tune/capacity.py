@@ -1,0 +1,53 @@
+"""How many trials run at once? As many as the cluster holds now, of the shape that the document gives them."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from eagleray.spec.scale import ScaleSpec
+from eagleray.spec.sweep import SweepSpec
+from eagleray.train import cluster
+from eagleray.train.cluster import WorkerShape
+from eagleray.tune import schedulers
+
+LOOK_INTERVAL_S = 2.0
+
+
+def trial_shape(scale: ScaleSpec, *, embedded: bool) -> WorkerShape:
+    """Return what each worker of a trial gets.
+
+    One CPU, where the document does not say: two trials beside each other, with a thread each, are faster than one
+    after another with two.
+    """
+    shape = cluster.worker_shape(scale, embedded=embedded)
+    return shape if scale.cpus_per_worker is not None else replace(shape, num_cpus=1)
+
+
+def limit(spec: SweepSpec, scale: ScaleSpec, shape: WorkerShape) -> Callable[[], float]:
+    """Return how many trials Tune may have at once, as a function of what the cluster is when it is called.
+
+    Schedulers that let trials wait for each other have them all: Tune runs in turn what does not fit.
+    """
+    if isinstance(spec.scheduler, schedulers.PAUSES):
+        return lambda: math.inf if spec.max_concurrent is None else spec.max_concurrent
+    return _Limit(spec.max_concurrent, scale, shape)
+
+
+class _Limit:
+    """Asks the cluster now and then: nodes come and go."""
+
+    def __init__(self, most: int | None, scale: ScaleSpec, shape: WorkerShape) -> None:
+        self._most, self._scale, self._shape = most, scale, shape
+        self._asked_at = -math.inf
+        self._found = 1
+
+    def __call__(self) -> float:
+        now = time.monotonic()
+        if now - self._asked_at > LOOK_INTERVAL_S:
+            self._asked_at = now
+            fitting = cluster.num_fitting(self._shape, cluster.resources()) // self._scale.num_workers
+            self._found = max(1, min(fitting, self._most or fitting))
+        return self._found

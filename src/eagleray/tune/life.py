@@ -1,0 +1,178 @@
+"""A trial between two starts of its worker: a run like any other, on the storage of the trials."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Mapping
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from eagleray.errors import StorageError
+from eagleray.spec.document import dump
+from eagleray.spec.finetune import FineTune
+from eagleray.store import best, checkpoints, lease, runs, sweeps
+from eagleray.store.objects import open_storage
+from eagleray.store.runs import ForkRecord, LockRecord, RunRecord
+from eagleray.train.assembly import Job
+from eagleray.train.cluster import WorkerShape
+from eagleray.train.session import Evaluation, Outcome
+from eagleray.tune import nested, proposals, unfit
+from eagleray.tune.alone import Alone
+
+COMMIT_WITHIN_S = 120.0
+"""How long a checkpoint that is on its way is waited for where somebody wants to go on from it."""
+
+_PHASES: Mapping[str, Any] = {"finished": "succeeded", "stopped": "stopped"}
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What all trials of a sweep have in common: plain values only, so that they can be shipped."""
+
+    document: FineTune
+    storage: str  # of the trials
+    cache_dir: str
+    lock: LockRecord
+    num_workers: int
+    shape: WorkerShape
+    plan: proposals.Plan
+
+
+class Life:
+    """Goes on from the trial's newest checkpoint, whatever has ended the life before."""
+
+    def __init__(self, shared: Shared, alone: Alone, *, number: int, params: dict[str, Any]) -> None:
+        self.number = number
+        self.told: dict[str, Any] = {}
+        """The last result."""
+        self._shared, self._alone, self._params = shared, alone, params
+        self._objects = open_storage(shared.storage)
+        self._stack = ExitStack()
+        self._fork: ForkRecord | None = None
+        self._donor: int | None = None
+        self._record: RunRecord | None = None
+        self._rest: Generator[Evaluation, None, Outcome] | None = None
+        self._first_step = 0
+        self._started_at = 0.0
+
+    def fork(self, donor: int, *, run: str, step: int) -> None:
+        """Begin from another trial's checkpoint instead."""
+        self._donor, self._fork = donor, ForkRecord(run=run, step=step, keeps_position=True)
+
+    def step(self) -> dict[str, Any]:
+        """Train until the next evaluation, or the end: then with "done" and the state that the trial ends in.
+
+        Raises:
+            Exception: what may not come again where the trial is started again.
+        """
+        try:
+            if self._rest is None:
+                self._rest = self._start()
+            evaluation = next(self._rest)
+            self.told = self._report(evaluation)
+            if evaluation.is_last:
+                next(self._rest)
+            return self.told
+        except StopIteration as end:
+            outcome: Outcome = end.value
+            return self._done("stopped" if outcome.stop_reason else "finished")
+        except Exception as error:
+            state = unfit.state_of(error)
+            if state is None:
+                raise
+            return self._done(state, error=str(error))
+
+    def saved(self) -> tuple[str, int]:
+        """Return the run and the step of the last evaluation, once its checkpoint is on the storage.
+
+        Raises:
+            StorageError: it does not come.
+        """
+        assert self._record is not None
+        run, step = self._record.run, int(self.told["step"])
+        deadline = time.monotonic() + COMMIT_WITHIN_S
+        while (newest := checkpoints.newest(self._objects, run)) is None or newest.step < step:
+            if time.monotonic() > deadline:
+                raise StorageError(f"{run}: the checkpoint of step {step} did not come to the storage")
+            time.sleep(0.05)
+        return run, step
+
+    def end(self) -> None:
+        """Stop training where it is, and leave the run."""
+        if self._rest is not None:
+            self._rest.close()
+            self._rest = None
+        self._stack.close()
+
+    def _start(self) -> Generator[Evaluation, None, Outcome]:
+        """Find the trial's run, or begin one, take it, and start to train."""
+        self._started_at = time.monotonic()
+        shared, objects = self._shared, self._objects
+        document = proposals.document(shared.document, shared.plan, number=self.number, params=self._params)
+        record = self._find(document)
+        taken = lease.take(objects, record.run, lease.this_process(), now=_now)
+        renewal = lease.renewed(objects, record.run, taken, on_trouble=lambda message: None)  # the run finds out itself
+        self._stack.enter_context(renewal)
+        newest = checkpoints.newest(objects, record.run)
+        fork_step = record.forked_from.step if record.forked_from else 0
+        self._first_step = newest.step if newest else fork_step
+        self._record = record.model_copy(update={"phase": "running", "ended_at": None})
+        runs.save(objects, self._record)
+        job = Job(
+            document=document.model_dump_json(),
+            storage=shared.storage,
+            run=record.run,
+            cache_dir=shared.cache_dir,
+            lease=taken.number,
+            fork=record.forked_from,
+            is_trial=True,
+            footprint=shared.plan.footprint,
+        )
+        if shared.num_workers == 1:
+            return self._alone.evaluations(job, num_threads=shared.shape.num_threads)
+        return nested.evaluations(job, num_workers=shared.num_workers, shape=shared.shape)
+
+    def _find(self, document: FineTune) -> RunRecord:
+        earlier = None if self._fork else runs.latest(self._objects, document.metadata.name)
+        if earlier is not None:
+            return earlier
+        return runs.create(
+            self._objects,
+            name=document.metadata.name,
+            document=dump(document),
+            lock=self._shared.lock,
+            now=_now(),
+            forked_from=self._fork,
+        )
+
+    def _report(self, evaluation: Evaluation) -> dict[str, Any]:
+        found = {name: best.value_of(evaluation.metrics, name) for name in evaluation.metrics}
+        return {
+            "step": evaluation.step,
+            "total_steps": evaluation.total_steps,
+            "metrics": {name: value for name, value in found.items() if value is not None},
+            **self._facts(),
+        }
+
+    def _done(self, state: str, *, error: str = "") -> dict[str, Any]:
+        """The trial has come to its end: what was told last, with the state that it ends in."""
+        self.told = {**self.told, **self._facts(), "state": state, "error": error, "done": True}
+        if self._record is not None:
+            metrics = {"validation": self.told["metrics"]} if "metrics" in self.told else {}
+            step = self.told.get("step", self._first_step)
+            ended = {"phase": _PHASES.get(state, "failed"), "ended_at": _now(), "error": error}
+            runs.save(self._objects, self._record.model_copy(update={**ended, "step": step, "metrics": metrics}))
+        self.end()
+        return self.told
+
+    def _facts(self) -> dict[str, Any]:
+        if self._record is None:
+            return {}
+        life = sweeps.Life(self._record.run, first_step=self._first_step)
+        return {"life": asdict(life), "donor": self._donor, "seconds": time.monotonic() - self._started_at}
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
