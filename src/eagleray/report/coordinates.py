@@ -112,9 +112,8 @@ def _at(share: float, low: float, high: float, *, is_log: bool) -> float:
 def _list(title: str, values: Mapping[int, Any]) -> Axis:
     """Values one above the other, each as far from the next."""
     known = {_key(value): value for value in values.values() if value is not None}
-    in_order = sorted(
-        known, key=lambda key: (not _is_number(known[key]), known[key] if _is_number(known[key]) else key)
-    )
+    numbers = sorted((key for key in known if _is_number(known[key])), key=lambda key: float(known[key]))
+    in_order = numbers + sorted(key for key in known if not _is_number(known[key]))
     last = len(in_order) - 1
     places = {key: number / last if last else 0.5 for number, key in enumerate(in_order)}
     told = {number: None if value is None else _key(value) for number, value in values.items()}
@@ -139,10 +138,8 @@ def _short(text: str) -> str:
 
 def _title(key: str) -> str:
     """A key of the document on several lines."""
-    words = [
-        word if len(word) <= _LONGEST_WORD else word.replace("_", "_<br>") for word in wording.safe(key).split(".")
-    ]
-    return ".<br>".join(words)
+    words = wording.safe(key).split(".")
+    return ".<br>".join(word if len(word) <= _LONGEST_WORD else word.replace("_", "_<br>") for word in words)
 
 
 def _traces(drawn: Sequence[Axis], trials: Sequence[Trial], ranked: Sequence[Trial]) -> list[go.Scatter]:
@@ -170,7 +167,7 @@ def _trace(drawn: Sequence[Axis], name: str, trials: Sequence[Trial], line: Mapp
         line=line,
         marker={"color": line["color"], "size": 5},
         hoverinfo="text",
-        legendrank=1000 - drawing.STATES.index("finished") if name == "best" else 1000,
+        legendrank=1 if name == "best" else 1000,
     )
 
 

@@ -10,7 +10,7 @@ from eagleray.spec.sweep import ConstraintSpec, ObjectiveSpec
 from eagleray.store import best, ranking
 from eagleray.store.sweeps import Report, State, Sweep, Trial
 
-NOTHING = "–"
+NOTHING = "—"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +22,7 @@ class Row:
     source: str  # empty where the search proposed it
     state: State
     objectives: tuple[str, ...]
-    broken: tuple[str, ...]  # constraints that it breaks
-    is_judged: bool  # whether there is an evaluation to hold against the constraints
+    constraints: str  # what is broken of them
     params: tuple[str, ...]
     steps: str
     duration: str
@@ -65,8 +64,7 @@ def _row(
         source="" if trial.source == "search" else trial.source,
         state=trial.state,
         objectives=tuple(_metric(report, each.metric) for each in objectives),
-        broken=tuple(_broken(report, constraints)) if report else (),
-        is_judged=report is not None,
+        constraints="; ".join(_broken(report, constraints)) or "kept" if report else NOTHING,
         params=tuple(wording.value(trial.params[key]) if key in trial.params else NOTHING for key in keys),
         steps=f"{trial.num_steps:,}",
         duration=wording.duration(trial.seconds),

@@ -96,7 +96,7 @@ def _state_trace(state: State, places: Sequence[Place]) -> go.Scatter:
     colour = drawing.STATE_COLOURS[state].light
     symbol = drawing.STATE_SYMBOLS[state]
     marker = {"symbol": symbol, "size": 9, "color": colour, "line": {"color": colour, "width": 2}}
-    return _points(places, name=f"{state} ({len(places)})", mode="markers", marker=marker)
+    return _points(places, name=state, mode="markers", marker=marker)
 
 
 def _marked(places: Sequence[Place], name: str) -> go.Scatter:
@@ -125,7 +125,5 @@ def _points(places: Sequence[Place], **looks: str | Mapping[str, Any]) -> go.Sca
 
 
 def _hover(trial: Trial) -> str:
-    lines = [
-        f"<b>trial {trial.number}</b>, {trial.state}, {trial.num_steps:,} steps in {wording.duration(trial.seconds)}"
-    ]
-    return "<br>".join([*lines, *wording.params_lines(trial.params)])
+    cost = f"{trial.num_steps:,} steps in {wording.duration(trial.seconds)}"
+    return "<br>".join([f"<b>trial {trial.number}</b>, {trial.state}, {cost}", *wording.params_lines(trial.params)])

@@ -171,7 +171,8 @@ class Board:
         for _ in range(_MAX_REFUSED):
             number = len(self.sweep.trials)
             source, known = self._points.popleft() if self._points else ("search", {})
-            params = self._search.ask(number, known=known)
+            turn = sum(trial.source == "search" for trial in self.sweep.trials)
+            params = self._search.ask(number, turn=turn, known=known)
             if params is None:
                 return None
             self._tell("trial-created", trial=number, params=params, source=source)

@@ -42,8 +42,11 @@ T = TypeVar("T")
 class Search(Protocol):
     """Proposes configurations. The same seed and the same results give the same ones, in one process or in several."""
 
-    def ask(self, number: int, *, known: Params) -> Params | None:
-        """Return the configuration of a trial, with the values that are known; None where there is none left."""
+    def ask(self, number: int, *, turn: int, known: Params) -> Params | None:
+        """Return the configuration of a trial, with the values that are known; None where there is none left.
+
+        `turn` counts the trials before that the search has proposed by itself.
+        """
 
     def tell(self, trial: Trial) -> None:
         """Learn what came of a trial, also of one that another process has run."""
@@ -77,11 +80,11 @@ class Grid:
     def __init__(self, space: Space) -> None:
         self._space = space
 
-    def ask(self, number: int, *, known: Params) -> Params | None:
+    def ask(self, number: int, *, turn: int, known: Params) -> Params | None:
         """See Search. Known configurations take no place in the grid."""
         if known:
             return {**next(_grid(self._space)), **known}
-        return next(itertools.islice(_grid(self._space), number, None), None)
+        return next(itertools.islice(_grid(self._space), turn, None), None)
 
     def tell(self, trial: Trial) -> None:
         """Learn nothing."""
@@ -93,12 +96,12 @@ class Random:
     def __init__(self, space: Space, *, seed: int) -> None:
         self._space, self._seed = space, seed
 
-    def ask(self, number: int, *, known: Params) -> Params | None:
+    def ask(self, number: int, *, turn: int, known: Params) -> Params | None:
         """See Search."""
         lots = random.Random(f"{self._seed}/{number}")  # a text is hashed the same in every process
         grids = {key: each.grid for key, each in self._space.items() if each.grid}
         points = list(itertools.product(*grids.values()))
-        turn = dict(zip(grids, points[number % len(points)], strict=True))
+        turn = dict(zip(grids, points[turn % len(points)], strict=True))
         drawn = {key: turn[key] if key in turn else draw(each, lots) for key, each in self._space.items()}
         return _existing(self._space, {**drawn, **known})
 
@@ -123,7 +126,7 @@ class Optuna:
         self._asked: dict[int, int] = {}  # trial: its number in the study
         self._study = optuna.create_study(directions=[_DIRECTIONS[each.mode] for each in objectives])
 
-    def ask(self, number: int, *, known: Params) -> Params | None:
+    def ask(self, number: int, *, turn: int, known: Params) -> Params | None:
         """See Search."""
         self._study.sampler = self._sampler(seed=self._search.seed + number)
         if known:
