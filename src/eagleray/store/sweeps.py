@@ -190,8 +190,10 @@ def _changed(trial: Trial, event: Event) -> Trial:
             known = tuple(each for each in trial.reports if each.step < report.step)
             return replace(_grown(trial, facts), reports=(*known, report))
         case "trial-changed":
-            change = Change(trial.step, params=facts["params"], donor=facts["donor"])
+            change = Change(facts["step"], params=facts["params"], donor=facts["donor"])
             return replace(trial, params=facts["params"], changes=(*trial.changes, change))
+        case "trial-stopped":
+            return _grown(trial, facts)
         case "trial-ended":
             return replace(_grown(trial, facts), state=facts["state"], error=facts["error"])
     return trial

@@ -81,8 +81,8 @@ class Bound(Stopper):
         return bool(self._board.over())
 
     def stop_all(self) -> bool:
-        """Never at once: what is under way is told first."""
-        return False
+        """Tell whether all have to stop at once."""
+        return self._board.is_abandoned
 
     def __getstate__(self) -> dict[str, Any]:
         return {}

@@ -51,6 +51,8 @@ class Board:
         self._going: set[int] = set()
         self._lives: dict[int, Mapping[str, Any]] = {}
         self._is_stopping = False
+        self.is_abandoned = False
+        """Whether trials have to stop at once, whatever becomes of them."""
         for trial in log.sweep.trials:
             if trial.state in sweeps.ENDED:
                 search.tell(trial)
@@ -68,6 +70,10 @@ class Board:
     def stop(self) -> None:
         """Propose nothing any more. Any thread may call it."""
         self._is_stopping = True
+
+    def abandon(self) -> None:
+        """Let nothing go on. Any thread may call it."""
+        self.is_abandoned = self._is_stopping = True
 
     def started(self, **setup: Any) -> None:
         """Note that a driver begins, with what the sweep is set up for."""
@@ -92,11 +98,14 @@ class Board:
         life = result.get("life")
         if life is not None and self._lives.get(number) != life:
             self._lives[number] = life
+            if result["donor"] is not None:
+                facts = {"params": params, "donor": result["donor"], "step": life["first_step"]}
+                self._tell("trial-changed", trial=number, **facts)
             self._tell("trial-started", trial=number, run=life["run"], first_step=life["first_step"])
-        if params != self._trial(number).params:
-            self._tell("trial-changed", trial=number, params=params, donor=result.get("donor"))
+        state = result.get("state")
         # The last word of a trial may come with its last evaluation, or repeat the one before.
-        if "metrics" in result and (not result.get("state") or result["step"] > self._last_reported(number)):
+        is_new = state is None or (state == "finished" and result["step"] > self._last_reported(number))
+        if "metrics" in result and is_new:
             facts = {name: result[name] for name in ("step", "metrics", "seconds")}
             self._tell("trial-reported", trial=number, **facts)
 
@@ -104,7 +113,8 @@ class Board:
         """Learn that a trial is over: by itself, or because it was stopped early."""
         self._going.discard(number)
         state = result.get("state") or "pruned"
-        if state == "stopped":  # to be gone on with
+        if state == "stopped":
+            self._tell("trial-stopped", trial=number, step=result["step"], seconds=result["seconds"])
             return
         error = result.get("error") or (self.over() if state == "pruned" else "")
         self._end(number, state, error=error, step=result.get("step", 0), seconds=result.get("seconds", 0.0))

@@ -77,7 +77,7 @@ class Life:
             return self.told
         except StopIteration as end:
             outcome: Outcome = end.value
-            return self._done("stopped" if outcome.stop_reason else "finished")
+            return self._done("stopped" if outcome.stop_reason else "finished", step=outcome.step)
         except Exception as error:
             state = unfit.state_of(error)
             if state is None:
@@ -156,14 +156,15 @@ class Life:
             **self._facts(),
         }
 
-    def _done(self, state: str, *, error: str = "") -> dict[str, Any]:
+    def _done(self, state: str, *, step: int | None = None, error: str = "") -> dict[str, Any]:
         """The trial has come to its end: what was told last, with the state that it ends in."""
-        self.told = {**self.told, **self._facts(), "state": state, "error": error, "done": True}
+        reached = self.told.get("step", self._first_step) if step is None else step
+        end = {"state": state, "error": error, "step": reached, "done": True}
+        self.told = {**self.told, **self._facts(), **end}
         if self._record is not None:
             metrics = {"validation": self.told["metrics"]} if "metrics" in self.told else {}
-            step = self.told.get("step", self._first_step)
             ended = {"phase": _PHASES.get(state, "failed"), "ended_at": _now(), "error": error}
-            runs.save(self._objects, self._record.model_copy(update={**ended, "step": step, "metrics": metrics}))
+            runs.save(self._objects, self._record.model_copy(update={**ended, "step": reached, "metrics": metrics}))
         self.end()
         return self.told
 

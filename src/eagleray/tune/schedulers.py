@@ -104,7 +104,7 @@ def replay(scheduler: TrialScheduler, trials: Iterable[Trial]) -> None:
         scheduler.on_trial_add(None, stand_in)  # type: ignore[arg-type]  # neither asks the controller
         for report in trial.reports:
             result = {STEP: report.step} | {result_key(name): value for name, value in report.metrics.items()}
-            scheduler.on_trial_result(_NO_TRIALS, stand_in, result)
+            scheduler.on_trial_result(_NOBODY, stand_in, result)
 
 
 def result_key(metric: str) -> str:
@@ -120,18 +120,24 @@ class _StandIn:
     status: str = TuneTrial.TERMINATED
 
 
-class _NoTrials:
-    """A controller of no trials, which the median rule asks for those that wait."""
+class _Nobody:
+    """A controller of no trials, which the median rule asks for those that wait, and of no search."""
+
+    search_alg = None
 
     def get_trials(self) -> list[Any]:
         return []
 
 
-_NO_TRIALS: Any = _NoTrials()
+_NOBODY: Any = _Nobody()
 
 
 class _Population(PopulationBasedTraining):
     """Leaves a trial its own number: Ray's gives it all of the other's configuration."""
+
+    def on_trial_add(self, tune_controller: Any, trial: TuneTrial) -> None:
+        """Be told of a trial. Ray refuses any search beside it; ours proposes no more than what trials begin with."""
+        super().on_trial_add(_NOBODY, trial)
 
     def _get_new_config(self, trial: TuneTrial, trial_to_clone: TuneTrial) -> tuple[dict[str, Any], dict[str, Any]]:
         config, operations = super()._get_new_config(trial, trial_to_clone)

@@ -83,7 +83,8 @@ class Grid:
     def ask(self, number: int, *, turn: int, known: Params) -> Params | None:
         """See Search. Known configurations take no place in the grid."""
         if known:
-            return {**next(_grid(self._space)), **known}
+            first = {key: _listed(each)[0] for key, each in self._space.items()}
+            return _existing(self._space, {**first, **known})
         return next(itertools.islice(_grid(self._space), turn, None), None)
 
     def tell(self, trial: Trial) -> None:
@@ -101,8 +102,8 @@ class Random:
         lots = random.Random(f"{self._seed}/{number}")  # a text is hashed the same in every process
         grids = {key: each.grid for key, each in self._space.items() if each.grid}
         points = list(itertools.product(*grids.values()))
-        turn = dict(zip(grids, points[turn % len(points)], strict=True))
-        drawn = {key: turn[key] if key in turn else draw(each, lots) for key, each in self._space.items()}
+        point = dict(zip(grids, points[turn % len(points)], strict=True))
+        drawn = {key: point[key] if key in point else draw(each, lots) for key, each in self._space.items()}
         return _existing(self._space, {**drawn, **known})
 
     def tell(self, trial: Trial) -> None:
@@ -256,6 +257,9 @@ def draw(dimension: DimensionSpec, lots: random.Random) -> Any:
         case "log_uniform":
             low, high = _bounds(dimension.log_uniform)
             return min(high, max(low, math.exp(lots.uniform(math.log(low), math.log(high)))))
+        case "int_uniform":
+            low, high = _bounds(dimension.int_uniform)
+            return lots.randint(int(low), int(high))
         case _:
             return lots.choice(_listed(dimension))
 

@@ -229,11 +229,19 @@ class _Driver:
             writer.close(give_up_after_s=CLOSING_S)
 
     def _search(self, board: Board, writer: BackgroundWriter) -> None:
-        """Let Tune run, look on, and ask trials to stop where a signal has come."""
+        """Let Tune run and look on; what goes wrong meanwhile ends the trials."""
         searching = tuner.Search(board, self._setup.spec, self._shared, total_steps=self._setup.total_steps)
-        pruner = disk.Pruner(
-            self._trials, keep=self._setup.spec.keep, at_end_only=self._setup.plan.saves_each_evaluation
-        )
+        try:
+            self._look_on(searching, board, writer)
+        except BaseException:
+            board.abandon()
+            raise
+        self._observer.sweep(board.sweep, frozenset())
+
+    def _look_on(self, searching: tuner.Search, board: Board, writer: BackgroundWriter) -> None:
+        """Return when the search has ended; ask trials to stop where a signal has come."""
+        at_end_only = self._setup.plan.saves_each_evaluation
+        pruner = disk.Pruner(self._trials, keep=self._setup.spec.keep, at_end_only=at_end_only)
         asked_at = 0.0
         while not searching.has_ended(LOOK_INTERVAL_S):
             self._observer.sweep(board.sweep, board.going)
@@ -251,7 +259,6 @@ class _Driver:
             if time.monotonic() - asked_at > ASK_INTERVAL_S:
                 asked_at = time.monotonic()
                 self._ask_to_stop(board.going)
-        self._observer.sweep(board.sweep, frozenset())
 
     def _ask_to_stop(self, going: frozenset[int]) -> None:
         for number in going:
