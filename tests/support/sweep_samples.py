@@ -11,6 +11,11 @@ from eagleray.store.sweeps import Change, Life, Report, State, Sweep, Trial
 
 TOTAL_STEPS = 270
 
+_ENDS: dict[int, tuple[State, str]] = {
+    5: ("unfit", "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.50 GiB <GPU 0>"),
+    11: ("failed", "process 3231 on 192.0.2.2 was killed or crashed, for the third time"),
+}
+
 
 def trial(
     number: int,
@@ -40,7 +45,7 @@ def trial(
 
 
 def asha(*, num_trials: int = 16, seed: int = 0) -> Sweep:
-    """Rates, methods and, of adapters, ranks; two in three are pruned at each rung, one runs out of memory."""
+    """Rates, methods and, of adapters, ranks; two in three are pruned at each rung, two end in an error."""
     draw = random.Random(seed)
     trials = [_drawn(number, draw) for number in range(num_trials)]
     for rung in (30, 90):
@@ -92,16 +97,14 @@ def _drawn(number: int, draw: random.Random) -> Trial:
     params["train.weight_decay"] = round(draw.uniform(0, 0.1), 4)
     s_per_step = 0.9 if method == "lora" else 1.6
     gain = 0.012 * math.log2(params.get("method.rank", 8))
-    steps = range(10, 21, 10) if number == 5 else range(10, TOTAL_STEPS + 1, 10)
+    last_step = {5: 20, 11: 0}.get(number, TOTAL_STEPS)
     reports = tuple(
         Report(step, metrics={"f1_macro": _learned(step, rate, draw) + gain}, seconds=s_per_step * step)
-        for step in steps
+        for step in range(10, last_step + 1, 10)
     )
-    life = Life(f"trial-{number}-0001", first_step=0, step=reports[-1].step, seconds=reports[-1].seconds)
-    error = "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.50 GiB <GPU 0>" if number == 5 else ""
-    return Trial(
-        number, params=params, state="unfit" if error else "finished", reports=reports, lives=(life,), error=error
-    )
+    life = Life(f"trial-{number}-0001", first_step=0, step=last_step, seconds=s_per_step * last_step)
+    state, error = _ENDS.get(number, ("finished", ""))
+    return Trial(number, params=params, state=state, reports=reports, lives=(life,), error=error)
 
 
 def _learned(step: int, rate: float, draw: random.Random) -> float:

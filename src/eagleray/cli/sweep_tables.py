@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
+from rich.text import Text
 
 from eagleray.cli.printing import number
 from eagleray.store import ranking, sweeps
@@ -23,7 +24,7 @@ def trials_table(sweep: Sweep, ordered: Sequence[Trial], *, going: frozenset[int
     by = ranking.primary(sweep.objectives).metric if sweep.objectives else "metric"
     table = Table(box=None, pad_edge=False)
     table.add_column("trial", justify="right", no_wrap=True)
-    table.add_column("parameters", overflow="fold")
+    table.add_column("parameters", overflow="fold", min_width=len("parameters"))
     table.add_column(by, justify="right", no_wrap=True)
     table.add_column("step", justify="right", no_wrap=True)
     table.add_column("state", no_wrap=True)
@@ -35,7 +36,7 @@ def trials_table(sweep: Sweep, ordered: Sequence[Trial], *, going: frozenset[int
         is_going = state == "running"
         table.add_row(
             str(trial.number),
-            params_text(trial.params),
+            Text(params_text(trial.params)),  # a list is no markup
             number(_value(trial, sweep)),
             f"{trial.step}/{sweep.total_steps}",
             f"{state}, best" if ordered and trial is ordered[0] else state,
@@ -54,7 +55,8 @@ def facts(record: RunRecord, sweep: Sweep) -> Iterator[str]:
     yield f"{record.run} ({record.phase}): {len(sweep.trials)} trials: {states or 'none'}"
     yield f"{sweep.num_steps} steps{share}; {sweep.device_hours:.2g} {sweep.device}-hours"
     if len(sweep.trials) > SHOWN_TRIALS:
-        yield f"the table has {SHOWN_TRIALS} of {len(sweep.trials)} trials: `eagleray sweep show --json` has all"
+        command = f"eagleray sweep show {record.run}"
+        yield f"the table has {SHOWN_TRIALS} of {len(sweep.trials)} trials: `{command} --json` has all"
     if sweep.end_reason:
         yield f"ended: {sweep.end_reason}"
     if record.error:
@@ -63,12 +65,23 @@ def facts(record: RunRecord, sweep: Sweep) -> Iterator[str]:
 
 def params_text(params: Any) -> str:
     """`learning_rate=0.0003 rank=8`: the last part of each key, where that is enough to know it."""
-    lasts = Counter(key.rpartition(".")[2] for key in params)
-    named = {key: key.rpartition(".")[2] for key in params}
+    named = {key: key if '"' in key else key.rpartition(".")[2] for key in params}
+    lasts = Counter(named.values())
     return " ".join(
-        f"{named[key] if lasts[named[key]] == 1 else key}={number(value) if isinstance(value, float) else value}"
-        for key, value in params.items()
+        f"{named[key] if lasts[named[key]] == 1 else key}={_value_text(value)}" for key, value in params.items()
     )
+
+
+def _value_text(value: Any) -> str:
+    """A value as it stands in a document."""
+    match value:
+        case bool():
+            return str(value).lower()
+        case float():
+            return number(value)
+        case list() | tuple():
+            return f"[{', '.join(map(str, value))}]"
+    return str(value)
 
 
 def _sorted(sweep: Sweep, ordered: Sequence[Trial], going: frozenset[int]) -> list[Trial]:

@@ -81,9 +81,9 @@ class SweepView(RunView):
             return
         report = ranking.best_report(trial, sweep.objectives)
         by = ranking.primary(sweep.objectives).metric
-        value = f" {by} {report.metrics[by]:.4f} at step {report.step}" if report else ""
+        value = f": {by} {report.metrics[by]:.4f} at step {report.step}" if report else ""
         why = f" ({trial.error.splitlines()[0]})" if trial.error else ""
-        self._print(f"trial {trial.number} {trial.state} at step {trial.step}:{value}{why}")
+        self._print(f"trial {trial.number} {trial.state} at step {trial.step}{value}{why}")
 
     def _summary(self, sweep: Sweep, going: frozenset[int]) -> str:
         ended = sum(trial.state in sweeps.ENDED for trial in sweep.trials)

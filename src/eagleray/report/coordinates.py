@@ -41,11 +41,12 @@ def figure(sweep: Sweep, *, objectives: Sequence[ObjectiveSpec], ranked: Sequenc
     drawn = axes(sweep.trials, objectives=objectives)
     if len(drawn) == len(objectives):
         return None
+    lowest = min(place for axis in drawn for place, _ in axis.ticks)
     return drawing.laid_out(
         go.Figure(_traces(drawn, sweep.trials, ranked)),
         margin={"l": 96, "r": 64, "t": 56, "b": 16},
         xaxis={"visible": False, "range": [-0.02, len(drawn) - 0.98], "fixedrange": True},
-        yaxis={"visible": False, "range": [-0.2, 1.28], "fixedrange": True},
+        yaxis={"visible": False, "range": [lowest - 0.06, 1.28], "fixedrange": True},
         shapes=[_axis_line(place) for place in range(len(drawn))],
         annotations=[each for place, axis in enumerate(drawn) for each in _annotations(place, axis)],
         dragmode=False,
@@ -77,7 +78,7 @@ def _axis(title: str, values: Mapping[int, Any]) -> Axis:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _are_few_whole(values: Sequence[Any]) -> bool:
@@ -143,8 +144,9 @@ def _title(key: str) -> str:
 
 
 def _traces(drawn: Sequence[Axis], trials: Sequence[Trial], ranked: Sequence[Trial]) -> list[go.Scatter]:
-    """One trace a third of the ranks, the worst first, so that the best lie on top."""
-    rest = [trial for trial in trials if trial not in ranked]
+    """One trace a third of the ranks, the worst first, so that the best lie on top; the legend begins with the best."""
+    numbers = {trial.number for trial in ranked}
+    rest = [trial for trial in trials if trial.number not in numbers]
     third = math.ceil((len(ranked) - 1) / 3)
     others = ranked[1:]
     groups = [
@@ -154,7 +156,8 @@ def _traces(drawn: Sequence[Axis], trials: Sequence[Trial], ranked: Sequence[Tri
         ("upper third", others[:third], {"color": UPPER_THIRD.light, "width": 1.5}),
         ("best", ranked[:1], {"color": BEST.light, "width": 3}),
     ]
-    return [_trace(drawn, name, chosen, line) for name, chosen, line in groups if chosen]
+    traces = [_trace(drawn, name, chosen, line) for name, chosen, line in groups if chosen]
+    return [trace.update(legendrank=rank) for rank, trace in zip(range(len(traces), 0, -1), traces, strict=True)]
 
 
 def _trace(drawn: Sequence[Axis], name: str, trials: Sequence[Trial], line: Mapping[str, Any]) -> go.Scatter:
@@ -167,7 +170,6 @@ def _trace(drawn: Sequence[Axis], name: str, trials: Sequence[Trial], line: Mapp
         line=line,
         marker={"color": line["color"], "size": 5},
         hoverinfo="text",
-        legendrank=1 if name == "best" else 1000,
     )
 
 

@@ -26,10 +26,10 @@ def figure(sweep: Sweep, *, objective: ObjectiveSpec, best_trial: Trial | None) 
     drawn = [trial for trial in sweep.trials if points(trial, metric)]
     if not drawn:
         return None
-    others = [trial for trial in drawn if trial != best_trial]
+    others = [trial for trial in drawn if best_trial is None or trial.number != best_trial.number]
     traces = [_lines(others, state, metric) for state in drawing.STATES if any(each.state == state for each in others)]
     traces += _ends(others, metric)
-    if best_trial in drawn and best_trial is not None:
+    if best_trial is not None:
         traces += _highlighted(best_trial, objective)
     traces += _changes(drawn, metric)
     values = [value for trial in drawn for _, value in points(trial, metric)]

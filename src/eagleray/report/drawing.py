@@ -37,7 +37,7 @@ def laid_out(figure: go.Figure, **layout: Any) -> go.Figure:
     figure.update_layout(
         template="none",
         height=HEIGHT_PX,
-        margin={"l": 64, "r": 24, "t": 56, "b": 52},
+        margin={"l": 64, "r": 24, "t": 40, "b": 52},
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
         font={"family": FONT, "size": 13, "color": INK.light},
@@ -56,7 +56,7 @@ def laid_out(figure: go.Figure, **layout: Any) -> go.Figure:
         "linecolor": GRID.light,
         "zeroline": False,
         "tickfont": {"color": MUTED.light},
-        "title": {"font": {"color": MUTED.light}},
+        "title": {"font": {"color": MUTED.light, "size": 13}, "standoff": 14},
         "automargin": True,
     }
     figure.update_xaxes(**axis)

@@ -27,6 +27,8 @@ MIN_TRIALS = 10
 """Fewer say more about chance than about parameters."""
 
 _MIN_GOOD_TRIALS = 5  # what optuna's documentation asks of the evaluator's upper quantile
+# On made-up sweeps a parameter without effect got over a quarter in 5 of 12 of 16 trials, in 1 of 12 of 40.
+_MANY_TRIALS = 40
 _LOG_RATIO = 20
 
 
@@ -53,7 +55,8 @@ def estimate(trials: Sequence[Trial], *, objective: ObjectiveSpec) -> Importance
     shares = _shares(chosen, values, objective)
     if not shares:
         return Importance(basis="Nothing to tell: no parameter differs between the good trials and the others.")
-    return Importance(shares, basis=f"By {len(values)} trials, {basis}.")
+    caution = "" if len(values) >= _MANY_TRIALS else " They are few, so it is no more than a hint."
+    return Importance(shares, basis=f"By {len(values)} trials, {basis}.{caution}")
 
 
 def figure(importance: Importance) -> go.Figure | None:
@@ -131,13 +134,17 @@ def _distributions(trials: Sequence[Trial]) -> dict[str, BaseDistribution]:
 
 
 def _distribution(values: Sequence[Any]) -> BaseDistribution:
-    if any(isinstance(value, bool) or not isinstance(value, int | float) for value in values):
+    if not all(_is_number(value) for value in values):
         return CategoricalDistribution(sorted({wording.value(value) for value in values}))
     low, high = min(values), max(values)
     is_log = low > 0 and high / low >= _LOG_RATIO
     if all(isinstance(value, int) for value in values):
         return IntDistribution(low, high, log=is_log)
     return FloatDistribution(low, high, log=is_log)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _plain(value: Any, distribution: BaseDistribution) -> Any:

@@ -50,8 +50,8 @@ def render(
 ) -> str:
     """Return the HTML of one self-contained file.
 
-    `objectives` are at least one, the first of them the one that the trials are compared by. `best_document` is the
-    YAML text of the best configuration; empty where there is none.
+    `objectives` are at least one. `best_document` is the YAML text of the best configuration; empty where there is
+    none.
     """
     ranked = ranking.ranked(sweep.trials, objectives=objectives, constraints=constraints)
     environment = Environment(loader=PackageLoader("eagleray.report", ""), autoescape=True, undefined=StrictUndefined)
@@ -61,7 +61,7 @@ def render(
         constraints=[f"{each.metric} {wording.bounds(each)}" for each in constraints],
         objectives=objectives,
         tiles=list(_tiles(sweep, ranked, objectives)),
-        panels=list(_panels(sweep, ranked, objectives, constraints)),
+        panels=list(_panels(sweep, ranked, objectives)),
         param_keys=table.param_keys(sweep),
         rows=table.rows(sweep, objectives=objectives, constraints=constraints, ranked=ranked),
         best_document=best_document,
@@ -82,9 +82,12 @@ def _headline(sweep: Sweep, ranked: Sequence[Trial], objectives: Sequence[Object
     yield f"{wording.counted(len(sweep.trials), 'trial')}: {told}."
     if not ranked:
         yield "None has a value and keeps the constraints, so there is no best one."
-    if len(objectives) > 1 and ranked:
+    elif len(objectives) == 1:
+        yield f"Trial {ranked[0].number} is the best."
+    else:
         front = ranking.pareto_front(ranked, objectives=objectives)
-        yield f"No trial beats {wording.counted(len(front), 'trial')} in all objectives (the Pareto front)."
+        on_front = ", ".join(str(trial.number) for trial in front)
+        yield f"Trial {ranked[0].number} is the best of those that no other beats in all objectives: {on_front}."
     if sweep.end_reason:
         yield f"The search ended: {sweep.end_reason.rstrip('.')}."
     else:
@@ -109,19 +112,14 @@ def _tiles(sweep: Sweep, ranked: Sequence[Trial], objectives: Sequence[Objective
     yield Tile(f"{hours} saved by pruning", wording.hours(saving.device_hours), "at each trial's own seconds per step")
 
 
-def _panels(
-    sweep: Sweep,
-    ranked: Sequence[Trial],
-    objectives: Sequence[ObjectiveSpec],
-    constraints: Sequence[ConstraintSpec],
-) -> Iterator[Panel]:
-    first, top = objectives[0], ranked[0] if ranked else None
+def _panels(sweep: Sweep, ranked: Sequence[Trial], objectives: Sequence[ObjectiveSpec]) -> Iterator[Panel]:
+    first, top = ranking.primary(objectives), ranked[0] if ranked else None
     no_value = f"Nothing to draw: no trial has a value of {' and '.join(each.metric for each in objectives)}."
     learned = curves.figure(sweep, objective=first, best_trial=top)
     yield _panel(
         "curves",
         f"{first.metric} over the steps",
-        "Pruned trials are dashed and end in a cross, the star is the best evaluation. Hover to see the values.",
+        _curves_note(sweep),
         learned,
         without=no_value,
     )
@@ -145,11 +143,21 @@ def _panels(
     several = len(objectives) > 1
     yield _panel(
         "tradeoffs",
-        f"{first.metric} against {objectives[1].metric if several else 'what it cost'}",
+        f"{objectives[0].metric} against {objectives[1].metric if several else 'what it cost'}",
         "Stars are the trials that no other beats in all objectives." if several else "A mark is a trial at its best.",
-        tradeoffs.figure(sweep, objectives=objectives, constraints=constraints),
+        tradeoffs.figure(sweep, objectives=objectives, ranked=ranked),
         without=no_value,
     )
+
+
+def _curves_note(sweep: Sweep) -> str:
+    """How the figure is to be read."""
+    told = "The star is the best evaluation."
+    if any(trial.state == "pruned" for trial in sweep.trials):
+        told += " Pruned trials are dashed and end in a cross."
+    if any(trial.changes for trial in sweep.trials):
+        told += " A diamond is where a trial went on from another's checkpoint, with other values."
+    return f"{told} Hover to see the values."
 
 
 def _panel(name: str, title: str, note: str, figure: go.Figure | None, *, without: str, width_px: int = 0) -> Panel:

@@ -44,8 +44,8 @@ def rows(
     """The ranked trials, then those with a value that break a constraint, then the others."""
     ranks = {trial.number: rank for rank, trial in enumerate(ranked, start=1)}
     rest = [trial for trial in sweep.trials if trial.number not in ranks]
-    valued = ranking.ranked(rest, objectives=objectives)
-    in_order = [*ranked, *valued, *(trial for trial in rest if trial not in valued)]
+    valued = {trial.number: trial for trial in ranking.ranked(rest, objectives=objectives)}
+    in_order = [*ranked, *valued.values(), *(trial for trial in rest if trial.number not in valued)]
     keys = param_keys(sweep)
     return [_row(trial, str(ranks.get(trial.number, NOTHING)), keys, objectives, constraints) for trial in in_order]
 

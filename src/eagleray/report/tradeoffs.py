@@ -9,8 +9,8 @@ from typing import Any
 import plotly.graph_objects as go
 
 from eagleray.report import drawing, wording
-from eagleray.report.palette import BEST
-from eagleray.spec.sweep import ConstraintSpec, ObjectiveSpec
+from eagleray.report.palette import BEST, BROKEN
+from eagleray.spec.sweep import ObjectiveSpec
 from eagleray.store import best, ranking
 from eagleray.store.sweeps import State, Sweep, Trial
 
@@ -26,16 +26,14 @@ class Place:
     y: float
 
 
-def figure(
-    sweep: Sweep, *, objectives: Sequence[ObjectiveSpec], constraints: Sequence[ConstraintSpec] = ()
-) -> go.Figure | None:
-    """Draw every trial that has the values; None where none has."""
+def figure(sweep: Sweep, *, objectives: Sequence[ObjectiveSpec], ranked: Sequence[Trial]) -> go.Figure | None:
+    """Draw every trial that has the values, and mark the best or the Pareto front; None where none has."""
     if len(objectives) > 1:
-        return _against_each_other(sweep, objectives, constraints)
-    return _against_cost(sweep, objectives[0], constraints)
+        return _against_each_other(sweep, objectives, ranked)
+    return _against_cost(sweep, objectives[0], ranked)
 
 
-def _against_cost(sweep: Sweep, objective: ObjectiveSpec, constraints: Sequence[ConstraintSpec]) -> go.Figure | None:
+def _against_cost(sweep: Sweep, objective: ObjectiveSpec, ranked: Sequence[Trial]) -> go.Figure | None:
     longest_s = max((trial.seconds for trial in sweep.trials), default=0.0)
     _, scale_s, unit = next(each for each in _UNITS if longest_s >= each[0])
     places = [
@@ -45,9 +43,8 @@ def _against_cost(sweep: Sweep, objective: ObjectiveSpec, constraints: Sequence[
     ]
     if not places:
         return None
-    top = ranking.ranked(sweep.trials, objectives=[objective], constraints=constraints)[:1]
-    marked = [place for place in places if place.trial in top]
-    traces = _by_state([place for place in places if place not in marked])
+    marked, others = _parted(places, ranked[:1])
+    traces = _others(others, ranked)
     traces += [_marked(marked, f"best: trial {marked[0].trial.number}")] if marked else []
     return drawing.laid_out(
         go.Figure(traces),
@@ -56,22 +53,27 @@ def _against_cost(sweep: Sweep, objective: ObjectiveSpec, constraints: Sequence[
     )
 
 
-def _against_each_other(
-    sweep: Sweep, objectives: Sequence[ObjectiveSpec], constraints: Sequence[ConstraintSpec]
-) -> go.Figure | None:
+def _against_each_other(sweep: Sweep, objectives: Sequence[ObjectiveSpec], ranked: Sequence[Trial]) -> go.Figure | None:
     first, second = objectives[:2]
     places = [place for trial in sweep.trials if (place := _place(trial, objectives)) is not None]
     if not places:
         return None
-    front = ranking.pareto_front(sweep.trials, objectives=objectives, constraints=constraints)
-    on_front = sorted((place for place in places if place.trial in front), key=lambda place: place.x)
-    traces = _by_state([place for place in places if place.trial not in front])
-    traces += [_front(on_front, is_line=len(objectives) == 2)] if on_front else []
+    marked, others = _parted(places, ranking.pareto_front(ranked, objectives=objectives))
+    marked.sort(key=lambda place: place.x)
+    traces = _others(others, ranked)
+    traces += [_front(marked, is_line=len(objectives) == 2)] if marked else []
     return drawing.laid_out(
         go.Figure(traces),
         xaxis=_metric_axis(first, [place.x for place in places]),
         yaxis=_metric_axis(second, [place.y for place in places]),
     )
+
+
+def _parted(places: Sequence[Place], trials: Sequence[Trial]) -> tuple[list[Place], list[Place]]:
+    """The places of these trials, and the others."""
+    numbers = {trial.number for trial in trials}
+    marked = [place for place in places if place.trial.number in numbers]
+    return marked, [place for place in places if place.trial.number not in numbers]
 
 
 def _place(trial: Trial, objectives: Sequence[ObjectiveSpec]) -> Place | None:
@@ -87,9 +89,13 @@ def _metric_axis(objective: ObjectiveSpec, values: Sequence[float]) -> dict[str,
     return {"title": {"text": title}, "range": drawing.bounds(values)}
 
 
-def _by_state(places: Sequence[Place]) -> list[go.Scatter]:
-    chosen = {state: [place for place in places if place.trial.state == state] for state in drawing.STATES}
-    return [_state_trace(state, found) for state, found in chosen.items() if found]
+def _others(places: Sequence[Place], ranked: Sequence[Trial]) -> list[go.Scatter]:
+    """A trace a state, and one of the trials that have the values and may yet not be the best."""
+    can_be_best, cannot = _parted(places, ranked)
+    by_state = {state: [place for place in can_be_best if place.trial.state == state] for state in drawing.STATES}
+    traces = [_state_trace(state, found) for state, found in by_state.items() if found]
+    marker = {"symbol": "circle-open", "size": 9, "color": BROKEN.light, "line": {"width": 2}}
+    return traces + ([_points(cannot, name="not ranked", mode="markers", marker=marker)] if cannot else [])
 
 
 def _state_trace(state: State, places: Sequence[Place]) -> go.Scatter:

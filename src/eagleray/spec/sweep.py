@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator
 from typing import Annotated, Literal
@@ -15,10 +16,16 @@ Value = Annotated[
 ]
 """A value of the document, as it stands in YAML."""
 
-Range = Annotated[tuple[float, ...], Field(min_length=2, max_length=2), InWords("a list [low, high]")]
-IntRange = Annotated[tuple[int, ...], Field(min_length=2, max_length=2), InWords("a list of whole numbers [low, high]")]
-SteppedRange = Annotated[tuple[float, ...], Field(min_length=3, max_length=3), InWords("a list [low, high, step]")]
-Values = Annotated[tuple[Value, ...], Field(min_length=1), InWords("a list of values that is not empty")]
+Range = Annotated[tuple[float, ...], Field(min_length=2, max_length=2), InWords("two numbers, as [low, high]")]
+IntRange = Annotated[tuple[int, ...], Field(min_length=2, max_length=2), InWords("two whole numbers, as [low, high]")]
+SteppedRange = Annotated[
+    tuple[float, ...], Field(min_length=3, max_length=3), InWords("three numbers, as [low, high, step]")
+]
+Values = Annotated[
+    tuple[Value, ...],
+    Field(min_length=1),
+    InWords("a list with at least one value, each a single one or a list of strings"),
+]
 Steps = Annotated[int, Field(ge=1)]
 
 _KINDS = ("uniform", "log_uniform", "int_uniform", "quantized", "choice", "grid")
@@ -290,9 +297,13 @@ def _sweep_conflicts(sweep: SweepSpec) -> Iterator[Conflict]:
             yield Conflict("objectives", f"{metric} is there {count} times: keep one")
     yield from _constraint_conflicts(sweep.constraints)
     for number, point in enumerate(sweep.start_from):
+        if not point:
+            yield Conflict(f"start_from[{number}]", "is empty: give a value of at least one key, or leave it out")
         unknown = [key for key in point if key not in sweep.space]
         if unknown:
-            yield Conflict(f"start_from[{number}]", f"{', '.join(unknown)} is not in the space")
+            yield Conflict(
+                f"start_from[{number}]", f"{', '.join(unknown)} is not in the space: add it there, or leave it out"
+            )
 
 
 def _condition_conflicts(space: dict[str, DimensionSpec]) -> Iterator[Conflict]:
@@ -303,8 +314,13 @@ def _condition_conflicts(space: dict[str, DimensionSpec]) -> Iterator[Conflict]:
                 yield Conflict(place, "is not in the space: a condition is about another key that is searched")
             elif _depends(space, other, on=key):
                 yield Conflict(place, f"{key} and {other} wait for each other: leave one of the conditions out")
-            elif (values := space[other].choice or space[other].grid) is None or value not in values:
-                yield Conflict(place, f"{other} is never {value!r}: give one of the values of its choice")
+            elif (values := space[other].choice or space[other].grid) is None:
+                yield Conflict(
+                    place, f"{other} has no list of values: a condition is about one with `choice` or `grid`"
+                )
+            elif value not in values:
+                listed = ", ".join(map(json.dumps, values))
+                yield Conflict(place, f"{other} is never {json.dumps(value)}: give one of {listed}")
 
 
 def _depends(space: dict[str, DimensionSpec], key: str, *, on: str, seen: frozenset[str] = frozenset()) -> bool:
@@ -320,7 +336,7 @@ def _search_conflicts(sweep: SweepSpec) -> Iterator[Conflict]:
     bounds = sweep.budget
     is_bounded = any((bounds.trials, bounds.steps, bounds.device_hours, bounds.hours, sweep.plateau))
     if not isinstance(sweep.search, GridSearchSpec) and not is_bounded:
-        yield Conflict("budget", f"a {sweep.search.type} search has no end of its own: give `trials`, as 16")
+        yield Conflict("budget", f"search {sweep.search.type} has no end of its own: give `trials`, as 16")
     for key, dimension in sweep.space.items():
         place = f'space."{key}".{dimension.kind}'
         if isinstance(sweep.search, GridSearchSpec) and dimension.kind in ("uniform", "log_uniform"):

@@ -57,6 +57,8 @@ def ranked(
         report, found = best_report(trial, objectives), values(trial, objectives)
         if report is not None and found is not None and violation(report.metrics, constraints) == 0.0:
             scored[trial.number] = trial, _costs(found, objectives)
+    if len(objectives) == 1:  # then each front is one value
+        return [trial for trial, _ in sorted(scored.values(), key=lambda each: (each[1], each[0].number))]
     ordered: list[Trial] = []
     left = dict(scored)
     while left:

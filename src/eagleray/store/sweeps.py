@@ -154,7 +154,8 @@ class Log:
             case _ if event.kind.startswith("trial-"):
                 number = facts["trial"]
                 self._trials[number] = _changed(self._trials[number], event)
-                if event.kind == "trial-ended":
+                # A copy of an event tells nothing new: `events.Writer` may leave one.
+                if event.kind == "trial-ended" and number not in self.end_order:
                     self.end_order.append(number)
 
 
@@ -183,7 +184,8 @@ def _changed(trial: Trial, event: Event) -> Trial:
     match event.kind:
         case "trial-started":
             life = Life(facts["run"], first_step=facts["first_step"], step=facts["first_step"])
-            return replace(trial, state="running", error="", lives=(*trial.lives, life))
+            before = trial.lives[:-1] if trial.lives[-1:] == (life,) else trial.lives
+            return replace(trial, state="running", error="", lives=(*before, life))
         case "trial-reported":
             report = Report(facts["step"], facts["metrics"], facts["seconds"])
             # What a restart repeats is told again, and is what it was.
@@ -191,7 +193,8 @@ def _changed(trial: Trial, event: Event) -> Trial:
             return replace(_grown(trial, facts), reports=(*known, report))
         case "trial-changed":
             change = Change(facts["step"], params=facts["params"], donor=facts["donor"])
-            return replace(trial, params=facts["params"], changes=(*trial.changes, change))
+            earlier = trial.changes[:-1] if trial.changes[-1:] == (change,) else trial.changes
+            return replace(trial, params=facts["params"], changes=(*earlier, change))
         case "trial-stopped":
             return _grown(trial, facts)
         case "trial-ended":

@@ -126,7 +126,8 @@ class Board:
         self._end(number, "failed", error=error, step=trial.step, seconds=trial.lives[-1].seconds if trial.lives else 0)
 
     def restarted(self, number: int, error: str) -> None:
-        """Learn that a trial is tried again."""
+        """Learn that a trial is tried again: its next life may begin where the last one did."""
+        self._lives.pop(number, None)
         self._tell("trial-restarted", trial=number, error=error)
 
     def over(self) -> str:

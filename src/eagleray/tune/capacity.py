@@ -29,7 +29,9 @@ def trial_shape(scale: ScaleSpec, *, embedded: bool) -> WorkerShape:
 def limit(spec: SweepSpec, scale: ScaleSpec, shape: WorkerShape) -> Callable[[], float]:
     """Return how many trials Tune may have at once, as a function of what the cluster is when it is called.
 
-    Schedulers that let trials wait for each other have them all: Tune runs in turn what does not fit.
+    One more than fit, where Tune itself makes it wait for the resources: a process that has become free takes it at
+    once, while Tune lets a second pass before it asks for another. Schedulers that let trials wait for each other have
+    them all.
     """
     if isinstance(spec.scheduler, schedulers.PAUSES):
         return lambda: math.inf if spec.max_concurrent is None else spec.max_concurrent
@@ -49,5 +51,6 @@ class _Limit:
         if now - self._asked_at > LOOK_INTERVAL_S:
             self._asked_at = now
             fitting = cluster.num_fitting(self._shape, cluster.resources()) // self._scale.num_workers
-            self._found = max(1, min(fitting, self._most or fitting))
+            waiting = 1 if self._scale.num_workers == 1 else 0
+            self._found = min(max(1, fitting) + waiting, self._most or fitting + waiting)
         return self._found

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from eagleray.errors import UserError
+from eagleray.spec import space
 from eagleray.spec.sweep import PbtSpec, SweepSpec
 from eagleray.store import events, ranking, runs, sweeps
 from eagleray.store.objects import Objects
@@ -69,7 +70,14 @@ def warm_points(objects: Objects, spec: SweepSpec, *, except_run: str) -> Iterat
     if not ordered:
         raise UserError(f"spec.sweep.warm_start.sweep: no trial of {source.run} has a value of its objective")
     for place, trial in enumerate(ordered[: spec.warm_start.best], start=1):
-        yield f"{source.run}, best {place}", {key: value for key, value in trial.params.items() if key in spec.space}
+        if point := _in_space(spec, trial.params):
+            yield f"{source.run}, best {place}", point
+
+
+def _in_space(spec: SweepSpec, params: Mapping[str, Any]) -> dict[str, Any]:
+    """The values that may be in this space, too."""
+    plain = {key: tuple(value) if isinstance(value, list) else value for key, value in params.items()}
+    return {key: value for key, value in plain.items() if key in spec.space and space.holds(spec.space[key], value)}
 
 
 def _is_search(path: str) -> bool:

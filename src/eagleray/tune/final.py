@@ -28,8 +28,9 @@ def document(base: FineTune, params: Mapping[str, Any]) -> FineTune:
         raise UserError("--final: the document has no spec.sweep.final: say there how the last run is trained")
     best = space.apply(base, params)
     spec = best.spec
-    epochs = spec.train.epochs if final.epochs is None else final.epochs
-    train = spec.train.model_copy(update={"epochs": epochs})
+    # A bound in steps would hold the run to the length of a trial.
+    longer = {} if final.epochs is None else {"epochs": final.epochs, "max_steps": None}
+    train = spec.train.model_copy(update=longer)
     if not final.with_validation:
         return best.model_copy(update={"spec": spec.model_copy(update={"train": train})})
     sections = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from ray.tune.schedulers import (
     TrialScheduler,
 )
 
+from eagleray.errors import UserError
 from eagleray.spec.space import stepped
 from eagleray.spec.sweep import (
     AshaSpec,
@@ -28,6 +30,7 @@ from eagleray.spec.sweep import (
     PbtSpec,
     SchedulerSpec,
 )
+from eagleray.store import sweeps
 from eagleray.store.sweeps import Trial
 from eagleray.tune import search
 
@@ -39,7 +42,17 @@ _GRACE_SHARE = 9  # two rungs below the last at a reduction by three
 
 
 def grace_steps(scheduler: SchedulerSpec, total_steps: int) -> int:
-    """Return after how many steps a trial is looked at for the first time."""
+    """Return after how many steps a trial is looked at for the first time.
+
+    Raises:
+        UserError: a trial has come to its end before.
+    """
+    last = min(total_steps, getattr(scheduler, "max_steps", None) or total_steps)
+    if isinstance(scheduler, AshaSpec | MedianSpec) and (scheduler.grace_steps or 0) > last:
+        raise UserError(
+            f"spec.sweep.scheduler.grace_steps: {scheduler.grace_steps} is more than the {last} optimizer steps of a "
+            "trial: none could ever be stopped; give less, or leave it out"
+        )
     match scheduler:
         case AshaSpec():
             return scheduler.grace_steps or max(1, (scheduler.max_steps or total_steps) // _GRACE_SHARE)
@@ -62,7 +75,7 @@ def build(
         case FifoSpec():
             return FIFOScheduler()  # type: ignore[no-untyped-call]
         case AshaSpec():
-            return AsyncHyperBandScheduler(
+            return _Halving(
                 **by,
                 grace_period=grace_steps(scheduler, total_steps),
                 max_t=scheduler.max_steps or total_steps,
@@ -73,10 +86,11 @@ def build(
                 **by, max_t=scheduler.max_steps or total_steps, reduction_factor=scheduler.reduction_factor
             )
         case MedianSpec():
-            return MedianStoppingRule(
+            return _Median(
                 **by,
                 grace_period=grace_steps(scheduler, total_steps),
                 min_samples_required=scheduler.min_trials,
+                min_time_slice=math.inf,  # type: ignore[arg-type]  # else it pauses trials, which then need a checkpoint
             )
         case PbtSpec():
             random.seed(scheduler.seed)  # Ray draws from Python's own generator
@@ -100,11 +114,13 @@ def replay(scheduler: TrialScheduler, trials: Iterable[Trial]) -> None:
     if not isinstance(scheduler, AsyncHyperBandScheduler | MedianStoppingRule):
         return
     for trial in trials:
-        stand_in: Any = _StandIn(f"earlier-{trial.number}")
+        stand_in: Any = _StandIn(str(trial.number))
         scheduler.on_trial_add(None, stand_in)  # type: ignore[arg-type]  # neither asks the controller
         for report in trial.reports:
             result = {STEP: report.step} | {result_key(name): value for name, value in report.metrics.items()}
             scheduler.on_trial_result(_NOBODY, stand_in, result)
+        if trial.state in sweeps.ENDED and trial.reports:
+            scheduler.on_trial_complete(_NOBODY, stand_in, result)
 
 
 def result_key(metric: str) -> str:
@@ -114,22 +130,56 @@ def result_key(metric: str) -> str:
 
 @dataclass(frozen=True)
 class _StandIn:
-    """A trial of an earlier driver, as far as a scheduler looks at it."""
+    """A trial as far as a scheduler looks at it, by its number: that stays over restarts, an id of Tune's does not."""
 
     trial_id: str
     status: str = TuneTrial.TERMINATED
 
 
 class _Nobody:
-    """A controller of no trials, which the median rule asks for those that wait, and of no search."""
+    """A controller without a search."""
 
     search_alg = None
 
-    def get_trials(self) -> list[Any]:
-        return []
-
 
 _NOBODY: Any = _Nobody()
+
+
+class _Halving(AsyncHyperBandScheduler):
+    """Goes on with a trial that an earlier driver began: its rungs are not climbed twice."""
+
+    def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
+        """Be told of a trial."""
+        super().on_trial_add(tune_controller, _numbered(trial))
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        """Decide what becomes of a trial."""
+        return super().on_trial_result(tune_controller, _numbered(trial), result)
+
+    def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
+        """Be told that a trial is over."""
+        super().on_trial_complete(tune_controller, _numbered(trial), result)
+
+    def on_trial_remove(self, tune_controller: Any, trial: Any) -> None:
+        """Be told that a trial is gone."""
+        super().on_trial_remove(tune_controller, _numbered(trial))
+
+
+class _Median(MedianStoppingRule):
+    """Goes on with a trial that an earlier driver began."""
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        """Decide what becomes of a trial."""
+        return super().on_trial_result(tune_controller, _numbered(trial), result)
+
+    def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
+        """Be told that a trial is over."""
+        if {STEP, self._metric} <= result.keys():  # a trial may end before its first evaluation
+            super().on_trial_complete(tune_controller, _numbered(trial), result)
+
+
+def _numbered(trial: Any) -> Any:
+    return trial if isinstance(trial, _StandIn) else _StandIn(str(trial.config["trial"]))
 
 
 class _Population(PopulationBasedTraining):

@@ -129,7 +129,9 @@ class Optuna:
 
     def ask(self, number: int, *, turn: int, known: Params) -> Params | None:
         """See Search."""
-        self._study.sampler = self._sampler(seed=self._search.seed + number)
+        # A text, not a sum: the seeds 0 and 1 must not draw the same configurations, only one trial later.
+        lots = random.Random(f"{self._search.seed}/{number}")
+        self._study.sampler = self._sampler(seed=lots.randrange(2**31))
         if known:
             self._study.enqueue_trial({key: _plain(self._space[key], value) for key, value in known.items()})
         asked = self._study.ask()
@@ -149,27 +151,23 @@ class Optuna:
         # `Study.tell` takes no intermediate values and no attributes; the storage under it does.
         storage, number = self._study._storage, self._asked.pop(trial.number)
         identity = self._study.trials[number]._trial_id
-        for name, value in told.user_attrs.items():
-            storage.set_trial_user_attr(identity, name, value)
+        for name, value in told.system_attrs.items():  # the constraints
+            storage.set_trial_system_attr(identity, name, value)
         for step, value in told.intermediate_values.items():
             storage.set_trial_intermediate_value(identity, step, value)
         storage.set_trial_state_values(identity, told.state, told.values)
 
     def _sampler(self, *, seed: int) -> optuna.samplers.BaseSampler:
-        constraints = _violation if self._constraints else None
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             if self._search.sampler == "gp":
-                return optuna.samplers.GPSampler(
-                    seed=seed, n_startup_trials=self._search.random_trials, constraints_func=constraints
-                )
+                return optuna.samplers.GPSampler(seed=seed, n_startup_trials=self._search.random_trials)
             return optuna.samplers.TPESampler(
                 seed=seed,
                 n_startup_trials=self._search.random_trials,
                 multivariate=True,
                 group=True,
                 constant_liar=True,  # those that run now are not tried once more beside
-                constraints_func=constraints,
             )
 
     def _told(self, trial: Trial) -> FrozenTrial:
@@ -192,18 +190,13 @@ class Optuna:
             values=None if values is None else list(values),
             params=params,
             distributions={key: _distribution(self._space[key]) for key in params},
-            user_attrs={_VIOLATION: min(violation, _LARGE)},
+            constraints={"violation": min(violation, _LARGE)} if self._constraints else None,
             intermediate_values=curve,
         )
 
 
 _DIRECTIONS = {"max": StudyDirection.MAXIMIZE, "min": StudyDirection.MINIMIZE}
-_VIOLATION = "violation"
 _LARGE = 1e12  # an infinite violation, which no JSON holds
-
-
-def _violation(trial: FrozenTrial) -> Sequence[float]:
-    return (float(trial.user_attrs.get(_VIOLATION, _LARGE)),)
 
 
 def _curve(trial: Trial, metric: str) -> dict[int, float]:
@@ -276,7 +269,9 @@ def _plain(dimension: DimensionSpec, value: Any) -> Any:
 
 def _value(dimension: DimensionSpec, plain: Any) -> Any:
     """A value that Optuna has as that of the document."""
-    return json.loads(plain) if isinstance(_distribution(dimension), CategoricalDistribution) else plain
+    if isinstance(_distribution(dimension), CategoricalDistribution):
+        return next(value for value in _listed(dimension) if _encoded(value) == plain)
+    return plain
 
 
 def _exists(dimension: DimensionSpec, params: Params) -> bool:

@@ -9,7 +9,7 @@ import threading
 from typing import Any
 
 from ray import tune
-from ray.tune import FailureConfig, PlacementGroupFactory, RunConfig, TuneConfig
+from ray.tune import CheckpointConfig, FailureConfig, PlacementGroupFactory, RunConfig, TuneConfig
 
 from eagleray.spec.sweep import SweepSpec
 from eagleray.store import ranking
@@ -24,6 +24,7 @@ _ENVIRONMENT = {
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # a trial may end before its first evaluation
     "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",  # a sweep goes on by our log, never by Tune's
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
+    "TUNE_MAX_PENDING_TRIALS_PG": "1000",  # how many there may be is for the board to say
     "RAY_CHDIR_TO_TRIAL_DIR": "0",  # paths mean the same in all processes
     "RAY_AIR_NEW_OUTPUT": "0",
 }
@@ -84,6 +85,8 @@ class Search:
                     callbacks=[Teller(self._board)],
                     stop=Bound(self._board),
                     failure_config=FailureConfig(max_failures=self._spec.retries),
+                    # Else Tune asks each trial that ends for a checkpoint: ours has saved what is worth it.
+                    checkpoint_config=CheckpointConfig(checkpoint_at_end=False),
                     verbose=0,
                 ),
             ).fit()

@@ -1,0 +1,149 @@
+"""The page of a sweep in a real browser, without a network: only there is seen whether its figures draw."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import combinations
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from eagleray.report import sweep as report
+from eagleray.report.palette import INK
+from eagleray.spec.sweep import ObjectiveSpec
+from eagleray.store.sweeps import Sweep
+from tests.support import sweep_samples
+from tests.support.sweep_samples import trial
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+F1 = ObjectiveSpec(metric="f1_macro", mode="max")
+LATENCY = ObjectiveSpec(metric="latency_ms", mode="min")
+DOCUMENT = "kind: FineTune\nspec:\n  train: {learning_rate: 0.001}\n"
+
+DRAWN = """figure => {
+  const shapes = [...figure.querySelectorAll(".cartesianlayer .trace path")].map(path => path.getBoundingClientRect());
+  const box = figure.querySelector(".main-svg").getBoundingClientRect();
+  return {width: box.width, height: box.height, shapes: shapes.filter(each => each.width && each.height).length};
+}"""
+TITLES = """() => [...document.querySelectorAll("#coordinates .annotation-text-g")].map(each => {
+  const box = each.getBoundingClientRect();
+  return {text: each.textContent, left: box.left, right: box.right, top: box.top, bottom: box.bottom};
+})"""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Debian's Chromium. For one module: playwright's event loop must not outlive it, other tests run their own."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: make venv")
+    path = shutil.which("chromium")
+    if path is None:
+        pytest.skip("there is no Chromium: apt-get install chromium")
+    with playwright.sync_playwright() as started:
+        # Chromium has no sandbox for root, as whom containers of CI run.
+        launched = started.chromium.launch(executable_path=path, args=["--no-sandbox"] if os.geteuid() == 0 else [])
+        yield launched
+        launched.close()
+
+
+@contextmanager
+def _opened(browser: Browser, html: str, folder: Path, **settings: Any) -> Iterator[tuple[Page, list[str]]]:
+    """The page, and what went wrong on it: errors, and requests for anything but the file."""
+    file = folder / "report.html"
+    file.write_text(html, encoding="utf-8")
+    context = browser.new_context(offline=True, **settings)
+    page, wrong = context.new_page(), []
+    page.on("pageerror", lambda error: wrong.append(f"error: {error}"))
+    page.on("console", lambda message: wrong.append(f"{message.type}: {message.text}"))
+    page.on("request", lambda request: wrong.append(request.url) if request.url != file.as_uri() else None)
+    page.goto(file.as_uri())
+    yield page, wrong
+    context.close()
+
+
+def _html(sweep: Sweep, *objectives: ObjectiveSpec) -> str:
+    return report.render(sweep, run="sms-0003", objectives=objectives or (F1,), constraints=(), best_document=DOCUMENT)
+
+
+@pytest.mark.parametrize("width", [1280, 700])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(
+    ("html", "figures"),
+    [
+        pytest.param(_html(sweep_samples.asha()), 4, id="asha"),
+        pytest.param(_html(sweep_samples.pbt()), 3, id="pbt"),
+        pytest.param(_html(sweep_samples.two_objectives(), F1, LATENCY), 4, id="two-objectives"),
+        pytest.param(_html(Sweep((trial(0, [0.5, 0.6]),))), 3, id="one-trial"),
+        pytest.param(_html(Sweep()), 0, id="no-trials"),
+    ],
+)
+def test_every_figure_draws(browser: Browser, tmp_path: Path, html: str, figures: int, scheme: str, width: int) -> None:
+    settings = {"color_scheme": scheme, "viewport": {"width": width, "height": 900}}
+    with _opened(browser, html, tmp_path, **settings) as (page, wrong):
+        drawn = [figure.evaluate(DRAWN) for figure in page.query_selector_all(".figure")]
+        page_width = page.evaluate("document.documentElement.scrollWidth")
+
+    assert wrong == []
+    assert len(drawn) == figures
+    assert [each for each in drawn if each["width"] < 500 or each["height"] < 100 or each["shapes"] == 0] == []
+    assert page_width == width
+
+
+@pytest.mark.parametrize("width", [1280, 700])
+def test_no_two_labels_of_the_parallel_axes_overlap(browser: Browser, tmp_path: Path, width: int) -> None:
+    viewport = {"width": width, "height": 900}
+    with _opened(browser, _html(sweep_samples.asha()), tmp_path, viewport=viewport) as (page, _):
+        labels = page.evaluate(TITLES)
+
+    assert len(labels) > 20
+    assert [(one["text"], other["text"]) for one, other in combinations(labels, 2) if _overlap(one, other)] == []
+
+
+def _overlap(one: dict[str, float], other: dict[str, float]) -> bool:
+    beside = one["right"] <= other["left"] or other["right"] <= one["left"]
+    return not beside and one["top"] < other["bottom"] and other["top"] < one["bottom"]
+
+
+def test_figures_take_the_colours_of_the_night_when_it_comes(browser: Browser, tmp_path: Path) -> None:
+    fill = "getComputedStyle(document.querySelector('#curves .legendtext')).fill"
+    with _opened(browser, _html(sweep_samples.asha()), tmp_path, color_scheme="light") as (page, wrong):
+        by_day = page.evaluate(fill)
+        page.emulate_media(color_scheme="dark")
+        page.wait_for_function(f"() => {fill} !== '{by_day}'")
+        by_night = page.evaluate(fill)
+
+    assert (by_day, by_night) == (_rgb(INK.light), _rgb(INK.dark))
+    assert wrong == []
+
+
+def _rgb(colour: str) -> str:
+    red, green, blue = bytes.fromhex(colour.removeprefix("#"))
+    return f"rgb({red}, {green}, {blue})"
+
+
+def test_the_button_copies_the_best_configuration(browser: Browser, tmp_path: Path) -> None:
+    permissions = ["clipboard-read", "clipboard-write"]
+    with _opened(browser, _html(sweep_samples.asha()), tmp_path, permissions=permissions) as (page, wrong):
+        page.click("#copy")
+        page.wait_for_function("() => document.querySelector('#copy').textContent === 'Copied'")
+        copied = page.evaluate("navigator.clipboard.readText()")
+
+    assert copied == DOCUMENT
+    assert wrong == []
+
+
+def test_hovering_tells_the_trial(browser: Browser, tmp_path: Path) -> None:
+    with _opened(browser, _html(sweep_samples.asha()), tmp_path) as (page, wrong):
+        star = page.locator("#curves .points path").last
+        star.hover(force=True)
+        told = page.locator("#curves .hovertext").text_content()
+
+    assert told is not None
+    assert "trial 6, finished" in told
+    assert "train.learning_rate: 0.0003958" in told
+    assert wrong == []
