@@ -216,9 +216,7 @@ def _described(trial: Trial, sweep: Sweep, trials: Objects) -> dict[str, Any]:
         "metrics": dict(report.metrics) if report else {},
         "steps": trial.num_steps,
         "state": trial.state,
-        "checkpoint": f"{trials.uri}/{paths.checkpoint(manifest.run, manifest.step, manifest.lease)}"
-        if manifest
-        else None,
+        "checkpoint": f"{trials.uri}/{key}" if key else None,
         "run": trial.run,
         "error": trial.error,
     }
