@@ -203,13 +203,15 @@ def contend(group: Any, order: Order) -> Turn:
     from eagleray.model import quiet
     from eagleray.train import session
     from eagleray.train.assembly import Job, assemble
+    from eagleray.train.loading import Loader
 
     quiet.silence()
     waits: list[Wait] = []
     steps: list[Step] = []
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        built = assemble(Job(**order.job), group, scratch=scratch, mark=lambda doing: None, stack=stack)
+        job = Job(**order.job)
+        built = assemble(job, group, loader=Loader(), scratch=scratch, mark=lambda doing: None, stack=stack)
         due_at = time.monotonic() + 1e9
         for report in session._steps(built, 0):
             built.recorder.step(report)

@@ -35,6 +35,7 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -145,9 +146,11 @@ def evaluate(directory: Path) -> dict[str, Any]:
     """Evaluate the test rows in a worker's session."""
     from eagleray.train.assembly import assemble
     from eagleray.train.evaluate import evaluate as measure
+    from eagleray.train.loading import Loader
 
-    with _group_of_one() as group, tempfile.TemporaryDirectory() as scratch:
-        built = assemble(_job(directory), group, scratch=Path(scratch))
+    with _group_of_one() as group, ExitStack() as stack:
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        built = assemble(_job(directory), group, loader=Loader(), scratch=scratch, mark=lambda doing: None, stack=stack)
         built.engine.module.eval()
         parts = {
             "task": built.inputs.task,
@@ -280,14 +283,16 @@ def _document(directory: Path) -> str:
 
 
 def _job(directory: Path) -> Any:
-    from eagleray.store import runs
+    from eagleray.store import lease, runs
     from eagleray.store.objects import open_storage
     from eagleray.train.assembly import Job
 
     storage = str(directory / "storage")
     lock = runs.LockRecord(versions={}, git_commit="", data_fingerprint="", seed=0, hardware={}, python="")
     record = runs.create(open_storage(storage), name="memory", document="", lock=lock, now=datetime.now(UTC))
-    return Job(_document(directory), storage=storage, run=record.run, cache_dir=str(directory / "cache"))
+    taken = lease.take(open_storage(storage), record.run, lease.this_process(), now=lambda: datetime.now(UTC))
+    cache = str(directory / "cache")
+    return Job(_document(directory), storage=storage, run=record.run, cache_dir=cache, lease=taken.number)
 
 
 def _group_of_one() -> Any:

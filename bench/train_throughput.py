@@ -42,6 +42,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from multiprocessing.connection import Connection
@@ -118,25 +119,28 @@ def ours(setup: Setup, turns: Turns) -> None:
     """The product's own worker."""
     from datetime import UTC, datetime
 
-    from eagleray.store import runs
+    from eagleray.store import lease, runs
     from eagleray.store.objects import open_storage
     from eagleray.train import session
     from eagleray.train.assembly import Job, assemble
+    from eagleray.train.loading import Loader
 
     storage = str(Path(setup.directory) / "storage")
     lock = runs.LockRecord(versions={}, git_commit="", data_fingerprint="", seed=0, hardware={}, python="")
     record = runs.create(open_storage(storage), name="bench", document="", lock=lock, now=datetime.now(UTC))
     document = _document(setup).model_dump_json()
-    job = Job(document=document, storage=storage, run=record.run, cache_dir=f"{setup.directory}/cache")
-    with _group_of_one() as group, tempfile.TemporaryDirectory() as scratch:
-        built = assemble(job, group, scratch=Path(scratch))
+    taken = lease.take(open_storage(storage), record.run, lease.this_process(), now=lambda: datetime.now(UTC))
+    cache = f"{setup.directory}/cache"
+    job = Job(document=document, storage=storage, run=record.run, cache_dir=cache, lease=taken.number)
+    with _group_of_one() as group, ExitStack() as stack:
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        built = assemble(job, group, loader=Loader(), scratch=scratch, mark=lambda doing: None, stack=stack)
         turns.begin()
-        for report in session._steps(built):
+        for report in session._steps(built, 0):
             built.recorder.step(report)
             turns.count(samples=report.num_samples, cells=report.num_cells)
             if not turns.step():
                 break
-        built.recorder.close()
 
 
 def bare(setup: Setup, turns: Turns) -> None:

@@ -10,7 +10,7 @@ from pydantic import AwareDatetime, Field
 
 from eagleray.store import paths, records
 from eagleray.store.objects import Objects
-from eagleray.store.records import Record
+from eagleray.store.records import Damaged, Record
 
 
 class Event(Record):
@@ -36,6 +36,22 @@ class Writer:
 def append(objects: Objects, run: str, *, kind: str, now: datetime, **fields: Any) -> None:
     """Add an event. Writers in several processes never overwrite each other."""
     _create(objects, run, _next_number(objects, run), Event(kind=kind, at=now, fields=fields))
+
+
+def drop_torn_end(objects: Objects, run: str) -> str:
+    """Delete the last event where it is damaged, as a crash of the storage itself leaves it; returns what was wrong.
+
+    For who alone writes to the run. What that event told is lost; whose work it told of tells it again.
+    """
+    keys = _keys(objects, run)
+    if not keys:
+        return ""
+    try:
+        records.load(objects, keys[-1], Event)
+    except Damaged as error:
+        objects.delete([keys[-1]])
+        return str(error)
+    return ""
 
 
 def read_events(objects: Objects, run: str) -> list[Event]:

@@ -191,6 +191,9 @@ class _Driver:
 
     def _drive(self) -> RunRecord:
         self._update(phase="running", ended_at=None, error="")
+        torn = events.drop_torn_end(self._objects, self._run)
+        if torn:
+            self._observer.warn(f"the last entry of the sweep's log is left out: {torn}")
         log = Log()
         log.read(events.read_events(self._objects, self._run))
         with self._writer() as writer:
