@@ -62,21 +62,16 @@ def prune(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     rows = []
     for seed in arguments.seeds:
         found = {}
-        for name, every, scheduler in (
-            ("fifo", 90, "{type: fifo}"),
-            ("asha", 10, "{type: asha, grace_steps: 10}"),
-        ):
+        for name, scheduler in (("fifo", "{type: fifo}"), ("asha", "{type: asha, grace_steps: 10}")):
             settings = (
                 "train.max_steps=90",
-                f"train.evaluate_every_steps={every}",
+                "train.evaluate_every_steps=10",
                 f"train.seed={seed}",
                 "method={type: full}",
                 "data.validation.fraction=0.2",
                 "sweep.space={train.learning_rate: {log_uniform: [1.0e-6, 1.0e-2]}}",
                 f"sweep.search={{type: random, seed: {seed}}}",
-                "sweep.scheduler={type: asha, grace_steps: 10}"
-                if scheduler == "asha"
-                else "sweep.scheduler={type: fifo}",
+                f"sweep.scheduler={scheduler}",
                 "sweep.start_from=[]",
             )
             with _swept(settings) as sweep:

@@ -73,6 +73,20 @@ def test_ray_job_submit_without_a_storage(head: Head, project: Path) -> None:
     assert not (project / "runs").exists()
 
 
+@pytest.mark.slow  # one start of actors more
+def test_a_sweep_by_ray_job_submit(head: Head, project: Path, storage: Path) -> None:
+    space = {"train.learning_rate": {"grid": [1.0e-3, 1.0e-5]}}
+    sweep = {"space": space, "search": {"type": "grid"}, "scheduler": {"type": "fifo"}}
+    _write_job(project, sweep=sweep, scale={"num_workers": 1, "cpus_per_worker": 0.5})
+    search = ("eagleray", "sweep", "job.yaml", "--storage", str(storage), "--json")
+
+    command = head.start("ray", "job", "submit", "--working-dir", str(project), "--", *search)
+
+    assert command.wait() == 0, command.out + command.err
+    assert heads.the_run(storage)["phase"] == "succeeded"
+    assert '"end_reason": "every configuration of the space was tried"' in command.out
+
+
 def test_submit_returns_the_exit_code_of_the_job(head: Head, project: Path, storage: Path) -> None:
     rows = [json.loads(line) for line in (project / "reviews.jsonl").read_text(encoding="utf-8").splitlines()]
     lines = [json.dumps({"words": row["text"], "label": row["label"]}) + "\n" for row in rows]

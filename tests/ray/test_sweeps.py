@@ -197,6 +197,41 @@ def test_a_trial_whose_process_is_killed(
     assert record.metrics == expected.metrics
 
 
+@pytest.mark.slow  # what Tune's schedulers decide is theirs; that our trials can wait and go on is seen with pbt, too
+@pytest.mark.parametrize(
+    "scheduler", [{"type": "hyperband"}, {"type": "median", "min_trials": 2}], ids=["hyperband", "median"]
+)
+def test_other_schedulers(search: Run, objects: Objects, model: Path, reviews: Path, scheduler: dict[str, Any]) -> None:
+    record = search(wanted(model, reviews, {"scheduler": scheduler}))
+
+    trials = told(objects).trials
+    assert record.phase == "succeeded"
+    assert {trial.state for trial in trials} <= {"finished", "pruned"}
+    assert trials[0].state == "finished"
+    assert trials[0].params == {"train.learning_rate": 3.0e-3}
+    assert record.metrics["validation"]["loss"] == min(report.metrics["loss"] for report in trials[0].reports)
+
+
+@pytest.mark.slow  # one sweep more
+def test_configurations_that_cannot_work(search: Run, objects: Objects, model: Path, reviews: Path) -> None:
+    """A loss that is not finite, and values that the document refuses together: told as such, and not tried again."""
+    space = {
+        "train.learning_rate": {"grid": [1.0e30, 1.0e-3]},
+        "scale.zero.stage": {"grid": [0]},
+        "scale.zero.offload_optimizer": {"grid": [False, True]},  # each of the two is right with what the document has
+    }
+    record = search(wanted(model, reviews, {"space": space}, scale={"cpus_per_worker": 0.5, "zero": {"stage": 1}}))
+
+    endless, refused, works, also_refused = told(objects).trials
+    assert record.phase == "succeeded"
+    assert works.state == "finished"
+    assert endless.state == "unfit"
+    assert "the loss was" in endless.error
+    assert {refused.state, also_refused.state} == {"unfit"}
+    assert "offload_optimizer: needs stage 1, 2 or 3" in refused.error
+    assert not refused.lives
+
+
 @pytest.fixture
 def user(tmp_path: Path) -> Iterator[Shell]:
     with shell(tmp_path) as opened:

@@ -63,13 +63,13 @@ class Driven:
 
     def evaluate(self, number: int, step: int, *, life: int = 1, first_step: int = 0, **told: Any) -> None:
         """A trial tells an evaluation, a second a step."""
-        self.board.reported(number, {}, result(number, step, life=life, first_step=first_step, **told))
+        self.board.reported(number, result(number, step, life=life, first_step=first_step, **told))
 
     def finish(self, number: int, *, f1_macro: float | None = None, step: int = 90, state: str = "finished") -> None:
         """A trial is evaluated once, and has ended."""
         metrics = {} if f1_macro is None else {"f1_macro": f1_macro}
         last = result(number, step, metrics=metrics, state=state)
-        self.board.reported(number, {}, last)
+        self.board.reported(number, last)
         self.board.ended(number, last)
 
     def kinds(self) -> list[str]:

@@ -123,9 +123,10 @@ def _sentence(event: Event) -> str:
             what = f" ({facts['what'].splitlines()[0]})" if facts.get("what") else ""
             lost = facts["step"] - facts["saved_step"]
             repeated = f"{lost} step{'s' if lost != 1 else ''} to repeat" if lost > 0 else "no step lost"
+            smaller = f"; micro batches of {facts['micro_batch_limit']} at most" if "micro_batch_limit" in facts else ""
             behind = f"; worker {facts['first_behind']} fell behind first" if "first_behind" in facts else ""
             mute = "".join(f"; worker {rank} cannot answer" for rank in facts.get("without_answer", ()))
-            return f"restart, {facts['reason'].replace('_', ' ')}{what}: {repeated}{behind}{mute}"
+            return f"restart, {facts['reason'].replace('_', ' ')}{what}: {repeated}{smaller}{behind}{mute}"
         case "checkpoint-damaged":
             return f"warning: the checkpoint of step {facts['step']} is passed over: {facts['reason']}"
         case "storage-trouble":

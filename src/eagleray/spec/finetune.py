@@ -113,6 +113,8 @@ def _metric_conflicts(spec: FineTuneSpec) -> Iterator[Conflict]:
     if spec.sweep.objectives and all(each.metric in reported.FOOTPRINT for each in spec.sweep.objectives):
         yield Conflict("sweep.objectives", f"training changes none of them: add one of {', '.join(known)}")
     yield from _final_conflicts(spec)
+    if spec.scale.min_workers is not None:
+        yield Conflict("scale.min_workers", "a trial of a sweep takes all its workers: leave it out")
     for section in ("objectives", "constraints"):
         for number, each in enumerate(getattr(spec.sweep, section)):
             yield from _metric_conflict(f"sweep.{section}[{number}].metric", each.metric, (*known, *reported.FOOTPRINT))

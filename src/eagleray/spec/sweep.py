@@ -337,6 +337,9 @@ def _search_conflicts(sweep: SweepSpec) -> Iterator[Conflict]:
     is_bounded = any((bounds.trials, bounds.steps, bounds.device_hours, bounds.hours, sweep.plateau))
     if not isinstance(sweep.search, GridSearchSpec) and not is_bounded:
         yield Conflict("budget", f"search {sweep.search.type} has no end of its own: give `trials`, as 16")
+    pauses = isinstance(sweep.scheduler, HyperbandSpec | PbtSpec)
+    if pauses and bounds.trials is None and not isinstance(sweep.search, GridSearchSpec):
+        yield Conflict("budget.trials", f"{sweep.scheduler.type} has all trials at once: say how many, as 8")
     for key, dimension in sweep.space.items():
         place = f'space."{key}".{dimension.kind}'
         if isinstance(sweep.search, GridSearchSpec) and dimension.kind in ("uniform", "log_uniform"):

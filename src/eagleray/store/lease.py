@@ -32,6 +32,7 @@ __all__ = [
     "LeaseRecord",
     "Renewal",
     "check",
+    "is_released",
     "newest_number",
     "renewed",
     "succeed",
@@ -124,6 +125,12 @@ def check(objects: Objects, run: str, number: int) -> None:
 def newest_number(objects: Objects, run: str) -> int:
     """The number of the newest attempt; 0 where there was none."""
     return max(_numbers(objects, run), default=0)
+
+
+def is_released(objects: Objects, run: str) -> bool:
+    """Whether the newest holder has said that it is done."""
+    number = newest_number(objects, run)
+    return number == 0 or _is_release(_heartbeat(objects, run, number))
 
 
 @contextmanager

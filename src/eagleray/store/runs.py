@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
@@ -156,14 +157,13 @@ def find(objects: Objects, run_or_name: str) -> RunRecord:
     raise UserError(_not_found(objects, run_or_name, listed))
 
 
-def latest(objects: Objects, name: str) -> RunRecord | None:
-    """The newest run of a name; None where there is none. Reads no record but that one."""
+def of_name(objects: Objects, name: str) -> Iterator[RunRecord]:
+    """The runs of a name, newest first, each read when it is asked for."""
     for run in sorted(_ids_of(objects, name), key=_number_of, reverse=True):
         try:
-            return read(objects, run)
+            yield read(objects, run)
         except ObjectMissing:  # its creator was killed before it existed
             continue
-    return None
 
 
 def is_alive(record: RunRecord, progress: ProgressRecord | None, *, now: datetime) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 import ray
 from ray._private.log import PlainRayHandler
 from ray.exceptions import RayError
-from ray.train import FailureConfig, Result, RunConfig, ScalingConfig, TrainingFailedError
+from ray.train import FailureConfig, LoggingConfig, Result, RunConfig, ScalingConfig, TrainingFailedError
 from ray.train.torch import TorchConfig, TorchTrainer
 from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
 from ray.train.v2._internal.execution.controller.controller import TrainController
@@ -85,6 +85,7 @@ class Attempt:
                 run_config=RunConfig(
                     name=f"{job.run}-{job.lease}-{uuid.uuid4().hex[:8]}",
                     storage_path=scratch,
+                    logging_config=LoggingConfig(log_level="WARNING"),  # type: ignore[call-arg]  # Train V2's
                     failure_config=FailureConfig(max_failures=0, controller_failure_limit=0),  # type: ignore[call-arg]  # Train V2's
                 ),
             )

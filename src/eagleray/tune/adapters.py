@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from ray.tune import Callback, Stopper
@@ -52,7 +53,7 @@ class Teller(Callback):
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
     ) -> None:
         """A trial has told something."""
-        self._board.reported(trial.config["trial"], trial.config["params"], result)
+        self._board.reported(trial.config["trial"], result)
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """A trial is over."""
@@ -90,6 +91,7 @@ class Bound(Stopper):
 
 def _why(trial: Trial) -> str:
     """The line of a trial's failure that says what it was."""
-    error = trial.get_error()
-    lines = [line for line in str(error or "").strip().splitlines() if line.strip()]
+    file = Path(trial.error_file or "")
+    text = file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
+    lines = [line for line in text.splitlines() if line.strip()]
     return lines[-1].strip() if lines else "its process was lost"

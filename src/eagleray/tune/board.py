@@ -83,23 +83,23 @@ class Board:
         """Return the next trial; "wait" while no more fit, None where there will be no more."""
         if self._is_stopping:
             return None
-        if self._unfinished:
-            trial = self._unfinished.popleft()
-            self._going.add(trial.number)
-            return trial.number, dict(trial.params)
-        if self.over() or self._all_proposed():
+        if not self._unfinished and (self.over() or self._all_proposed()):
             return None
         if len(self._going) >= self._capacity():
             return WAIT
-        return self._ask()
+        if not self._unfinished:
+            return self._ask()
+        trial = self._unfinished.popleft()
+        self._going.add(trial.number)
+        return trial.number, dict(trial.params)
 
-    def reported(self, number: int, params: Params, result: Mapping[str, Any]) -> None:
+    def reported(self, number: int, result: Mapping[str, Any]) -> None:
         """Learn what a trial's actor has told."""
         life = result.get("life")
         if life is not None and self._lives.get(number) != life:
             self._lives[number] = life
             if result["donor"] is not None:
-                facts = {"params": params, "donor": result["donor"], "step": life["first_step"]}
+                facts = {"params": result["params"], "donor": result["donor"], "step": life["first_step"]}
                 self._tell("trial-changed", trial=number, **facts)
             self._tell("trial-started", trial=number, run=life["run"], first_step=life["first_step"])
         state = result.get("state")

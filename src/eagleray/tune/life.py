@@ -10,11 +10,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from eagleray.errors import StorageError
-from eagleray.spec.document import dump
+from eagleray.spec.document import dump, loads
 from eagleray.spec.finetune import FineTune
 from eagleray.store import best, checkpoints, lease, runs, sweeps
 from eagleray.store.objects import open_storage
+from eagleray.store.patience import persist
 from eagleray.store.runs import ForkRecord, LockRecord, RunRecord
+from eagleray.train import resumption
 from eagleray.train.assembly import Job
 from eagleray.train.cluster import WorkerShape
 from eagleray.train.session import Evaluation, Outcome
@@ -72,11 +74,17 @@ class Life:
                 self._rest = self._start()
             evaluation = next(self._rest)
             self.told = self._report(evaluation)
+            plan = self._shared.plan
+            if plan.saves_each_evaluation and plan.best_by.metric not in self.told["metrics"]:
+                error = f"the evaluation at step {evaluation.step} gave no value of {plan.best_by.metric}"
+                return self._done("unfit", error=error)
             if evaluation.is_last:
                 next(self._rest)
             return self.told
         except StopIteration as end:
             outcome: Outcome = end.value
+            if outcome.metrics and "metrics" not in self.told:  # a life before told them, and nobody heard it
+                self.told = {"metrics": _numbers(outcome.metrics["validation"])}
             return self._done("stopped" if outcome.stop_reason else "finished", step=outcome.step)
         except Exception as error:
             state = unfit.state_of(error)
@@ -97,14 +105,19 @@ class Life:
             if time.monotonic() > deadline:
                 raise StorageError(f"{run}: the checkpoint of step {step} did not come to the storage")
             time.sleep(0.05)
-        return run, step
+        return run, newest.step
 
     def end(self) -> None:
         """Stop training where it is, and leave the run."""
         if self._rest is not None:
+            self._close()
+            self._save("stopped")
+        self._stack.close()
+
+    def _close(self) -> None:
+        if self._rest is not None:
             self._rest.close()
             self._rest = None
-        self._stack.close()
 
     def _start(self) -> Generator[Evaluation, None, Outcome]:
         """Find the trial's run, or begin one, take it, and start to train."""
@@ -135,9 +148,13 @@ class Life:
         return nested.evaluations(job, num_workers=shared.num_workers, shape=shared.shape)
 
     def _find(self, document: FineTune) -> RunRecord:
-        earlier = None if self._fork else runs.latest(self._objects, document.metadata.name)
-        if earlier is not None:
-            return earlier
+        """The newest run of the trial that has this configuration, and began where this life is to begin."""
+        if self._fork is not None and not self._is_there(self._fork):
+            self._fork = self._donor = None  # pruned meanwhile: the trial's own is what is left
+        for earlier in runs.of_name(self._objects, document.metadata.name):
+            begins_alike = self._fork is None or earlier.forked_from == self._fork
+            if begins_alike and self._is_of(earlier, document):
+                return earlier
         return runs.create(
             self._objects,
             name=document.metadata.name,
@@ -147,12 +164,19 @@ class Life:
             forked_from=self._fork,
         )
 
+    def _is_there(self, fork: ForkRecord) -> bool:
+        return any(each.step == fork.step for each in checkpoints.list_manifests(self._objects, fork.run))
+
+    def _is_of(self, record: RunRecord, wanted: FineTune) -> bool:
+        """Whether a run has this configuration: a driver that was killed may have left one of which no log tells."""
+        stored = loads(runs.read_document(self._objects, record.run), source=record.run).document
+        return all(change.effect == "nothing" for change in resumption.changes(stored, wanted))
+
     def _report(self, evaluation: Evaluation) -> dict[str, Any]:
-        found = {name: best.value_of(evaluation.metrics, name) for name in evaluation.metrics}
         return {
             "step": evaluation.step,
             "total_steps": evaluation.total_steps,
-            "metrics": {name: value for name, value in found.items() if value is not None},
+            "metrics": _numbers(evaluation.metrics),
             **self._facts(),
         }
 
@@ -161,18 +185,31 @@ class Life:
         reached = self.told.get("step", self._first_step) if step is None else step
         end = {"state": state, "error": error, "step": reached, "done": True}
         self.told = {**self.told, **self._facts(), **end}
-        if self._record is not None:
-            metrics = {"validation": self.told["metrics"]} if "metrics" in self.told else {}
-            ended = {"phase": _PHASES.get(state, "failed"), "ended_at": _now(), "error": error}
-            runs.save(self._objects, self._record.model_copy(update={**ended, "step": reached, "metrics": metrics}))
-        self.end()
+        self._close()
+        self._save(_PHASES.get(state, "failed"), error=error)
+        self._stack.close()
         return self.told
+
+    def _save(self, phase: str, *, error: str = "") -> None:
+        """Write down how the run has ended."""
+        if self._record is None:
+            return
+        metrics = {"validation": self.told["metrics"]} if "metrics" in self.told else {}
+        ended = {"phase": phase, "ended_at": _now(), "error": error, "metrics": metrics}
+        record = self._record.model_copy(update={**ended, "step": self.told.get("step", self._first_step)})
+        persist(lambda: runs.save(self._objects, record), on_trouble=lambda error: None)
 
     def _facts(self) -> dict[str, Any]:
         if self._record is None:
             return {}
         life = sweeps.Life(self._record.run, first_step=self._first_step)
-        return {"life": asdict(life), "donor": self._donor, "seconds": time.monotonic() - self._started_at}
+        told = {"life": asdict(life), "donor": self._donor, "params": self._params}
+        return {**told, "seconds": time.monotonic() - self._started_at}
+
+
+def _numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
+    found = {name: best.value_of(metrics, name) for name in metrics}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _now() -> datetime:

@@ -82,7 +82,7 @@ def build(
                 reduction_factor=scheduler.reduction_factor,
             )
         case HyperbandSpec():
-            return HyperBandScheduler(
+            return _Hyperband(
                 **by, max_t=scheduler.max_steps or total_steps, reduction_factor=scheduler.reduction_factor
             )
         case MedianSpec():
@@ -103,6 +103,7 @@ def build(
                 resample_probability=scheduler.resample,
                 custom_explore_fn=lambda config: _within(config, space),
                 log_config=False,
+                require_attrs=False,  # an evaluation without a value is told as such
             )
 
 
@@ -121,6 +122,9 @@ def replay(scheduler: TrialScheduler, trials: Iterable[Trial]) -> None:
             scheduler.on_trial_result(_NOBODY, stand_in, result)
         if trial.state in sweeps.ENDED and trial.reports:
             scheduler.on_trial_complete(_NOBODY, stand_in, result)
+    if isinstance(scheduler, MedianStoppingRule):
+        # By what came later some would have been stopped that were not: they go on, and are looked at again.
+        scheduler._stopped_trials.clear()
 
 
 def result_key(metric: str) -> str:
@@ -180,6 +184,16 @@ class _Median(MedianStoppingRule):
 
 def _numbered(trial: Any) -> Any:
     return trial if isinstance(trial, _StandIn) else _StandIn(str(trial.config["trial"]))
+
+
+class _Hyperband(HyperBandScheduler):
+    """Halves a bracket again when a trial leaves it: Ray's takes a bracket for being halved for ever (ray 2.60)."""
+
+    def _process_bracket(self, tune_controller: Any, bracket: Any) -> str:
+        try:
+            return super()._process_bracket(tune_controller, bracket)
+        finally:
+            bracket.is_being_processed = False
 
 
 class _Population(PopulationBasedTraining):

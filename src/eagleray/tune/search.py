@@ -124,7 +124,7 @@ class Optuna:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._space, self._search = _in_order(space), search
         self._objectives, self._constraints = objectives, constraints
-        self._asked: dict[int, int] = {}  # trial: its number in the study
+        self._asked: dict[int, int] = {}  # trial: its id in the study's storage
         self._study = optuna.create_study(directions=[_DIRECTIONS[each.mode] for each in objectives])
 
     def ask(self, number: int, *, turn: int, known: Params) -> Params | None:
@@ -135,7 +135,7 @@ class Optuna:
         if known:
             self._study.enqueue_trial({key: _plain(self._space[key], value) for key, value in known.items()})
         asked = self._study.ask()
-        self._asked[number] = asked.number
+        self._asked[number] = asked._trial_id
         params: Params = {}
         for key, dimension in self._space.items():
             if _exists(dimension, params):
@@ -149,8 +149,7 @@ class Optuna:
             self._study.add_trial(told)
             return
         # `Study.tell` takes no intermediate values and no attributes; the storage under it does.
-        storage, number = self._study._storage, self._asked.pop(trial.number)
-        identity = self._study.trials[number]._trial_id
+        storage, identity = self._study._storage, self._asked.pop(trial.number)
         for name, value in told.system_attrs.items():  # the constraints
             storage.set_trial_system_attr(identity, name, value)
         for step, value in told.intermediate_values.items():

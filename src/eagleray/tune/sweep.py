@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from eagleray.errors import EaglerayError, Interrupted, TrainingError, UserError
+from eagleray.errors import EaglerayError, Interrupted, StorageError, TrainingError, UserError
 from eagleray.model import export
 from eagleray.report import sweep as report
 from eagleray.spec import space
@@ -19,7 +19,7 @@ from eagleray.spec.checkpoint import BestBySpec
 from eagleray.spec.document import dump
 from eagleray.spec.finetune import FineTune
 from eagleray.spec.reported import FOOTPRINT
-from eagleray.spec.sweep import ObjectiveSpec, SweepSpec
+from eagleray.spec.sweep import ObjectiveSpec, PbtSpec, SchedulerSpec, SweepSpec
 from eagleray.store import checkpoints, events, lease, paths, ranking, runs, stops, sweeps
 from eagleray.store.lease import Renewal
 from eagleray.store.objects import Objects, open_storage
@@ -138,7 +138,7 @@ def _setup(
         best_by=BestBySpec(metric=by.metric, mode=by.mode),
         evaluate_every_steps=schedulers.grace_steps(spec.scheduler, total_steps),
         saves_each_evaluation=pauses,
-        keep=4 if pauses else 1,  # another trial may be told to go on from one that was the newest a moment ago
+        keep=_num_kept(spec.scheduler, train.evaluate_every_steps),
         footprint=tuple(metric for metric in FOOTPRINT if metric in named),
     )
     devices = shape.num_gpus or shape.num_cpus
@@ -151,6 +151,13 @@ def _setup(
     }
     points = (*_given_points(spec), *earlier.warm_points(open_storage(storage), spec, except_run=run))
     return _Setup(spec, objectives, total_steps, plan, points, facts)
+
+
+def _num_kept(scheduler: SchedulerSpec, evaluate_every_steps: int | None) -> int:
+    """Checkpoints that a trial keeps: another may be told to go on from the one of its last comparison."""
+    if not isinstance(scheduler, PbtSpec):
+        return 1
+    return 4 + -(-scheduler.every_steps // (evaluate_every_steps or scheduler.every_steps))
 
 
 def _given_points(spec: SweepSpec) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -265,10 +272,13 @@ class _Driver:
 
     def _ask_to_stop(self, going: frozenset[int]) -> None:
         for number in going:
-            record = runs.latest(self._trials, sweeps.trial_name(number))
-            newest = lease.newest_number(self._trials, record.run) if record else 0
-            if record and newest:
-                stops.request(self._trials, record.run, newest, reason="interrupt", now=_now())
+            try:
+                record = next(runs.of_name(self._trials, sweeps.trial_name(number)), None)
+                newest = lease.newest_number(self._trials, record.run) if record else 0
+                if record and newest:
+                    stops.request(self._trials, record.run, newest, reason="interrupt", now=_now())
+            except StorageError as error:  # asked again soon
+                self._observer.warn(str(error))
 
     def _conclude(self, sweep: Sweep) -> RunRecord:
         """Make the best trial's checkpoint this run's, and leave no other than the best ones'."""

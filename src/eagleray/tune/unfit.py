@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from eagleray import errors
+from eagleray.store.lease import LeaseHeld
 from eagleray.train.worker import failure_kind
 
 
@@ -14,6 +15,8 @@ def state_of(error: Exception) -> Literal["unfit", "failed"] | None:
     Out of memory, a loss that is not finite, and values that the document or the model refuses come again with the
     same configuration, and the search should know. Samples that cannot be read come again with any.
     """
+    if isinstance(error, LeaseHeld):  # the trial's last process is not known to be dead yet
+        return None
     if isinstance(error, errors.BadSamples):
         return "failed"
     if isinstance(error, errors.NotFinite | errors.UserError) or failure_kind(error) == errors.OutOfMemory.__name__:

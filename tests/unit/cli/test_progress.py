@@ -5,11 +5,13 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from rich.console import Console
 
 from eagleray.cli.progress import RunView
+from eagleray.store.events import Event
 from eagleray.store.runs import ProgressRecord, RunRecord
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
@@ -111,3 +113,29 @@ def test_the_live_line_goes_when_the_run_fails() -> None:
     with pytest.raises(KeyboardInterrupt), view:
         raise KeyboardInterrupt
     assert shown().endswith("\x1b[2K")
+
+
+@pytest.mark.parametrize(
+    ("fields", "line"),
+    [
+        (
+            {"reason": "infrastructure", "step": 45, "saved_step": 30, "what": "worker 1: it died\nmore"},
+            "restart, infrastructure (worker 1: it died): 15 steps to repeat",
+        ),
+        ({"reason": "preemption", "step": 45, "saved_step": 45}, "restart, preemption: no step lost"),
+        (
+            {"reason": "out_of_memory", "step": 1, "saved_step": 0, "micro_batch_limit": 64},
+            "restart, out of memory: 1 step to repeat; micro batches of 64 at most",
+        ),
+        (
+            {"reason": "hang", "step": 2, "saved_step": 0, "first_behind": 1, "without_answer": [1]},
+            "restart, hang: 2 steps to repeat; worker 1 fell behind first; worker 1 cannot answer",
+        ),
+    ],
+    ids=["a worker died", "nothing lost", "smaller", "hung"],
+)
+def test_a_restart(fields: dict[str, Any], line: str) -> None:
+    view, shown = _view()
+    with view:
+        view.event(Event(kind="restarted", at=NOW, fields=fields))
+    assert shown() == f"{line}\n"

@@ -63,7 +63,7 @@ def test_how_a_trial_ends(last: dict[str, Any], state: str, error: str, is_told:
     found.board.propose()
     found.evaluate(0, 10)
 
-    found.board.reported(0, {}, last)
+    found.board.reported(0, last)
     found.board.ended(0, last)
 
     (trial,) = found.board.sweep.trials
@@ -107,7 +107,7 @@ def test_each_evaluation_is_written_once(lasts: list[dict[str, Any]], steps: lis
     found.board.propose()
 
     for last in lasts:
-        found.board.reported(0, {}, last)
+        found.board.reported(0, last)
 
     assert [event.fields["step"] for event in found.events if event.kind == "trial-reported"] == steps
 
@@ -141,7 +141,7 @@ def test_a_change_by_population_based_training() -> None:
     found.board.propose()
     found.evaluate(0, 20)
 
-    found.board.reported(0, {KEY: 5}, result(0, 50, life=2, first_step=40, donor=3))
+    found.board.reported(0, result(0, 50, life=2, first_step=40, donor=3, params={KEY: 5}))
 
     (trial,) = found.board.sweep.trials
     assert trial.params == {KEY: 5}
@@ -245,7 +245,7 @@ def test_a_plateau_of_a_loss_is_where_it_no_longer_falls() -> None:
     found = driven(budget="", plateau="{trials: 2}", setup={"objectives": [{"metric": "loss", "mode": "min"}]})
     for number, loss in enumerate((0.5, 0.6, 0.7)):
         found.board.propose()
-        found.board.reported(number, {}, result(number, 10, metrics={"loss": loss}))
+        found.board.reported(number, result(number, 10, metrics={"loss": loss}))
         found.board.ended(number, result(number, 10, state="finished"))
 
     assert found.board.propose() is None

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from eagleray.spec.sweep import ConstraintSpec, ObjectiveSpec
-from eagleray.store import checkpoints, paths
+from eagleray.store import checkpoints, lease, paths
 from eagleray.store.objects import Objects, open_storage
 from eagleray.store.sweeps import Life, Report, State, Sweep, Trial
 from eagleray.tune import disk
-from tests.support.records import new_checkpoint
+from tests.support.records import NOW, new_checkpoint
 
 F1 = ObjectiveSpec(metric="f1_macro", mode="max")
 
@@ -133,9 +133,29 @@ def test_where_others_may_go_on_from_any_of_them_nothing_is_due(objects: Objects
 
 def test_what_is_due_may_be_done_later(objects: Objects, tmp_path: Path) -> None:
     trials = _trial(0, 0.9), _trial(1, 0.5)
-    (due,) = disk.Pruner(objects, keep=1, at_end_only=False).due(_sweep(objects, tmp_path, *trials))
+    due = list(disk.Pruner(objects, keep=1, at_end_only=False).due(_sweep(objects, tmp_path, *trials)))
     assert _kept(objects, *trials) == {"trial-0-0001": [10], "trial-1-0001": [10]}
 
-    due()
+    for prune in due:
+        prune()
 
     assert _kept(objects, *trials) == {"trial-0-0001": [10]}
+
+
+def test_a_trial_whose_process_has_not_left_it_is_pruned_later(objects: Objects, tmp_path: Path) -> None:
+    """Its best checkpoint may be on its way: without a manifest yet it would be taken for a leftover."""
+    trials = _trial(0, 0.9), _trial(1, 0.5)
+    sweep = _sweep(objects, tmp_path, *trials)
+    taken = lease.take(objects, "trial-1-0001", lease.this_process(), now=lambda: NOW)
+    pruner = disk.Pruner(objects, keep=1, at_end_only=False)
+
+    for prune in pruner.due(sweep):
+        prune()
+
+    assert _kept(objects, *trials) == {"trial-0-0001": [10], "trial-1-0001": [10]}
+    with lease.renewed(objects, "trial-1-0001", taken, on_trouble=pytest.fail):
+        """Release it."""
+    (again,) = pruner.due(sweep)
+    again()
+    assert _kept(objects, *trials) == {"trial-0-0001": [10]}
+    assert list(pruner.due(sweep)) == []
