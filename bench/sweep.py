@@ -41,7 +41,7 @@ DOCUMENT = HERE.parents[1] / "jobs" / "sweeps" / "lr-lora-asha.yaml"
 SCRIPTS = Path(sys.executable).parent
 NUM_TRIVIAL = 1000
 NUM_WALL = 12
-WALL_STEPS = 25
+WALL_STEPS = 10
 
 
 def main() -> None:
@@ -391,7 +391,8 @@ def population_on_toy(arguments: argparse.Namespace) -> None:
             life = {"run": f"{self._trial}-{self._first}-{self._rate}", "first_step": self._first}
             told = {"step": self._at, "metrics": {"loss": -self._gained}, "seconds": 0.0, "life": life}
             end = {"state": "finished", "error": "", "done": True} if self._at >= steps else {}
-            return {**told, "donor": self._donor, **end}
+            params = {"train.learning_rate": self._rate}
+            return {**told, "donor": self._donor, "params": params, **end}
 
         def save(self, checkpoint_dir: str | None = None) -> Any:
             """Name the state."""

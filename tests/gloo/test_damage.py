@@ -16,7 +16,7 @@ import pytest
 
 from eagleray.flow.reshape import reshape
 from eagleray.spec.finetune import FineTune
-from eagleray.store import checkpoints, events, lease, ledger, quarantine, stops
+from eagleray.store import checkpoints, events, lease, ledger, paths, quarantine, stops
 from eagleray.store.runs import ForkRecord
 from tests.support import tiny_models
 from tests.support.gloo import GlooWorkers
@@ -140,6 +140,46 @@ def test_a_manifest_of_a_newer_version_stops_the_run(
 
     assert kind == "StorageError"
     assert "upgrade eagleray" in message
+
+
+def test_a_damaged_best_checkpoint_is_not_published(
+    gloo_workers: Workers, run: GlooRun, model: Path, data: Path, tmp_path: Path
+) -> None:
+    """The next best one is, with its own metrics; the ranks agree."""
+    test = tmp_path / "test.jsonl"
+    write_reviews(test, num_rows=20)
+    wanted = document(
+        model,
+        data,
+        data={"test": str(test)},
+        train={"epochs": 2, "micro_batch_size": 2},
+        scale={"num_workers": 2},
+        checkpoint={"every_steps": 3, "keep": 5, "best_by": {"metric": "loss", "mode": "min"}},
+    )
+    finished = run.attempt(gloo_workers(2), wanted)
+    best_step = finished.outcome["best_step"]
+    damaged = paths.checkpoint(run.run, best_step, 1) + "/model.safetensors"
+    file = tmp_path / "storage" / damaged
+    content = bytearray(file.read_bytes())
+    content[-5] ^= 1
+    file.write_bytes(content)
+
+    again = run.attempt(gloo_workers(2), wanted)
+
+    others = {
+        each.step: each.metrics["loss"]
+        for each in checkpoints.list_manifests(run.objects, run.run)
+        if each.step != best_step
+    }
+    second = min(others, key=lambda step: others[step])
+    assert again.outcome["best_step"] == second
+    assert again.outcome["metrics"]["validation"]["loss"] == others[second]
+    assert again.outcome["metrics"]["test"]
+    (told,) = [event.fields for event in _events(run) if event.kind == "checkpoint-damaged"]
+    assert told["step"] == best_step
+    assert damaged in told["reason"]
+    published = (tmp_path / "storage" / paths.model(run.run) / "model.safetensors").read_bytes()
+    assert published == (tmp_path / "storage" / paths.checkpoint(run.run, second, 1) / "model.safetensors").read_bytes()
 
 
 def test_a_storage_that_goes_away_for_a_while_is_waited_for(

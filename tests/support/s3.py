@@ -3,12 +3,30 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
 import urllib.request
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+
+# Moto keeps what it has in the memory of its process: a server that is stopped and started there has it still.
+_SERVER = """
+import sys
+from moto.server import ThreadedMotoServer
+port = 0
+for wanted in sys.stdin:
+    if wanted == "open\\n":
+        server = ThreadedMotoServer(ip_address="127.0.0.1", port=port, verbose=False)
+        server.start()
+        port = server.get_host_and_port()[1]
+    else:
+        server.stop()
+    print(port, flush=True)
+"""
 
 
 @contextmanager
@@ -27,6 +45,44 @@ def served() -> Iterator[str]:
         yield f"http://{host}:{port}"
     finally:
         server.stop()
+
+
+class Server:
+    """Moto's server in a process of its own, which can go away and come back with all it has."""
+
+    def __init__(self) -> None:
+        pytest.importorskip("moto.server", reason="moto is not installed: pip install 'moto[s3,server]'")
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+        )
+        self.endpoint = f"http://127.0.0.1:{self.open()}"
+
+    def open(self) -> int:
+        """Answer; on which port."""
+        return self._tell("open")
+
+    def close(self) -> None:
+        """Refuse connections."""
+        self._tell("close")
+
+    def freeze(self) -> None:
+        """Take connections and say nothing."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Go on."""
+        self._process.send_signal(signal.SIGCONT)
+
+    def end(self) -> None:
+        """Be gone for good."""
+        self._process.kill()
+        self._process.communicate()
+
+    def _tell(self, wanted: str) -> int:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(f"{wanted}\n")
+        return int(self._process.stdout.readline())
 
 
 def environment(endpoint: str) -> dict[str, str]:

@@ -86,7 +86,7 @@ def train(workers: Any, document: FineTune, storage: Path, cache: Path) -> Train
 class GlooRun:
     """A run whose attempts are made on gloo workers, as its driver would."""
 
-    def __init__(self, storage: Path, cache: Path) -> None:
+    def __init__(self, storage: Path | str, cache: Path) -> None:
         self.objects = open_storage(str(storage))
         self._storage, self._cache = storage, cache
         lock = runs.LockRecord(versions={}, git_commit="", data_fingerprint="", seed=0, hardware={}, python="")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,10 +17,12 @@ from eagleray.cli.inputs import read_document
 from eagleray.cli.options import AsJson, DocumentFile, Overrides, Storage
 
 if TYPE_CHECKING:
-    from eagleray.spec.finetune import FineTune
     from eagleray.store.objects import Objects
     from eagleray.store.runs import RunRecord
     from eagleray.store.sweeps import Sweep, Trial
+
+_CONCURRENT_READS = 8
+"""For each trial the checkpoints are listed and read, which on S3 is mostly waiting."""
 
 
 class _FileFirst(TyperGroup):
@@ -110,12 +114,13 @@ def run(
                 cache_dir=cache_root(),
                 observer=view,
                 begins_anew=new,
+                for_final=final,
             )
             objects = open_storage(storage_uri)
             if final:
                 view.close()
                 with RunView(console) as run_view:
-                    document = _final(loaded.document, objects, record)
+                    document = finals.of_sweep(objects, loaded.document, record.run)
                     last = fine_tune(
                         document, text=dump(document), storage=storage_uri, cache_dir=cache_root(), observer=run_view
                     )
@@ -151,15 +156,6 @@ def show(
     _print(objects, record)
 
 
-def _final(document: FineTune, objects: Objects, record: RunRecord) -> FineTune:
-    from eagleray.store import ranking
-    from eagleray.tune import final
-
-    sweep = _read(objects, record)
-    best = ranking.ranked(sweep.trials, objectives=sweep.objectives, constraints=sweep.constraints)[0]
-    return final.document(document, best.params)
-
-
 def _read(objects: Objects, record: RunRecord) -> Sweep:
     from eagleray.store import events, sweeps
 
@@ -183,7 +179,9 @@ def _shown(objects: Objects, record: RunRecord, uri: str) -> dict[str, Any]:
     sweep = _read(objects, record)
     ordered = ranking.ranked(sweep.trials, objectives=sweep.objectives, constraints=sweep.constraints)
     trials = sweeps.open_trials(uri, record.run)
-    described = {trial.number: _described(trial, sweep, trials) for trial in sweep.trials}
+    with ThreadPoolExecutor(_CONCURRENT_READS) as threads:
+        facts = threads.map(partial(_described, sweep=sweep, trials=trials), sweep.trials)
+        described = {each["trial"]: each for each in facts}
     by = ranking.primary(sweep.objectives) if sweep.objectives else None
     return {
         "name": record.name,

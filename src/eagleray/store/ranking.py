@@ -78,13 +78,16 @@ def pareto_front(
 
 
 def best_checkpoint(objects: Objects, trial: Trial, objectives: Sequence[ObjectiveSpec]) -> Manifest | None:
-    """Return the checkpoint of the trial's best evaluation; None where it never came to the storage."""
+    """Return the checkpoint of the trial's best evaluation; None where it never came to the storage.
+
+    It is the one that measured the same: two lives of a trial may have a checkpoint of one step with other weights.
+    """
     report = best_report(trial, objectives)
     if report is None:
         return None
     for life in reversed(trial.lives):
         for manifest in checkpoints.list_manifests(objects, life.run):
-            if manifest.step == report.step:
+            if all(best.value_of(manifest.metrics, name) == value for name, value in report.metrics.items()):
                 return manifest
     return None
 

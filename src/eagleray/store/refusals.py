@@ -37,7 +37,7 @@ NO_ACCOUNT = Reason("no storage account is given", "Set AZURE_STORAGE_ACCOUNT_NA
 OTHER_REGION = Reason("the bucket is in another region", "Set AWS_REGION to the region of the bucket")
 DISK_FULL = Reason("no space is left", "Free some (`eagleray runs delete`, `eagleray cache prune`) or use another disk")
 NOT_THERE = Reason("it is not there", "Check the path, and that the disk is mounted")
-READ_ONLY = Reason("the file system is read-only", "Choose a storage that can be written")
+READ_ONLY = Reason("the file system is read-only", "Make it writable, or choose another storage")
 
 _BY_NUMBER = {
     errno.EACCES: NO_PERMISSION,

@@ -18,9 +18,10 @@ from eagleray.spec.finetune import FineTune
 from eagleray.store import checkpoints, events, failures, lease, runs, stops
 from eagleray.store.events import Event
 from eagleray.store.failures import FailureRecord
-from eagleray.store.lease import Renewal
-from eagleray.store.objects import Objects
-from eagleray.store.patience import persist
+from eagleray.store.lease import LeaseLost, Renewal
+from eagleray.store.objects import ObjectMissing, Objects
+from eagleray.store.patience import GIVE_UP_AFTER_S, persist
+from eagleray.store.records import Damaged
 from eagleray.store.runs import ProgressRecord, RunRecord
 from eagleray.train import attempts, capacity, casualties, cluster
 from eagleray.train.assembly import Job
@@ -32,6 +33,8 @@ from eagleray.train.signals import Signals
 POLL_INTERVAL_S = 0.5
 LOOK_INTERVAL_S = 2.0
 """How often the cluster and the run's events are looked at."""
+WAITED_S = 10.0
+"""How long a storage is still waited for that the workers have given up: that was as long as makes sense."""
 T = TypeVar("T")
 
 GO_ON = "run the same command again to go on"
@@ -87,6 +90,7 @@ class Driver:
         self._has_started = False  # the workers of some attempt
         self._looked_at = 0.0
         self._could_grow = False
+        self._patience_s = GIVE_UP_AFTER_S
 
     def drive(self) -> RunRecord:
         """Start attempts until the run has ended; returns its record, or raises why it failed or was stopped."""
@@ -201,6 +205,7 @@ class Driver:
 
     def _recover(self, error: TrainingFailedError | RayError, number: int, *, is_preempted: bool) -> None:
         """Decide what to do about lost workers: returns when they may start again, or raises why not."""
+        self._patience_s = WAITED_S if _have_given_up_storage(error) else GIVE_UP_AFTER_S
         self._check_lease()  # a driver that was only asleep must not write down what became of its workers
         failed = self._patiently(lambda: self._failures(error))
         if not failed and isinstance(error, ControllerError):
@@ -216,7 +221,9 @@ class Driver:
         if isinstance(decision, attempts.GiveUp):
             place = failures.traceback_place(self._objects, self._run, decision.failure) if decision.failure else ""
             facts = "; ".join(f"{name.replace('_', ' ')}: {value}" for name, value in hang.items())
-            raise self._failed(attempts.error_of(decision, traceback_place="; ".join(filter(None, (place, facts)))))
+            reason = attempts.error_of(decision, traceback_place="; ".join(filter(None, (place, facts))))
+            is_refused = decision.failure is not None and decision.failure.kind == StorageError.__name__
+            raise self._failed(_to_go_on(reason) if is_refused else reason)
         self._pause(0)
         if decision.micro_batch_limit is not None:
             self._job = replace(self._job, micro_batch_limit=decision.micro_batch_limit)
@@ -311,7 +318,26 @@ class Driver:
         return self._patiently(lambda: runs.read(self._objects, self._run))
 
     def _patiently(self, operation: Callable[[], T]) -> T:
-        return persist(operation, on_trouble=lambda error: self._observer.warn(f"{error}; trying again"))
+        try:
+            return persist(
+                operation,
+                give_up_after_s=self._patience_s,
+                on_trouble=lambda error: self._observer.warn(f"{error}; trying again"),
+            )
+        except (LeaseLost, ObjectMissing, Damaged):
+            raise
+        except StorageError as error:
+            raise _to_go_on(error) from error
+
+
+def _have_given_up_storage(error: TrainingFailedError | RayError) -> bool:
+    failed = getattr(error, "worker_failures", {}).values()
+    return any(isinstance(getattr(each, "_base_exc", each), StorageError) for each in failed)
+
+
+def _to_go_on(error: EaglerayError) -> StorageError:
+    """A storage that refuses is mended by a person, who should know that nothing else is to be done."""
+    return StorageError(f"{error}; once that is mended, {GO_ON}")
 
 
 def _what(failure: FailureRecord | None) -> str | None:

@@ -1,18 +1,49 @@
-"""The final model of a run: the files of a checkpoint that `from_pretrained` loads, and a card."""
+"""The final model of a run: the best checkpoint's files that `from_pretrained` loads, if whole, and a card."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
 from eagleray.errors import StorageError
 from eagleray.model import export
 from eagleray.store import checkpoints, paths
-from eagleray.store.checkpoints import Manifest
-from eagleray.store.objects import Objects
+from eagleray.store.checkpoints import CheckpointDamaged, CheckpointId, Manifest
+from eagleray.store.objects import ObjectMissing, Objects
 from eagleray.store.patience import persist
+from eagleray.store.records import Damaged
+
+
+def fetch_whole(
+    objects: Objects,
+    run: str,
+    ranked: Iterable[CheckpointId],
+    to: Callable[[CheckpointId], Path],
+    *,
+    on_damaged: Callable[[CheckpointId, str], None],
+    on_trouble: Callable[[StorageError], None],
+) -> CheckpointId:
+    """Copy the model's files of the first of `ranked` checkpoints that is whole into its directory; returns which.
+
+    `on_damaged` is told of each that is passed over, and what is wrong with it.
+
+    Raises:
+        CheckpointDamaged: none is whole.
+    """
+    problems = []
+    for each in ranked:
+        try:
+            persist(partial(_fetch_model, objects, run, each, to(each)), on_trouble=on_trouble)
+            return each
+        except (Damaged, ObjectMissing) as error:
+            problems.append(str(error))
+            on_damaged(each, str(error))
+    raise CheckpointDamaged(
+        f"{objects.uri}: no checkpoint of run {run} has a whole model; of the best one: {problems[0]}. "
+        "Restore the file from a copy and run the same command again, or train anew with --new"
+    )
 
 
 def put_model(
@@ -56,3 +87,9 @@ def adopt(
             if paths.is_state(entry.path):
                 (directory / entry.path).unlink()
         put_model(objects, run, directory, card=card, on_trouble=on_trouble)
+
+
+def _fetch_model(objects: Objects, run: str, checkpoint: CheckpointId, to: Path) -> None:
+    manifest = checkpoints.read(objects, run, checkpoint)
+    names = [entry.path for entry in manifest.files if not paths.is_state(entry.path)]
+    checkpoints.fetch(objects, manifest, names, to)

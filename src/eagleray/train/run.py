@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
-from concurrent.futures import Future
-from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from eagleray.errors import Interrupted
 from eagleray.spec.finetune import FineTune
-from eagleray.store import events, lease, runs
-from eagleray.store.lease import Renewal
-from eagleray.store.objects import Objects, open_storage
+from eagleray.store import events, runs
+from eagleray.store.objects import Objects
 from eagleray.store.runs import ForkRecord, LockRecord, RunRecord
-from eagleray.train import cluster, inputs, lock, nodes, preflight, resumption
+from eagleray.train import cluster, ground, resumption
 from eagleray.train.assembly import Job
 from eagleray.train.driver import Driver, Observer
 from eagleray.train.ray_environment import is_embedded
-from eagleray.train.resumption import Basis, Fork, GoOn, New
+from eagleray.train.resumption import Fork, GoOn, New
 
 
 def fine_tune(
@@ -43,33 +37,18 @@ def fine_tune(
         Interrupted: a signal came; what was done is saved.
         ClusterError, StorageError, TrainingError: what went wrong, with what to do about it.
     """
-    objects = open_storage(storage)
-    preflight.check(document.spec, objects)
-    if objects.local_path is not None and nodes.goes_with_job(objects.local_path):
-        observer.warn(nodes.GOES_WITH_JOB.format(storage=objects.local_path))
-    scale = document.spec.scale
-    embedded = is_embedded()
-    shape = cluster.worker_shape(scale, embedded=embedded)
-    with ExitStack() as stack, interrupts():
+    with ground.opened(document, storage=storage, observer=observer) as opened:
+        objects = opened.objects
+        shape = cluster.worker_shape(document.spec.scale, embedded=is_embedded())
         earlier = (
             None if begins_anew and not forks else resumption.find(objects, document.metadata.name, kind="FineTune")
         )
-        held = None
         if earlier is not None and earlier.run.phase != "succeeded" and not forks:
-            held = take(objects, earlier.run.run, stack, observer)
-        preparation = prepare(document, cache_dir, observer)
-        observer.say("starting Ray on this machine" if embedded else "connecting to the Ray cluster")
-        resources = stack.enter_context(cluster.connected())
-        cluster.check_fits(scale, shape, resources, where="this machine" if embedded else "the cluster")
-        nodes.check_all_see(document.spec, objects, num_nodes=resources.num_nodes)
-        loaded = preparation.result()
-        observer.data(loaded.data.report)
-        locked = lock.of_run(document, loaded, resources)
-        wanted = Basis(document, locked.data_fingerprint, locked.model_sha256, loaded.task.labels)
-        decision = resumption.decide(earlier, wanted, wants_fork=forks, wants_new=begins_anew)
-        record = _begin(objects, decision, document, text, locked)
-        if held is None or not isinstance(decision, GoOn):
-            held = take(objects, record.run, stack, observer)
+            opened.hold(earlier.run.run)
+        ready = opened.make_ready(shape, cache_dir=cache_dir)
+        decision = resumption.decide(earlier, ready.basis, wants_fork=forks, wants_new=begins_anew)
+        record = _begin(objects, decision, document, text, ready.lock)
+        held = opened.hold(record.run)
         observer.created(record)
         job = Job(
             document=document.model_dump_json(),
@@ -80,12 +59,6 @@ def fine_tune(
             fork=record.forked_from,
         )
         return Driver(objects, document, job, shape, renewal=held, observer=observer).drive()
-
-
-def take(objects: Objects, run: str, stack: ExitStack, observer: Observer) -> Renewal:
-    """Take the run's lease and keep it until `stack` is closed. Raises LeaseHeld."""
-    taken = lease.take(objects, run, lease.this_process(), now=_now, on_wait=observer.say)
-    return stack.enter_context(lease.renewed(objects, run, taken, on_trouble=observer.warn))
 
 
 def _begin(
@@ -104,32 +77,6 @@ def _begin(
     return runs.create(
         objects, name=document.metadata.name, document=text, lock=locked, now=_now(), forked_from=forked_from
     )
-
-
-def prepare(document: FineTune, cache_dir: Path, observer: Observer) -> Future[inputs.Inputs]:
-    """Prepare the data beside the start of Ray, which mostly waits.
-
-    In a daemon thread: an error of the cluster, or an interrupt, is not held up by a million rows.
-    """
-    preparation: Future[inputs.Inputs] = Future()
-
-    def prepare() -> None:
-        try:
-            preparation.set_result(inputs.load(document.spec, cache_dir=cache_dir, on_progress=observer.preparing))
-        except BaseException as error:
-            preparation.set_exception(error)
-
-    threading.Thread(target=prepare, name="prepare", daemon=True).start()
-    return preparation
-
-
-@contextmanager
-def interrupts() -> Iterator[None]:
-    """Let SIGTERM before and between attempts, which Ray turns into SystemExit, be what it is."""
-    try:
-        yield
-    except SystemExit as error:
-        raise Interrupted("stopped by SIGTERM", exit_code=143) from error
 
 
 def _now() -> datetime:

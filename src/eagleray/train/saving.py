@@ -5,10 +5,9 @@ from __future__ import annotations
 import importlib.metadata
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from eagleray.model import export
 from eagleray.spec.checkpoint import BestBySpec
 from eagleray.spec.finetune import FineTuneSpec
 from eagleray.spec.task import CausalLmSpec
-from eagleray.store import best, checkpoints, lease, paths
+from eagleray.store import best, checkpoints, lease
 from eagleray.store.checkpoints import CheckpointId, Manifest, Position
 from eagleray.store.objects import Objects
 from eagleray.store.patience import persist
@@ -138,8 +137,26 @@ class Saver:
             logger.warning("a checkpoint was lost: %s", error)
 
     def best(self) -> Saved:
-        """Return the best checkpoint so far."""
+        """Return the best checkpoint so far. Reads nothing: it may be damaged."""
         return self._pick(self._saved)
+
+    def fetch_best(self) -> Saved:
+        """Fetch the model of the best checkpoint that is whole, and return which that is.
+
+        Raises:
+            CheckpointDamaged: none is whole.
+            StorageError: the storage does not answer.
+        """
+        answer: CheckpointId | StorageError | None = None
+        if self._group.is_first:
+            try:
+                answer = self._fetch_best()
+            except StorageError as error:
+                answer = error
+        fetched = self._group.exchange(answer)[0]
+        if isinstance(fetched, StorageError):
+            raise fetched
+        return next(each for each in self._saved if each.identity == fetched)
 
     def read_weights(self, chosen: Saved) -> dict[str, torch.Tensor]:
         """Return the weights of a checkpoint under the names that the engine knows them by."""
@@ -228,16 +245,37 @@ class Saver:
             labels=self._inputs.data.labels,
         )
 
+    def _fetch_best(self) -> CheckpointId:
+        there = persist(lambda: checkpoints.list_manifests(self._objects, self._run), on_trouble=self._tell_trouble)
+        return self._fetch_whole(self._ranked({manifest.id for manifest in there}))
+
     def _fetched(self, chosen: Saved) -> Path:
-        directory = self._scratch / f"fetched-{chosen.identity}"
+        directory = self._directory(chosen.identity)
         if not directory.exists():
-            persist(partial(self._fetch, chosen.step, directory), on_trouble=self._tell_trouble)
+            self._fetch_whole([chosen])
         return directory
 
-    def _fetch(self, step: int, directory: Path) -> None:
-        manifest = checkpoints.find(self._objects, self._run, step)
-        names = [entry.path for entry in manifest.files if not paths.is_state(entry.path)]
-        checkpoints.fetch(self._objects, manifest, names, directory)
+    def _fetch_whole(self, ranked: Iterable[Saved]) -> CheckpointId:
+        return publication.fetch_whole(
+            self._objects,
+            self._run,
+            (each.identity for each in ranked),
+            self._directory,
+            on_damaged=lambda each, reason: self._recorder.event("checkpoint-damaged", step=each.step, reason=reason),
+            on_trouble=self._tell_trouble,
+        )
+
+    def _ranked(self, there: Collection[CheckpointId]) -> Iterator[Saved]:
+        """The best, though it be gone, which is damage; then the others that are there: most were pruned in time."""
+        best_one = self.best()
+        left = [each for each in self._saved if each is best_one or each.identity in there]
+        while left:
+            chosen = self._pick(left)
+            left.remove(chosen)
+            yield chosen
+
+    def _directory(self, checkpoint: CheckpointId) -> Path:
+        return self._scratch / f"fetched-{checkpoint}"
 
     def _pick(self, saved: list[Saved]) -> Saved:
         """The best of the list; the newest where none has a value of the metric."""

@@ -202,8 +202,8 @@ def _steps(session: Session, first_step: int) -> Iterator[StepReport]:
 
 
 def _finish(session: Session, state: TrainState) -> Outcome:
-    """Go back to the best checkpoint, test it and write the final model."""
-    best = session.saver.best()
+    """Go back to the best checkpoint that is whole, test it and write the final model."""
+    best = session.saver.fetch_best()
     metrics: dict[str, Any] = {"validation": best.metrics}
     if session.inputs.data.test is not None:
         session.engine.load_weights(lambda: session.saver.read_weights(best))

@@ -164,13 +164,15 @@ class Board:
         return ""
 
     def _num_without_better(self, min_delta: float) -> int:
-        """Trials that have ended since the best did, in the order of their ends."""
-        by = ranking.primary(self.sweep.objectives)
+        """Trials that have ended since the best of those that keep the constraints did, in the order of their ends."""
+        objectives, constraints = self.sweep.objectives, self.sweep.constraints
+        by = ranking.primary(objectives)
         sign = 1.0 if by.mode == "max" else -1.0
         highest, since = None, 0
         for number in self._log.end_order:
-            report = ranking.best_report(self._trial(number), self.sweep.objectives)
-            value = sign * report.metrics[by.metric] if report else None
+            report = ranking.best_report(self._trial(number), objectives)
+            counts = report is not None and ranking.violation(report.metrics, constraints) == 0.0
+            value = sign * report.metrics[by.metric] if report and counts else None
             if value is not None and (highest is None or value > highest + min_delta):
                 highest, since = value, 0
             else:

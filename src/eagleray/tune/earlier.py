@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from eagleray.errors import UserError
@@ -10,23 +11,36 @@ from eagleray.spec import space
 from eagleray.spec.sweep import PbtSpec, SweepSpec
 from eagleray.store import events, ranking, runs, sweeps
 from eagleray.store.objects import Objects
+from eagleray.store.runs import RunRecord
 from eagleray.train import resumption
 from eagleray.train.resumption import Basis, Earlier, GoOn, New
 
 MAY_CHANGE = ("budget", "plateau", "max_concurrent", "retries", "keep", "final")
 """Keys of `sweep` that say how long and how much, not what is searched."""
+_MEAN_MORE = ("sweep.budget", "sweep.plateau")
+"""Keys that ask for another search where one has come to its end."""
 
 
-def decide(there: Earlier | None, wanted: Basis) -> GoOn | New:
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The same search has come to its end: begin anew, unless it is the last run that is wanted."""
+
+    run: RunRecord
+
+
+def decide(there: Earlier | None, wanted: Basis) -> GoOn | Finished | New:
     """Decide what a sweep does about the newest one of its name.
 
     Raises:
         UserError: it is not finished, and going on would mix what was searched by another document.
     """
-    if there is None or there.run.phase == "succeeded":
+    if there is None:
         return New()
     changed = resumption.differences(there.basis, wanted)
     decisive = [change for change in changed if change.effect != "nothing" or _is_search(change.path)]
+    if there.run.phase == "succeeded":
+        asks_more = any(change.path.startswith(_MEAN_MORE) for change in changed)
+        return New() if decisive or asks_more else Finished(there.run)
     if not decisive:
         return GoOn(there.run, changed)
     listed = "\n".join(f"  {change}" for change in decisive)

@@ -1,4 +1,4 @@
-"""The document of the last run: the best configuration, for longer, and on more rows."""
+"""The last run of a sweep: the best configuration, for longer, and on more rows; and whether it is still to be done."""
 
 from __future__ import annotations
 
@@ -8,7 +8,12 @@ from typing import Any
 from eagleray.errors import UserError
 from eagleray.spec import space
 from eagleray.spec.data import ValidationSpec
+from eagleray.spec.document import loads
 from eagleray.spec.finetune import FineTune
+from eagleray.store import events, ranking, runs, sweeps
+from eagleray.store.objects import Objects
+from eagleray.store.runs import RunRecord
+from eagleray.train import resumption
 
 ONLY_AT_END = 10**9
 """Steps between checkpoints that no run reaches: the last step has one anyway."""
@@ -39,3 +44,26 @@ def document(base: FineTune, params: Mapping[str, Any]) -> FineTune:
         "checkpoint": spec.checkpoint.model_copy(update={"every_steps": ONLY_AT_END}),
     }
     return best.model_copy(update={"spec": spec.model_copy(update=sections)})
+
+
+def of_sweep(objects: Objects, base: FineTune, run: str) -> FineTune:
+    """Return what `--final` trains after a sweep that has come to its end."""
+    sweep = sweeps.read(events.read_events(objects, run))
+    best = ranking.ranked(sweep.trials, objectives=sweep.objectives, constraints=sweep.constraints)[0]
+    return document(base, best.params)
+
+
+def is_due(objects: Objects, base: FineTune, sweep: RunRecord) -> bool:
+    """Whether the last run after this sweep, which has come to its end, has not."""
+    wanted = of_sweep(objects, base, sweep.run)
+    return not any(
+        (each.name, each.kind, each.phase) == (sweep.name, wanted.kind, "succeeded")
+        and each.started_at >= sweep.started_at
+        and _is_of(objects, each.run, wanted)
+        for each in runs.list_runs(objects)
+    )
+
+
+def _is_of(objects: Objects, run: str, wanted: FineTune) -> bool:
+    stored = loads(runs.read_document(objects, run), source=run).document
+    return all(change.effect == "nothing" for change in resumption.changes(stored, wanted))

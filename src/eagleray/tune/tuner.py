@@ -59,6 +59,10 @@ class Search:
             raise self._error
         return True
 
+    def wait(self, within_s: float) -> None:
+        """Wait so long at most, however it ends."""
+        self._thread.join(within_s)
+
     def _run(self) -> None:
         try:
             self._fit()

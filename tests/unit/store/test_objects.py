@@ -359,7 +359,7 @@ def test_a_read_only_disk(small_disk: Path) -> None:
     objects = open_storage(str(small_disk / "runs"))
     objects.put("a", b"")
     subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
-    with pytest.raises(StorageError, match=r"the file system is read-only\. Choose a storage that can be written"):
+    with pytest.raises(StorageError, match=r"the file system is read-only\. Make it writable, or choose another"):
         objects.check_writable()
     with pytest.raises(StorageError, match="cannot delete a: the file system is read-only"):
         objects.delete(["a"])

@@ -148,17 +148,28 @@ def test_what_breaks_a_constraint_is_not_ranked_however_good() -> None:
     assert _numbers(ranking.pareto_front(trials, objectives=[F1], constraints=constraints)) == [1]
 
 
-def test_the_best_checkpoint_is_that_of_the_last_life_that_has_the_step(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("second_life", "expected"),
+    [
+        pytest.param(0.9, ("trial-0-0002", 20), id="repeated-alike-the-last-life-that-has-it"),
+        pytest.param(0.4, ("trial-0-0001", 20), id="the-step-of-another-life-has-other-weights"),
+    ],
+)
+def test_the_best_checkpoint_is_the_one_that_measured_the_same(
+    tmp_path: Path, second_life: float, expected: tuple[str, int]
+) -> None:
     objects = open_storage("memory://")
-    for run, step in (("trial-0-0001", 10), ("trial-0-0001", 20), ("trial-0-0002", 20), ("trial-0-0002", 30)):
-        new_checkpoint(objects, run, step=step, scratch=tmp_path / run)
+    for life, step, f1 in ((1, 10, 0.2), (1, 20, 0.9), (2, 20, second_life), (2, 30, 0.3)):
+        run = f"trial-0-{life:04d}"
+        new_checkpoint(objects, run, step=step, scratch=tmp_path / run, f1=f1, loss=1.0)
     lives = (Life("trial-0-0001", first_step=0), Life("trial-0-0002", first_step=10))
-    reports = tuple(Report(step, metrics={"f1": f1}, seconds=0.0) for step, f1 in ((10, 0.2), (20, 0.9), (30, 0.3)))
+    told = ((10, 0.2), (20, 0.9), (30, 0.3))
+    reports = tuple(Report(step, metrics={"f1": f1, "loss": 1.0}, seconds=0.0) for step, f1 in told)
 
     manifest = ranking.best_checkpoint(objects, Trial(0, params={}, lives=lives, reports=reports), [F1])
 
     assert manifest is not None
-    assert (manifest.run, manifest.step) == ("trial-0-0002", 20)
+    assert (manifest.run, manifest.step) == expected
 
 
 @pytest.mark.parametrize(
@@ -171,7 +182,7 @@ def test_the_best_checkpoint_is_that_of_the_last_life_that_has_the_step(tmp_path
 )
 def test_no_best_checkpoint(tmp_path: Path, reports: tuple[Report, ...]) -> None:
     objects = open_storage("memory://")
-    new_checkpoint(objects, "trial-0-0001", step=10, scratch=tmp_path)
+    new_checkpoint(objects, "trial-0-0001", step=10, scratch=tmp_path, f1=0.1)
     trial = Trial(0, params={}, lives=(Life("trial-0-0001", first_step=0),), reports=reports)
 
     assert ranking.best_checkpoint(objects, trial, [F1]) is None

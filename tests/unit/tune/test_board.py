@@ -252,6 +252,28 @@ def test_a_plateau_of_a_loss_is_where_it_no_longer_falls() -> None:
     assert found.board.why_ended() == "the last 2 trials were not better (plateau)"
 
 
+@pytest.mark.parametrize(
+    ("sizes", "expected"),
+    [
+        pytest.param([9.0, 9.0, 1.0, 1.0], 2, id="what-breaks-the-constraint-is-no-improvement"),
+        pytest.param([1.0, 9.0, 9.0, 1.0], 3, id="however-good"),
+        pytest.param([1.0, 1.0, 1.0, 1.0], 4, id="each-better"),
+    ],
+)
+def test_a_plateau_of_what_keeps_the_constraints(sizes: list[float], expected: int) -> None:
+    """Each trial is better than the one before."""
+    constraints = [{"metric": "model_size_mb", "at_most": 5.0}]
+    found = driven(budget="", plateau="{trials: 2}", setup={"constraints": constraints})
+    for number, size in enumerate(sizes):
+        if found.board.propose() is None:
+            break
+        last = result(number, 10, metrics={"f1_macro": 0.1 * number, "model_size_mb": size}, state="finished")
+        found.board.reported(number, last)
+        found.board.ended(number, last)
+
+    assert len(found.board.sweep.trials) == expected
+
+
 def test_no_more_than_fit_run_at_once() -> None:
     capacity = [2.0]
     found = driven(capacity=lambda: capacity[0], budget=HUGE)

@@ -33,7 +33,7 @@ def _sweep(objects: Objects, scratch: Path, *trials: Trial, constraints: tuple[C
     for trial in trials:
         for life in trial.lives:
             for report in trial.reports:
-                new_checkpoint(objects, life.run, step=report.step, scratch=scratch / life.run)
+                new_checkpoint(objects, life.run, step=report.step, scratch=scratch / life.run, **report.metrics)
     return Sweep(trials=trials, objectives=(F1,), constraints=constraints)
 
 

@@ -15,6 +15,7 @@ from eagleray.store.objects import Objects, open_storage
 from eagleray.store.runs import RunRecord
 from eagleray.train.resumption import Basis, Earlier, GoOn, New
 from eagleray.tune import earlier
+from eagleray.tune.earlier import Finished
 from tests.support import records, sweep_documents
 from tests.support.sweep_documents import METHOD, RATE
 from tests.support.sweep_events import begun, created, ended, reported, started
@@ -31,12 +32,26 @@ def _there(phase: Phase = "stopped") -> Earlier:
     return Earlier(run, _basis(sweep_documents.loaded()), None)
 
 
+def test_the_first_sweep() -> None:
+    assert earlier.decide(None, _basis(sweep_documents.loaded())) == New()
+
+
 @pytest.mark.parametrize(
-    "there",
-    [pytest.param(None, id="first"), pytest.param(_there("succeeded"), id="the-last-one-has-come-to-its-end")],
+    ("wanted", "is_same"),
+    [
+        pytest.param(_basis(sweep_documents.loaded()), True, id="same"),
+        pytest.param(_basis(sweep_documents.loaded(final="{with_validation: false}")), True, id="another-last-run"),
+        pytest.param(_basis(sweep_documents.loaded(max_concurrent="2")), True, id="less-at-once"),
+        pytest.param(_basis(sweep_documents.loaded(budget="{trials: 9}")), False, id="more-trials"),
+        pytest.param(_basis(sweep_documents.loaded(plateau="{trials: 9}")), False, id="another-plateau"),
+        pytest.param(_basis(sweep_documents.loaded(METHOD)), False, id="another-space"),
+        pytest.param(_basis(sweep_documents.loaded(), data="e"), False, id="other-rows"),
+    ],
 )
-def test_a_new_sweep(there: Earlier | None) -> None:
-    assert earlier.decide(there, _basis(sweep_documents.loaded())) == New()
+def test_a_sweep_that_has_come_to_its_end(wanted: Basis, is_same: bool) -> None:
+    there = _there("succeeded")
+
+    assert earlier.decide(there, wanted) == (Finished(there.run) if is_same else New())
 
 
 @pytest.mark.parametrize("phase", ["pending", "running", "stopped", "failed"])

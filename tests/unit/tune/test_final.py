@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -9,8 +10,12 @@ import pytest
 from eagleray.errors import UserError
 from eagleray.spec import document
 from eagleray.spec.finetune import FineTune
+from eagleray.store import events, runs, sweeps
+from eagleray.store.objects import Objects, open_storage
+from eagleray.store.runs import RunRecord
 from eagleray.tune import final
-from tests.support import sweep_documents
+from tests.support import records, sweep_documents
+from tests.support.sweep_events import begun, created, ended, reported, started
 
 TESTED = {
     "data": "{train: a.csv, test: b.csv}",
@@ -75,3 +80,52 @@ def test_it_is_a_document_like_any(text: str) -> None:
 def test_a_document_that_does_not_say_how() -> None:
     with pytest.raises(UserError, match=r"the document has no spec\.sweep\.final: say there how the last run"):
         final.document(sweep_documents.loaded(), {})
+
+
+BASE = sweep_documents.loaded(sections=TESTED, final="{epochs: 7}")
+
+
+def _swept(objects: Objects) -> RunRecord:
+    """A sweep that has come to its end, and whose second trial was the best."""
+    record = records.new_run(objects, BASE.metadata.name, kind=sweeps.KIND, phase="succeeded")
+    writer = events.Writer(objects, record.run)
+    for event in (
+        started(),
+        *(created(0, {"train.learning_rate": 1e-5}), begun(0), reported(0, 10, f1_macro=0.3), ended(0, 10)),
+        *(created(1, BEST), begun(1), reported(1, 10, f1_macro=0.8), ended(1, 10)),
+    ):
+        writer.append(event)
+    return record
+
+
+def _train(objects: Objects, wanted: FineTune, *, phase: str = "succeeded", minutes: int = 1) -> None:
+    """A run of a document, so long after the sweep began."""
+    text, now = document.dump(wanted), records.NOW + timedelta(minutes=minutes)
+    record = runs.create(objects, name=wanted.metadata.name, document=text, lock=records.LOCK, now=now)
+    runs.save(objects, record.model_copy(update={"phase": phase}))
+
+
+def test_the_best_configuration_of_a_sweep() -> None:
+    objects = open_storage("memory://")
+
+    assert final.of_sweep(objects, BASE, _swept(objects).run) == final.document(BASE, BEST)
+
+
+@pytest.mark.parametrize(
+    ("params", "facts", "is_due"),
+    [
+        pytest.param(None, {}, True, id="none-was-begun"),
+        pytest.param(BEST, {"phase": "stopped"}, True, id="interrupted"),
+        pytest.param(BEST, {"phase": "running"}, True, id="killed"),
+        pytest.param(BEST, {}, False, id="done"),
+        pytest.param(BEST, {"minutes": -9}, True, id="that-of-an-earlier-sweep"),
+        pytest.param({"train.learning_rate": 2e-5}, {}, True, id="another-configuration"),
+    ],
+)
+def test_whether_it_is_still_to_be_done(params: dict[str, Any] | None, facts: dict[str, Any], is_due: bool) -> None:
+    objects = open_storage("memory://")
+    sweep = _swept(objects)
+    if params is not None:
+        _train(objects, final.document(BASE, params), **facts)
+
+    assert final.is_due(objects, BASE, sweep) is is_due
