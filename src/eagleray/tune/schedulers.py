@@ -38,6 +38,8 @@ STEP = "step"
 PAUSES = (HyperbandSpec, PbtSpec)
 """Those that let a trial wait for others, and go on with it from a checkpoint."""
 
+_TIE = 1e-6
+"""Of the loss: less than what one row of a large evaluation changes in a metric."""
 _GRACE_SHARE = 9  # two rungs below the last at a reduction by three
 
 
@@ -150,7 +152,7 @@ _NOBODY: Any = _Nobody()
 
 
 class _Halving(AsyncHyperBandScheduler):
-    """Goes on with a trial that an earlier driver began: its rungs are not climbed twice."""
+    """Goes on with a trial that an earlier driver began: its rungs are not climbed twice. Tells ties apart."""
 
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
         """Be told of a trial."""
@@ -158,15 +160,30 @@ class _Halving(AsyncHyperBandScheduler):
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """Decide what becomes of a trial."""
-        return super().on_trial_result(tune_controller, _numbered(trial), result)
+        return super().on_trial_result(tune_controller, _numbered(trial), self._told_apart(result))
 
     def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
         """Be told that a trial is over."""
-        super().on_trial_complete(tune_controller, _numbered(trial), result)
+        super().on_trial_complete(tune_controller, _numbered(trial), self._told_apart(result))
 
     def on_trial_remove(self, tune_controller: Any, trial: Any) -> None:
         """Be told that a trial is gone."""
         super().on_trial_remove(tune_controller, _numbered(trial))
+
+    def _told_apart(self, result: dict[str, Any]) -> dict[str, Any]:
+        return told_apart(result, metric=self._metric, sign=self._metric_op)
+
+
+def told_apart(result: dict[str, Any], *, metric: str | None, sign: float) -> dict[str, Any]:
+    """Return the result with its objective moved a very little by its loss; `sign` is 1 where more is better.
+
+    Trials that have learned no more than which label is the most frequent all report the same accuracy or F1. Ray's
+    ASHA lets everything go on that equals the bar, and so would stop none of them.
+    """
+    loss = result.get(result_key("loss"))
+    if metric not in result or loss is None or not math.isfinite(loss):
+        return result
+    return {**result, metric: result[metric] - sign * _TIE * loss}
 
 
 class _Median(MedianStoppingRule):

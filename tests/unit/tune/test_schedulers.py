@@ -151,6 +151,32 @@ def test_asha_stops_the_worse_two_thirds_at_each_rung() -> None:
     assert last == [90, 10, 30, 90, 10]
 
 
+def test_asha_tells_equal_scores_apart_by_their_loss() -> None:
+    asha = _build(ASHA)
+    decisions = {}
+    for number in range(9):
+        trial = _asked(number)
+        asha.on_trial_add(NOBODY, trial)
+        told = _result(10, 0.366) | {schedulers.result_key("loss"): 0.6 + number / 100}
+        decisions[number] = asha.on_trial_result(NOBODY, trial, told)
+    assert [number for number, decision in decisions.items() if decision == TrialScheduler.CONTINUE] == [0]
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        pytest.param({"metrics/f1": 0.5, "metrics/loss": 2.0}, 0.5 - 2e-6, id="more-is-better"),
+        pytest.param({"metrics/f1": 0.5}, 0.5, id="no-loss"),
+        pytest.param({"metrics/f1": 0.5, "metrics/loss": float("nan")}, 0.5, id="a-loss-that-is-none"),
+    ],
+)
+def test_told_apart(told: dict[str, float], expected: float) -> None:
+    assert schedulers.told_apart(told, metric="metrics/f1", sign=1.0)["metrics/f1"] == pytest.approx(
+        expected, abs=1e-12
+    )
+    assert "metrics/f1" not in schedulers.told_apart({"metrics/loss": 1.0}, metric="metrics/f1", sign=1.0)
+
+
 def test_asha_stops_by_a_loss_that_is_higher() -> None:
     scheduler = _build(ASHA, objective=COST)
     decisions = []
