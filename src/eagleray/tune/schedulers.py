@@ -171,6 +171,7 @@ class _Halving(AsyncHyperBandScheduler):
         super().on_trial_remove(tune_controller, _numbered(trial))
 
     def _told_apart(self, result: dict[str, Any]) -> dict[str, Any]:
+        assert self._metric_op is not None  # known since it was built
         return told_apart(result, metric=self._metric, sign=self._metric_op)
 
 
