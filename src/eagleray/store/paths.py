@@ -1,4 +1,4 @@
-"""Under which key everything of a run lies, and which keys and run ids are safe to use."""
+"""Under which key everything of a run or a registered model lies, and which keys, ids and names are safe to use."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ import re
 from eagleray.errors import StorageError, UserError
 
 RUNS = "runs"
+MODELS = "models"
+API_KEYS = "keys"
 
 _RUN_ID = re.compile(r"[a-z0-9]([-a-z0-9]{0,58}[a-z0-9])?")
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?")  # as `spec.base.Name`
 _STAGED = re.compile(r"#\d+$")
 _MAX_KEY_BYTES = 900  # S3 takes 1024, the storage's own prefix included
 _MAX_SEGMENT_BYTES = 200  # a file name has 255 bytes, of which staging takes some
@@ -156,6 +159,86 @@ def tensorboard(run_id: str) -> str:
     return f"{run(run_id)}/tensorboard"
 
 
+def api_keys(name: str) -> str:
+    """Folder of the API keys of one name, a DNS label."""
+    return f"{API_KEYS}/{name}"
+
+
+def api_key(name: str, number: int) -> str:
+    """One API key: its hash and what it may do."""
+    return f"{api_keys(name)}/{number:06d}.json"
+
+
+def registered(name: str) -> str:
+    """Folder of a registered model. Raises UserError where `name` is no name."""
+    return f"{MODELS}/{_checked(name, 'model')}"
+
+
+def is_name(text: str) -> bool:
+    """Whether `text` can be the name of a registered model."""
+    return _NAME.fullmatch(text) is not None
+
+
+def is_alias(text: str) -> bool:
+    """Whether `text` can be an alias: a name that cannot be taken for the number of a version."""
+    return is_name(text) and not text.isdecimal()
+
+
+def versions(name: str) -> str:
+    """Folder of the versions of a registered model."""
+    return f"{registered(name)}/versions"
+
+
+def version(name: str, number: int) -> str:
+    """Folder of one version."""
+    return f"{versions(name)}/{number:06d}"
+
+
+def claim(name: str, number: int) -> str:
+    """What takes the number of a version, for ever."""
+    return f"{version(name, number)}/claim"
+
+
+def version_record(name: str, number: int) -> str:
+    """The record of a version. A version exists while its record does."""
+    return f"{version(name, number)}/version.json"
+
+
+def version_files(name: str, number: int) -> str:
+    """Folder of the files of a version."""
+    return f"{version(name, number)}/files"
+
+
+def golden(name: str, number: int) -> str:
+    """Rows and the answers that the version gave to them when it was registered."""
+    return f"{version(name, number)}/golden.jsonl"
+
+
+def aliases(name: str) -> str:
+    """Folder of the aliases of a registered model."""
+    return f"{registered(name)}/aliases"
+
+
+def alias(name: str, alias: str) -> str:
+    """Chain of the changes of an alias. Raises UserError where `alias` is no name, or a number."""
+    return f"{aliases(name)}/{_checked_alias(alias)}"
+
+
+def rollouts(name: str) -> str:
+    """Folder of the rollouts of a registered model."""
+    return f"rollouts/{_checked(name, 'model')}"
+
+
+def rollout(name: str, alias: str) -> str:
+    """Chain of the records of how an endpoint follows an alias."""
+    return f"{rollouts(name)}/{_checked_alias(alias)}"
+
+
+def link(chain: str, number: int) -> str:
+    """One object of a chain. The highest number counts."""
+    return f"{chain}/{number:06d}.json"
+
+
 def check_key(key: str) -> str:
     """Return `key`. Raises StorageError where it is not a plain relative path that every storage keeps as it is."""
     problem = problem_of(key)
@@ -183,3 +266,18 @@ def _problem_of_segment(segment: str) -> str:
     if _STAGED.search(segment):
         return "a name that ends in '#' and digits is that of a file still being written"
     return ""
+
+
+def _checked(name: str, what: str) -> str:
+    if not is_name(name):
+        raise UserError(
+            f"{name!r} is no {what} name: a name is made of at most 40 of a-z, 0-9 and '-', and begins and ends with a "
+            "letter or digit, such as sms-spam"
+        )
+    return name
+
+
+def _checked_alias(alias: str) -> str:
+    if alias.isdecimal():
+        raise UserError(f"{alias!r} cannot be an alias: a number means a version. Give a name, such as champion")
+    return _checked(alias, "alias")

@@ -1,0 +1,331 @@
+"""`eagleray models`: which models are registered, which version has an alias, and how that changes."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from eagleray.cli import printing
+from eagleray.cli import storage as storages
+from eagleray.cli.options import AsJson, Storage
+from eagleray.errors import StorageError, UserError
+
+if TYPE_CHECKING:
+    from eagleray.cli.model_tables import Model
+    from eagleray.store.objects import Objects
+    from eagleray.store.registry import AliasChange, VersionRecord
+
+app = typer.Typer(no_args_is_help=True, help="List, show, promote, roll back, export and delete registered models.")
+
+ModelReference = Annotated[
+    str,
+    typer.Argument(metavar="NAME[@VERSION|@ALIAS]", help="A registered model; its newest version if none is named."),
+]
+ModelVersion = Annotated[str, typer.Argument(metavar="NAME@VERSION", help="A version of a registered model.")]
+Alias = Annotated[str, typer.Option("--alias", metavar="ALIAS", help="The name that points to a version.")]
+Reason = Annotated[
+    str, typer.Option("--reason", metavar="TEXT", help="What the history of the alias shall say.", show_default=False)
+]
+
+
+@app.command("list")
+def list_(storage: Storage = None, as_json: AsJson = False) -> None:
+    """List the registered models with their versions and aliases."""
+    objects = storages.open_if_there(storage)
+    models = _listed(objects) if objects else []
+    if as_json:
+        printing.show_json([_as_listed(each) for each in models])
+        return
+    if not models:
+        typer.echo(f"no models in {storages.uri(storage)}", err=True)
+        return
+    from eagleray.cli.model_tables import models_table
+
+    printing.show(models_table(models))
+
+
+@app.command()
+def show(model: ModelReference, storage: Storage = None, as_json: AsJson = False) -> None:
+    """Show a version: what it was made from, how good it is, its files, its model's aliases over time, its card."""
+    from eagleray.store import references, registry
+
+    objects = storages.open_there(storage)
+    record = registry.resolve(objects, references.parse(model))
+    changes = {alias: registry.history(objects, record.name, alias) for alias in registry.aliases(objects, record.name)}
+    aliases = [alias for alias, history in changes.items() if history[-1].version == record.version]
+    card = registry.card(objects, record)
+    if as_json:
+        history = {alias: [each.model_dump(mode="json") for each in found] for alias, found in changes.items()}
+        printing.show_json({**record.model_dump(mode="json"), "aliases": aliases, "history": history, "card": card})
+        return
+    _print_version(objects, record, aliases=aliases, changes=[each for found in changes.values() for each in found])
+    if card:
+        printing.show("", card)
+
+
+@app.command()
+def promote(
+    model: ModelReference,
+    alias: Alias = "champion",
+    force: Annotated[bool, typer.Option("--force", help="Promote it whatever the gate says.")] = False,
+    reason: Reason = "",
+    storage: Storage = None,
+    as_json: AsJson = False,
+) -> None:
+    """Give an alias to a version, if it passes the gate of its own document (`spec.promote.when`).
+
+    Ends with 1 where it does not pass. An endpoint that follows the alias takes the version over by itself.
+
+    \b
+    Examples:
+      eagleray models promote reviews@3 --alias champion
+      eagleray models promote reviews@3 --force --reason "the test rows changed"
+    """
+    from eagleray.store import references, registry
+
+    objects = storages.open_there(storage)
+    record = registry.resolve(objects, references.parse(model))
+    before = registry.aliases(objects, record.name).get(alias)
+    if before is not None and before.version == record.version:
+        _tell_promoted(before, changed=False, objections=[], as_json=as_json)
+        return
+    objections = _objections(objects, record, before)
+    if objections and not force:
+        _tell_refused(record, alias, before, objections, as_json=as_json)
+        raise typer.Exit(1)
+    change = registry.point(
+        objects,
+        record.name,
+        alias,
+        record.version,
+        action="promote",
+        by=_caller(),
+        reason=": ".join(filter(None, (f"forced, though {'; '.join(objections)}" if objections else "", reason))),
+        seen=before.number if before else 0,
+        now=datetime.now(UTC),
+    )
+    _tell_promoted(change, changed=True, objections=objections, as_json=as_json)
+
+
+@app.command()
+def rollback(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A registered model.")],
+    alias: Alias = "champion",
+    reason: Reason = "",
+    storage: Storage = None,
+    as_json: AsJson = False,
+) -> None:
+    """Give an alias back to the version that had it before; once more, to the one before that."""
+    from eagleray.store import registry
+
+    objects = storages.open_there(storage)
+    newest = registry.current(objects, name, alias)
+    change = registry.point(
+        objects,
+        name,
+        alias,
+        _version_before(objects, newest),
+        action="rollback",
+        by=_caller(),
+        reason=reason,
+        seen=newest.number,
+        now=datetime.now(UTC),
+    )
+    if as_json:
+        printing.show_json(change.model_dump(mode="json"))
+        return
+    typer.echo(f"{name}@{alias} is version {change.version} again, it was version {change.previous}")
+    typer.echo(f"to undo this: eagleray models promote {name}@{change.previous} --alias {alias}")
+
+
+@app.command()
+def export(
+    model: ModelReference,
+    directory: Annotated[
+        Path, typer.Argument(metavar="DIRECTORY", help="Where to: a directory that is empty or not there.")
+    ],
+    storage: Storage = None,
+    as_json: AsJson = False,
+) -> None:
+    """Copy the files of a version, each checked by its hash. The directory appears with all of them.
+
+    \b
+    Example:
+      eagleray models export reviews@champion ./model
+    """
+    from rich.filesize import decimal
+
+    from eagleray.store import references, registry
+
+    objects = storages.open_there(storage)
+    record = registry.resolve(objects, references.parse(model))
+    _download(objects, record, directory)
+    size_bytes = sum(file.size_bytes for file in record.files)
+    if as_json:
+        told = {"name": record.name, "version": record.version, "directory": str(directory), "size_bytes": size_bytes}
+        printing.show_json(told)
+        return
+    num_files = len(record.files)
+    typer.echo(f"exported {record.name}@{record.version} to {directory}: {num_files} files, {decimal(size_bytes)}")
+
+
+@app.command()
+def delete(
+    model: ModelVersion,
+    storage: Storage = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Delete a version that has no alias and is not served. Its number is never given again."""
+    from rich.filesize import decimal
+
+    from eagleray.cli import confirmation
+    from eagleray.store import paths, references, registry
+
+    wanted = references.parse(model)
+    if wanted.version is None:
+        raise UserError(f"{model} names no single version: delete takes one by its number, such as {wanted.name}@3")
+    objects = storages.open_there(storage)
+    stored = registry.stored(objects, wanted.name, wanted.version)
+    if not stored:
+        registry.read(objects, wanted.name, wanted.version)  # raises with what is there
+    registry.check_unused(objects, wanted.name, wanted.version)
+    size = decimal(sum(info.size_bytes for info in stored))
+    is_finished = any(info.key == paths.version_record(wanted.name, wanted.version) for info in stored)
+    what = f"{wanted}" if is_finished else f"what was stored of {wanted}, the registration of which has not ended,"
+    confirmation.ask(f"Delete {what} ({size}) from {objects.uri}?", yes=yes)
+    registry.delete(objects, wanted.name, wanted.version)
+    typer.echo(f"deleted {wanted}, {size} freed")
+
+
+def _listed(objects: Objects) -> list[Model]:
+    from eagleray.cli.model_tables import Model
+    from eagleray.store import registry
+
+    found = [
+        Model(
+            name=name,
+            versions=registry.versions(objects, name),
+            aliases={alias: change.version for alias, change in registry.aliases(objects, name).items()},
+        )
+        for name in registry.names(objects)
+    ]
+    return [model for model in found if model.versions]
+
+
+def _as_listed(model: Model) -> dict[str, Any]:
+    fields = ("version", "run", "metrics", "created_at")
+    dumped = [each.model_dump(mode="json", include=set(fields)) for each in model.versions]
+    versions = [{field: each[field] for field in fields} for each in dumped]
+    return {"name": model.name, "versions": versions, "aliases": dict(model.aliases)}
+
+
+def _print_version(objects: Objects, record: VersionRecord, *, aliases: list[str], changes: list[AliasChange]) -> None:
+    import yaml
+
+    from eagleray.cli import model_tables
+    from eagleray.store import paths
+
+    stored_at = f"{objects.uri.rstrip('/')}/{paths.version(record.name, record.version)}"
+    printing.show(model_tables.lineage_table(record, aliases=aliases, stored_at=stored_at))
+    if record.metrics:
+        printing.show("", model_tables.metrics_table(record.metrics))
+    printing.show("", model_tables.files_table(record))
+    if changes:
+        printing.show("", model_tables.history_table(changes))
+    printing.show("", "document", yaml.safe_dump(record.document, sort_keys=False, allow_unicode=True).rstrip())
+
+
+def _objections(objects: Objects, candidate: VersionRecord, before: AliasChange | None) -> list[str]:
+    """What the gate of the candidate's document says against it. What cannot be judged is an objection, too."""
+    from eagleray.store import gate, registry
+    from eagleray.store.records import Damaged
+
+    try:
+        when = gate.of_document(candidate.document)
+        if when is None:
+            return []
+        current = registry.read(objects, candidate.name, before.version) if before else None
+    except (UserError, Damaged) as error:
+        return [str(error)]
+    return gate.objections(candidate, current, when)
+
+
+def _tell_refused(
+    record: VersionRecord, alias: str, before: AliasChange | None, objections: list[str], *, as_json: bool
+) -> None:
+    name = record.name
+    if as_json:
+        change = before.model_dump(mode="json") if before else None
+        printing.show_json({"changed": False, "objections": objections, "change": change})
+        return
+    stays = f"{name}@{alias} stays version {before.version}" if before else f"{name}@{alias} stays without a version"
+    typer.echo(f"not promoted: {name}@{record.version} does not pass the gate of its document; {stays}")
+    for objection in objections:
+        typer.echo(f"  {objection}")
+    typer.echo(
+        f"to promote it all the same: eagleray models promote {name}@{record.version} --alias {alias} --force "
+        "--reason TEXT"
+    )
+
+
+def _tell_promoted(change: AliasChange, *, changed: bool, objections: list[str], as_json: bool) -> None:
+    name, alias = change.name, change.alias
+    if as_json:
+        printing.show_json({"changed": changed, "objections": objections, "change": change.model_dump(mode="json")})
+        return
+    if not changed:
+        typer.echo(f"{name}@{alias} is version {change.version} already: nothing to do")
+        return
+    was = f"it was version {change.previous}" if change.previous is not None else "it is new"
+    typer.echo(f"{name}@{alias} is version {change.version} now, {was}")
+    for objection in objections:
+        typer.echo(f"  forced, though {objection}")
+    if change.previous is not None:
+        typer.echo(f"to go back: eagleray models rollback {name} --alias {alias}")
+
+
+def _version_before(objects: Objects, newest: AliasChange) -> int:
+    from eagleray.store import registry
+
+    name, alias = newest.name, newest.alias
+    version = registry.version_before(registry.history(objects, name, alias))
+    promote = f"`eagleray models promote {name}@VERSION --alias {alias}` gives it to any other"
+    if version is None:
+        raise UserError(f"{name}@{alias} had no version before {newest.version}: {promote}")
+    try:
+        registry.read(objects, name, version)
+    except UserError as error:
+        raise UserError(f"{name}@{alias} was version {version} before, which is deleted: {promote}") from error
+    return version
+
+
+def _download(objects: Objects, record: VersionRecord, directory: Path) -> None:
+    """Copy files into a directory that appears with all of them."""
+    from eagleray.store import refusals, registry
+
+    try:
+        to = directory.resolve()
+        if to.exists() and not (to.is_dir() and next(to.iterdir(), None) is None):
+            raise UserError(f"{directory}: it is not empty: give a directory that is empty or not there")
+        to.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{to.name}-", dir=to.parent) as scratch:
+            # Below it, as the temporary directory itself is closed to everybody else.
+            registry.fetch(objects, record, Path(scratch) / "model")
+            (Path(scratch) / "model").replace(to)
+    except OSError as error:
+        raise StorageError(f"{directory}: cannot write: {refusals.explain(error)}") from error
+
+
+def _caller() -> str:
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container's user need not have a name
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}"

@@ -1,0 +1,81 @@
+"""Of several that write the next record of a rollout one does, and the others know."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from eagleray.errors import StorageError, UserError
+from eagleray.store import paths, rollouts
+from eagleray.store.objects import Objects
+from eagleray.store.rollouts import RolloutRecord
+from tests.support.records import NOW
+
+
+def _record(number: int = 1, **changes: Any) -> RolloutRecord:
+    fields: dict[str, Any] = {
+        "name": "demo",
+        "alias": "champion",
+        "number": number,
+        "stable": 1,
+        "phase": "stable",
+        "at": NOW,
+        **changes,
+    }
+    return RolloutRecord(**fields)
+
+
+def test_the_highest_number_counts(objects: Objects) -> None:
+    assert rollouts.newest(objects, "demo", "champion") is None
+    assert rollouts.history(objects, "demo", "champion") == []
+    written = [_record(1), _record(2, candidate=2, phase="proving"), _record(3, facts={"errors": {"2": 0.5}})]
+
+    assert all(rollouts.write(objects, record) for record in written)
+
+    assert rollouts.newest(objects, "demo", "champion") == written[-1]
+    assert rollouts.history(objects, "demo", "champion") == written
+    assert rollouts.newest(objects, "demo", "other") is None
+
+
+def test_a_number_is_given_once(objects: Objects) -> None:
+    assert rollouts.write(objects, _record())
+    assert not rollouts.write(objects, _record(reason="another"))
+    assert not rollouts.write(objects, _record())  # the same words of another process are another's, too
+
+
+def test_one_of_many_writes(objects: Objects) -> None:
+    with ThreadPoolExecutor(8) as threads:
+        done = list(threads.map(lambda number: rollouts.write(objects, _record(facts={"by": number})), range(8)))
+
+    assert sum(done) == 1
+    assert [record.facts["by"] for record in rollouts.history(objects, "demo", "champion")] == [done.index(True)]
+
+
+def test_what_holds_for_a_model(local: Objects) -> None:
+    assert rollouts.of_model(local, "demo") == []
+    for record in (_record(), _record(alias="canary", stable=5), _record(2, stable=2), _record(name="other")):
+        rollouts.write(local, record)
+    local.put("rollouts/demo/No Alias/000001.json", b"")
+
+    assert [(each.alias, each.stable) for each in rollouts.of_model(local, "demo")] == [("canary", 5), ("champion", 2)]
+
+
+def test_a_damaged_record_is_named(local: Objects) -> None:
+    local.put(paths.link(paths.rollout("demo", "champion"), 1), b"{")
+    with pytest.raises(StorageError, match=r"rollouts/demo/champion/000001.json is damaged"):
+        rollouts.newest(local, "demo", "champion")
+
+
+@pytest.mark.parametrize(("name", "alias"), [("../runs", "champion"), ("demo", "a/b"), ("demo", "3")])
+def test_no_name_leads_out_of_the_storage(local: Objects, name: str, alias: str) -> None:
+    with pytest.raises(UserError, match=r"is no (model|alias) name|cannot be an alias"):
+        rollouts.newest(local, name, alias)
+
+
+@pytest.mark.parametrize("changes", [{"share": 1.5}, {"number": 0}, {"phase": "done"}], ids=repr)
+def test_no_record(changes: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        _record(**changes)
