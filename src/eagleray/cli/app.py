@@ -9,10 +9,12 @@ from typing import Annotated
 import typer
 
 import eagleray
-from eagleray.cli import cache, checkpoints, edge, runs, sweep
+from eagleray.cli import cache, checkpoints, edge, keys, models, runs, sweep
 from eagleray.cli.plan import plan
 from eagleray.cli.predict import predict
+from eagleray.cli.register import register
 from eagleray.cli.schema import schema
+from eagleray.cli.serve import serve
 from eagleray.cli.submit import submit
 from eagleray.cli.train import train
 
@@ -70,7 +72,11 @@ app.command()(train)
 app.add_typer(sweep.app, name="sweep")
 app.command()(submit)
 app.command()(predict)
+app.command()(register)
+app.command()(serve)
 app.add_typer(runs.app, name="runs")
 app.add_typer(checkpoints.app, name="checkpoints")
+app.add_typer(models.app, name="models")
+app.add_typer(keys.app, name="keys")
 app.add_typer(cache.app, name="cache")
 app.command()(schema)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from eagleray.spec.document import Loaded
+    from eagleray.spec.serving import Endpoint
 
 # The models of documents are imported inside: commands import this module at start-up, and help needs no models.
 
@@ -27,6 +28,16 @@ def storage_uri(storage: str | None) -> str:
 
     uri, _ = locations.storage(option=storage, environment=_environment(), current=Path.cwd())
     return uri
+
+
+def endpoint_storage(document: Endpoint, file: Path, *, storage: str | None) -> str:
+    """Where the registry is that a document of kind Endpoint serves from."""
+    from eagleray.spec import locations
+
+    written = document.spec.storage
+    if storage is None and not _environment() and written is not None:
+        return locations.location(written, (Path.cwd() / file).parent)
+    return storage_uri(storage)
 
 
 def _environment() -> str | None:

@@ -13,16 +13,15 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
-import torch
-
 from eagleray.errors import DataError, UserError
 from eagleray.model import description
+from eagleray.serving import loaded
+from eagleray.serving.backends import torch as torch_backend
+from eagleray.serving.loaded import Loaded
 from eagleray.store import paths, runs
 from eagleray.store.objects import Objects
 from eagleray.store.runs import RunRecord
-from eagleray.tasks import trained
-from eagleray.tasks.base import Row, Sample
+from eagleray.tasks.base import Row
 from eagleray.tasks.trained import Trained
 
 _WINDOW_BATCHES = 32  # sorted together; with 32 batches padding is within a few percent of sorting everything
@@ -46,22 +45,27 @@ def predict(objects: Objects, run: str, rows: Iterable[InputRow], *, batch_size:
         UserError: there is no such run, it has no model, or a row is malformed (named by its place).
     """
     record = runs.find(objects, run)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    with _model_directory(objects, record) as directory:
-        model = trained.load(directory, device=device)
+    with model_directory(objects, record) as directory:
+        model = torch_backend.load(directory)
     return results(model, rows, batch_size=batch_size)
 
 
 def results(model: Trained, rows: Iterable[InputRow], *, batch_size: int) -> Iterator[dict[str, Any]]:
     """One result a row, in order, from a loaded model."""
+    answering = loaded.of_trained(model)
     stream = iter(rows)
     while window := list(islice(stream, batch_size * _WINDOW_BATCHES)):
-        yield from _answer(model, [_read(model, row) for row in window], batch_size=batch_size)
+        samples = answering.tokenise([_read(answering, row) for row in window])
+        yield from answering.answer_all(samples, batch_size=batch_size)
 
 
 @contextmanager
-def _model_directory(objects: Objects, record: RunRecord) -> Iterator[Path]:
-    """The run's final model as a directory of this machine; a remote one is there only as long as it is needed."""
+def model_directory(objects: Objects, record: RunRecord) -> Iterator[Path]:
+    """The run's final model as a directory of this machine; a remote one is there only as long as it is needed.
+
+    Raises:
+        UserError: it has none.
+    """
     folder = paths.model(record.run)
     keys = [info.key for info in objects.list(folder)]
     # Written last: without it the model is not there, or not all of it.
@@ -78,31 +82,9 @@ def _model_directory(objects: Objects, record: RunRecord) -> Iterator[Path]:
         yield Path(scratch)
 
 
-def _read(model: Trained, row: InputRow) -> Row:
+def _read(model: Loaded, row: InputRow) -> Row:
     try:
-        return model.task.read_input(row.raw)
+        return model.read(row.raw)
     except ValueError as error:
         given = ", ".join(map(repr, row.raw)) or "none"
         raise DataError(f"{row.place}: {error} (columns of the row: {given})") from error
-
-
-def _answer(model: Trained, rows: list[Row], *, batch_size: int) -> list[dict[str, Any]]:
-    columns = model.task.encode(rows, model.tokenizer, model.max_length)
-    samples = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
-    # Longest first: too little memory shows at the first batch.
-    order = sorted(range(len(samples)), key=lambda index: -len(samples[index]["input_ids"]))
-    answers: list[dict[str, Any]] = [{}] * len(samples)
-    for start in range(0, len(order), batch_size):
-        indices = order[start : start + batch_size]
-        for index, answer in zip(indices, _forward(model, [samples[index] for index in indices]), strict=True):
-            answers[index] = answer
-    return answers
-
-
-def _forward(model: Trained, samples: list[Sample]) -> list[dict[str, Any]]:
-    pad_id = model.tokenizer.pad_token_id
-    weights = np.ones(len(samples), dtype=np.float32)
-    batch = model.task.collate(samples, weights=weights, pad_id=pad_id, max_length=model.max_length)
-    on_device = {name: tensor.to(model.device) for name, tensor in batch.items()}
-    with torch.inference_mode():
-        return model.task.predict(model.model, model.tokenizer, on_device)

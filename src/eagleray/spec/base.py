@@ -39,12 +39,21 @@ class InWords:
     text: str
 
 
+_NAME = "[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?"
+
 Name = Annotated[
     str,
-    StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=40),
+    StringConstraints(pattern=f"^{_NAME}$", max_length=40),
     InWords('a name of at most 40 lower-case letters, digits and "-" that begins and ends with a letter or digit'),
 ]
 """A DNS label of at most 40 characters: it becomes part of Kubernetes object names."""
+
+Reference = Annotated[
+    str,
+    StringConstraints(pattern=f"^{_NAME}(@({_NAME}))?$"),
+    InWords("a registered model as NAME@ALIAS, NAME@3 or NAME"),
+]
+"""Which version of a registered model."""
 
 Text = Annotated[str, StringConstraints(min_length=1)]
 """A string that is not empty."""

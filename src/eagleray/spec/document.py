@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import ValidationError
 
 from eagleray.errors import DocumentError, Finding, UserError
 from eagleray.spec import findings, origins, space, yaml_text
+from eagleray.spec.base import Conflict, Spec
 from eagleray.spec.finetune import FineTune
 from eagleray.spec.origins import Origin
 from eagleray.spec.overrides import overlay
+from eagleray.spec.serving import Endpoint
 
-__all__ = ["Loaded", "Origin", "dump", "load", "loads"]
+__all__ = ["Loaded", "Origin", "dump", "kind", "load", "load_endpoint", "loads", "loads_endpoint"]
+
+Root = TypeVar("Root", bound=Spec)
 
 # UTF-8 needs at most four bytes a character; one byte more shows that there is more.
 _MAX_BYTES = 4 * yaml_text.MAX_CHARACTERS + 1
@@ -40,18 +44,25 @@ def load(path: Path, *, overrides: Sequence[str] = ()) -> Loaded:
 
 def loads(text: str, *, source: str, overrides: Sequence[str] = ()) -> Loaded:
     """Validate a text; `source` names it in findings. Raises DocumentError with every finding."""
-    parsed = yaml_text.parse(text, source=source)
-    if not isinstance(parsed.value, dict):
-        raise DocumentError([_no_mapping(parsed.value, source=source)])
-    in_file = {place: Origin("document", line) for place, line in parsed.lines.items()}
-    overlaid = overlay(parsed.value, in_file, overrides, root=FineTune)
-    document, wrong = _validate(overlaid.data, marks=overlaid.marks, source=source)
-    # A value that could not be read is missing for the validation, too: one finding a place is enough.
-    known = {finding.path for finding in parsed.findings}
-    found = [*parsed.findings, *overlaid.findings, *(finding for finding in wrong if finding.path not in known)]
-    if document is None or found:
-        raise DocumentError(sorted(found, key=lambda finding: (finding.line is None, finding.line or 0)))
-    return Loaded(document, origins.of_leaves(document, overlaid.marks), text, Path(source))
+    document, marks = _loads(text, FineTune, conflicts=space.conflicts, source=source, overrides=overrides)
+    return Loaded(document, origins.of_leaves(document, marks), text, Path(source))
+
+
+def load_endpoint(path: Path, *, overrides: Sequence[str] = ()) -> Endpoint:
+    """The same as `load` for a document of kind Endpoint."""
+    return loads_endpoint(_read(path), source=str(path), overrides=overrides)
+
+
+def loads_endpoint(text: str, *, source: str, overrides: Sequence[str] = ()) -> Endpoint:
+    """The same as `loads` for a document of kind Endpoint."""
+    document, _ = _loads(text, Endpoint, conflicts=_no_conflicts, source=source, overrides=overrides)
+    return document
+
+
+def kind(path: Path) -> str:
+    """What a file says it is; "" where it does not say. Raises UserError where it cannot be read."""
+    value = yaml_text.parse(_read(path), source=str(path)).value
+    return str(value.get("kind", "")) if isinstance(value, dict) else ""
 
 
 def dump(document: FineTune) -> str:
@@ -112,13 +123,46 @@ def _no_mapping(value: Any, *, source: str) -> Finding:
     return Finding("", f"expected a mapping with the keys kind, metadata and spec, got {given}", 1, source)
 
 
-def _validate(data: dict[str, Any], *, marks: origins.Marks, source: str) -> tuple[FineTune | None, list[Finding]]:
-    unknown = findings.of_header(data, root=FineTune, marks=marks, source=source)
+def _loads(
+    text: str,
+    root: type[Root],
+    *,
+    conflicts: Callable[[Root], Iterable[Conflict]],
+    source: str,
+    overrides: Sequence[str],
+) -> tuple[Root, origins.Marks]:
+    parsed = yaml_text.parse(text, source=source)
+    if not isinstance(parsed.value, dict):
+        raise DocumentError([_no_mapping(parsed.value, source=source)])
+    in_file = {place: Origin("document", line) for place, line in parsed.lines.items()}
+    overlaid = overlay(parsed.value, in_file, overrides, root=root)
+    document, wrong = _validate(overlaid.data, root, conflicts=conflicts, marks=overlaid.marks, source=source)
+    # A value that could not be read is missing for the validation, too: one finding a place is enough.
+    known = {finding.path for finding in parsed.findings}
+    found = [*parsed.findings, *overlaid.findings, *(finding for finding in wrong if finding.path not in known)]
+    if document is None or found:
+        raise DocumentError(sorted(found, key=lambda finding: (finding.line is None, finding.line or 0)))
+    return document, overlaid.marks
+
+
+def _no_conflicts(document: Endpoint) -> tuple[Conflict, ...]:
+    return ()
+
+
+def _validate(
+    data: dict[str, Any],
+    root: type[Root],
+    *,
+    conflicts: Callable[[Root], Iterable[Conflict]],
+    marks: origins.Marks,
+    source: str,
+) -> tuple[Root | None, list[Finding]]:
+    unknown = findings.of_header(data, root=root, marks=marks, source=source)
     if unknown:
         return None, unknown
     try:
         # JSON mode, because strict Python mode refuses a list for a tuple.
-        document = FineTune.model_validate_json(json.dumps(data))
+        document = root.model_validate_json(json.dumps(data))
     except ValidationError as error:
-        return None, findings.of_error(error, root=FineTune, marks=marks, source=source)
-    return document, findings.of_conflicts(space.conflicts(document), marks=marks, source=source)
+        return None, findings.of_error(error, root=root, marks=marks, source=source)
+    return document, findings.of_conflicts(conflicts(document), marks=marks, source=source)

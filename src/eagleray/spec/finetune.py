@@ -12,9 +12,11 @@ from eagleray.spec import reported
 from eagleray.spec.base import Conflict, ConflictError, Name, Spec, Text
 from eagleray.spec.checkpoint import CheckpointSpec
 from eagleray.spec.data import DataSpec, PackedSpec
+from eagleray.spec.endpoint import EndpointSpec
 from eagleray.spec.failures import FailuresSpec
 from eagleray.spec.method import FullSpec, MethodSpec
 from eagleray.spec.model import ModelSpec
+from eagleray.spec.promote import PromoteSpec
 from eagleray.spec.scale import ScaleSpec
 from eagleray.spec.sweep import SweepSpec
 from eagleray.spec.task import CausalLmSpec, TaskSpec, TextClassificationSpec
@@ -56,6 +58,10 @@ class FineTuneSpec(Spec):
     """When a worker that makes no progress is taken for hung."""
     sweep: SweepSpec | None = None
     """A search for the best values of some of these keys: `eagleray sweep`."""
+    promote: PromoteSpec | None = None
+    """Which alias the registered model takes over, and when: `eagleray models promote`."""
+    endpoint: EndpointSpec | None = None
+    """How the model is served: `eagleray serve`."""
 
     @model_validator(mode="after")
     def _parts_fit_together(self) -> FineTuneSpec:
@@ -108,6 +114,7 @@ def _metric_conflicts(spec: FineTuneSpec) -> Iterator[Conflict]:
     for path, by in asked.items():
         if by is not None:
             yield from _metric_conflict(f"{path}.metric", by.metric, known)
+    yield from _gate_conflicts(spec, known)
     if spec.sweep is None:
         return
     if spec.sweep.objectives and all(each.metric in reported.FOOTPRINT for each in spec.sweep.objectives):
@@ -118,6 +125,12 @@ def _metric_conflicts(spec: FineTuneSpec) -> Iterator[Conflict]:
     for section in ("objectives", "constraints"):
         for number, each in enumerate(getattr(spec.sweep, section)):
             yield from _metric_conflict(f"sweep.{section}[{number}].metric", each.metric, (*known, *reported.FOOTPRINT))
+
+
+def _gate_conflicts(spec: FineTuneSpec, known: tuple[str, ...]) -> Iterator[Conflict]:
+    when = spec.promote.when if spec.promote is not None else None
+    if when is not None:
+        yield from _metric_conflict("promote.when.metric", when.metric, known)
 
 
 def _final_conflicts(spec: FineTuneSpec) -> Iterator[Conflict]:

@@ -1,20 +1,24 @@
-"""The JSON schema of a document, for editors: what may be written where, explained as you type."""
+"""The JSON schema of documents, for editors: what may be written where, explained as you type."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any, Final
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field, TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
 from eagleray.spec.finetune import FineTune
+from eagleray.spec.serving import Endpoint
+
+Document = Annotated[FineTune | Endpoint, Field(discriminator="kind")]
+ROOTS: Final = {FineTune.__name__, Endpoint.__name__}
 
 
 def schema() -> dict[str, Any]:
-    """Draft 2020-12. Titles and descriptions are the docstrings of the models."""
-    generated = FineTune.model_json_schema(schema_generator=_Generator)
-    return {"$schema": _Generator.schema_dialect, **generated}
+    """Draft 2020-12, one of the kinds of documents. Titles and descriptions are the docstrings of the models."""
+    generated = TypeAdapter[Any](Document).json_schema(schema_generator=_Generator)
+    return {"$schema": _Generator.schema_dialect, "title": "A document of eagleray", **generated}
 
 
 class _Generator(GenerateJsonSchema):
@@ -50,7 +54,8 @@ class _Generator(GenerateJsonSchema):
 
 
 def _public(name: str) -> str:
-    return name.removesuffix("Spec")
+    # What a document describes and the document itself would have one name.
+    return f"{name}Document" if name in ROOTS else name.removesuffix("Spec")
 
 
 def _first_sentence(text: str) -> str:

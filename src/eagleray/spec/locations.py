@@ -25,7 +25,7 @@ def absolute(document: FineTune, base: Path) -> FineTune:
     validation = spec.data.validation.model_copy(update={"file": _optional(spec.data.validation.file, base)})
     data = spec.data.model_copy(
         update={
-            "train": _location(spec.data.train, base),
+            "train": location(spec.data.train, base),
             "validation": validation,
             "test": _optional(spec.data.test, base),
         }
@@ -48,12 +48,12 @@ def storage(
     if option is not None:
         if not option:
             raise UserError("--storage is empty: give a directory or a URI, as ./runs or s3://bucket/prefix")
-        return _location(option, current), Origin("--storage")
+        return location(option, current), Origin("--storage")
     if environment:
-        return _location(environment, current), Origin("EAGLERAY_STORAGE")
+        return location(environment, current), Origin("EAGLERAY_STORAGE")
     if loaded is not None and loaded.document.spec.storage is not None:
-        return _location(loaded.document.spec.storage, _folder(loaded, current)), loaded.origins["spec.storage"]
-    return _location(DEFAULT_STORAGE, current), origins.DEFAULT
+        return location(loaded.document.spec.storage, _folder(loaded, current)), loaded.origins["spec.storage"]
+    return location(DEFAULT_STORAGE, current), origins.DEFAULT
 
 
 def resolve(loaded: Loaded, *, option: str | None, environment: str | None, current: Path) -> Loaded:
@@ -69,10 +69,11 @@ def _folder(loaded: Loaded, current: Path) -> Path:
 
 
 def _optional(value: str | None, base: Path) -> str | None:
-    return None if value is None else _location(value, base)
+    return None if value is None else location(value, base)
 
 
-def _location(value: str, base: Path) -> str:
+def location(value: str, base: Path) -> str:
+    """A path or URI as it is, read against `base` where it is a relative path."""
     if "://" in value:
         return value
     return str(base.absolute() / _expanded(value))
@@ -82,7 +83,7 @@ def _model_source(value: str, base: Path) -> str:
     is_hub_id = _HUB_ID.fullmatch(value) is not None and not value.endswith(_FILE_SUFFIXES)
     if is_hub_id and not (base / value).exists():
         return value
-    return _location(value, base)
+    return location(value, base)
 
 
 def _expanded(value: str) -> Path:

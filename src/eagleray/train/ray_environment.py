@@ -25,3 +25,10 @@ def prepare() -> None:
     os.environ.setdefault("RAY_prestart_worker_first_driver", "0")  # idle processes that fit no actor of Ray Train
     if os.environ.setdefault("RAY_AUTH_MODE", "token") == "token" and "RAY_AUTH_TOKEN_PATH" not in os.environ:
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+
+
+def prepare_serve() -> None:
+    """The same for Ray Serve, whose defaults trade a request's cost for the comfort of handlers that block."""
+    os.environ.setdefault("RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD", "0")  # ours never block the loop
+    os.environ.setdefault("RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP", "0")
+    os.environ.setdefault("RAY_SERVE_REQUEST_PATH_LOG_BUFFER_SIZE", "1000")  # its access log; ours is eagleray.access

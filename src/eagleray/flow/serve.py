@@ -1,0 +1,109 @@
+"""How does a model come to be served here: what is checked, what is started, and how it ends?"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import ray
+from ray import serve
+from ray.serve.config import HTTPOptions
+from ray.serve.exceptions import RayServeException
+
+from eagleray.errors import ClusterError, UserError
+from eagleray.serving import app, follow
+from eagleray.serving.replica import authority
+from eagleray.spec.endpoint import EndpointSpec
+from eagleray.spec.serving import ServingSpec
+from eagleray.store.objects import open_storage
+from eagleray.train import cluster
+
+READY_S = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """An endpoint that answers."""
+
+    url: str
+    names: tuple[str, ...]
+
+
+def check(spec: ServingSpec, storage: str) -> None:
+    """Raise UserError for what could not be served, before anything is started."""
+    objects = open_storage(storage, must_exist=True)
+    follow.at_start(objects, spec.models)
+    authority(spec.endpoint.auth, objects)
+    replicas, machine = spec.endpoint.replicas, cluster.this_machine()
+    if ray.is_initialized():
+        machine = cluster.resources()
+    if replicas.min * replicas.cpus > machine.num_cpus or replicas.min * replicas.gpus > machine.num_gpus:
+        raise UserError(
+            f"endpoint.replicas: {replicas.min} of {replicas.cpus:g} CPUs and {replicas.gpus:g} GPUs do not fit in "
+            f"{machine}: lower replicas.min, or what each takes"
+        )
+
+
+@contextmanager
+def running(spec: ServingSpec, *, storage: str, cache_dir: Path, say: Callable[[str], None]) -> Iterator[Running]:
+    """Serve on the connected Ray; on leaving the endpoint is drained and ended.
+
+    Raises:
+        UserError: what is asked for cannot be served.
+        ClusterError: it did not become ready.
+    """
+    endpoint = spec.endpoint
+    serve.start(http_options=_http_options(endpoint))
+    try:
+        say("loading the models")
+        _run(spec, storage, cache_dir)
+        url = _url(endpoint)
+        yield Running(url, spec.names)
+    finally:
+        say("ending the endpoint: requests that have begun are answered")
+        serve.shutdown()  # type: ignore[no-untyped-call]
+
+
+def wait_for_end() -> None:
+    """Return at an interrupt; in short waits, in which signals are heard."""
+    never = threading.Event()
+    while not never.wait(1.0):
+        pass
+
+
+def is_ready(url: str) -> bool:
+    """Whether the endpoint answers now."""
+    with contextlib.suppress(URLError, OSError), urlopen(f"{url}/readyz", timeout=5) as response:
+        return bool(response.status == 200)
+    return False
+
+
+def _run(spec: ServingSpec, storage: str, cache_dir: Path) -> None:
+    application = app.application(spec, storage=storage, cache_dir=str(cache_dir))
+    try:
+        serve.run(application, name=app.NAME, route_prefix="/")
+    except (RayServeException, RuntimeError) as error:
+        raise ClusterError(f"the endpoint did not become ready: {error}") from error
+
+
+def _http_options(endpoint: EndpointSpec) -> HTTPOptions:
+    tls = endpoint.tls
+    return HTTPOptions(
+        host=endpoint.host,
+        port=endpoint.port,
+        # Ours is told to callers as a problem; Serve's is the last resort, for a replica that hangs.
+        request_timeout_s=None,
+        ssl_certfile=tls.cert_file if tls else None,
+        ssl_keyfile=tls.key_file if tls else None,
+    )
+
+
+def _url(endpoint: EndpointSpec) -> str:
+    host = "127.0.0.1" if endpoint.host in ("0.0.0.0", "::") else endpoint.host
+    return f"{'https' if endpoint.tls else 'http'}://{host}:{endpoint.port}"

@@ -1,0 +1,1 @@
+"""The endpoint: models that answer over HTTP."""

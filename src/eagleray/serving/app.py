@@ -1,0 +1,101 @@
+"""What Ray Serve runs for an endpoint: a typed application builder, `eagleray.serving.app:build`."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+from ray import serve
+from ray.serve import Application, Deployment
+from ray.serve.config import AutoscalingConfig
+
+from eagleray.serving.coordinator import Coordinator
+from eagleray.serving.replica import Replica
+from eagleray.spec.endpoint import EndpointSpec
+from eagleray.spec.serving import ServingSpec
+
+NAME = "eagleray"
+"""The application."""
+
+
+class Arguments(BaseModel):
+    """The `args` of the application in a Serve config: the `spec` of a document of kind Endpoint."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    storage: str
+    """Where the registry is; every node must see it."""
+    models: list[dict[str, Any]]
+    """`name` and `model` (`NAME@ALIAS`) of each."""
+    ensembles: list[dict[str, Any]] = []
+    """Models that are made of others."""
+    max_loaded: int = 8
+    """Models in the memory of a replica at once."""
+    endpoint: dict[str, Any] = {}
+    """Replicas, batches, limits, auth, rollouts. Host, port and TLS are those of the Serve config."""
+    cache_dir: str = ""
+    """Where versions are fetched to on each node."""
+
+
+def build(args: Arguments) -> Application:
+    """The application: replicas that answer, and a coordinator."""
+    fields = args.model_dump(exclude={"cache_dir"})
+    spec = ServingSpec.model_validate_json(json.dumps(fields))
+    return application(spec, storage=args.storage, cache_dir=args.cache_dir or default_cache())
+
+
+def application(spec: ServingSpec, *, storage: str, cache_dir: str) -> Application:
+    """The same from a document's spec."""
+    endpoint, text = spec.endpoint, spec.model_dump_json()
+    # A decorator for classes that are named at once; ours are plain, and are deployed here.
+    leader: Deployment = serve.deployment(Coordinator)  # type: ignore[assignment]
+    answering: Deployment = serve.deployment(Replica)  # type: ignore[assignment]
+    coordinator = leader.options(
+        name="Coordinator",
+        num_replicas=1,
+        ray_actor_options={"num_cpus": 0},
+        max_ongoing_requests=1000,
+        health_check_period_s=2,
+    )
+    replica = answering.options(**_options(endpoint))
+    return replica.bind(text, storage, cache_dir, coordinator.bind(text, storage, cache_dir))
+
+
+def default_cache() -> str:
+    """Where versions are fetched to."""
+    home = os.environ.get("EAGLERAY_CACHE") or os.environ.get("XDG_CACHE_HOME")
+    return str(Path(home).expanduser() if home else Path.home() / ".cache" / "eagleray")
+
+
+def _options(spec: EndpointSpec) -> dict[str, Any]:
+    """Defaults that suit inference; those of Ray Serve suit nobody who answers requests."""
+    replicas = spec.replicas
+    most = max(spec.limits.max_queue, spec.limits.max_streams) * 2
+    options: dict[str, Any] = {
+        "ray_actor_options": {"num_cpus": replicas.cpus, "num_gpus": replicas.gpus},
+        # The queue of the replica is ours: bounded in inputs, answered by 429.
+        "max_ongoing_requests": most,
+        "max_queued_requests": most,
+        "graceful_shutdown_timeout_s": spec.drain_s,
+        "graceful_shutdown_wait_loop_s": 0.2,
+        "health_check_period_s": 2,
+        "health_check_timeout_s": 30,
+    }
+    if replicas.min == replicas.max:
+        return {**options, "num_replicas": replicas.max}
+    return {
+        **options,
+        "autoscaling_config": AutoscalingConfig(
+            min_replicas=replicas.min,
+            max_replicas=replicas.max,
+            initial_replicas=max(1, replicas.min),
+            target_ongoing_requests=replicas.target_ongoing_requests,
+            upscale_delay_s=replicas.upscale_delay_s,
+            downscale_delay_s=replicas.downscale_delay_s,
+            metrics_interval_s=1,
+            look_back_period_s=3,
+        ),
+    }

@@ -1,0 +1,131 @@
+"""One process that answers: the adapter between Ray Serve and a Service."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from fastapi import FastAPI
+from pydantic import TypeAdapter
+from ray import serve
+from ray.serve.handle import DeploymentHandle
+
+from eagleray.serving import follow, http
+from eagleray.serving.auth import Authority, NoAuth, Tokens
+from eagleray.serving.http import Runtime
+from eagleray.serving.limits import Allowance
+from eagleray.serving.service import Service
+from eagleray.spec.endpoint import AuthSpec
+from eagleray.spec.serving import ServingSpec
+from eagleray.spec.task import TaskSpec
+from eagleray.store import keys, registry
+from eagleray.store.keys import FileKeys, StoredKeys
+from eagleray.store.objects import Objects, open_storage
+
+BEAT_S = 0.5
+"""How often the coordinator is asked what to do."""
+BEAT_TIMEOUT_S = 5.0
+_log = logging.getLogger(__name__)
+
+
+@serve.ingress()
+class Replica:
+    """Loads the stable versions before Ray Serve sends it requests, and follows the coordinator from then on."""
+
+    # Ray Serve awaits it.
+    async def __init__(  # type: ignore[misc]
+        self, spec_json: str, storage: str, cache_dir: str, coordinator: DeploymentHandle[Any]
+    ) -> None:
+        spec = ServingSpec.model_validate_json(spec_json)
+        self._spec, self._coordinator = spec, coordinator
+        endpoint = spec.endpoint
+        torch.set_num_threads(max(1, int(endpoint.replicas.cpus)))
+        objects = open_storage(storage, must_exist=True)
+        self._at_start = await asyncio.to_thread(follow.at_start, objects, spec.models)
+        self._tasks = await asyncio.to_thread(_tasks, objects, spec, {n: d.stable for n, d in self._at_start.items()})
+        self._authority = authority(endpoint.auth, objects)
+        self._service = Service(
+            objects,
+            endpoint,
+            self._at_start,
+            registered=follow.registered_names(spec.models),
+            ensembles=spec.ensembles,
+            max_loaded=spec.max_loaded,
+            cache_dir=Path(cache_dir),
+            replica=serve.get_replica_context().replica_id.unique_id,
+        )
+        if isinstance(self._authority, Authority):
+            await self._authority.refresh()
+        await self._service.start()
+        self._runtime = Runtime(
+            service=self._service,
+            authority=self._authority,
+            allowance=Allowance(self._lease, max_replicas=endpoint.replicas.max),
+            metrics=self._metrics,
+        )
+        loop = asyncio.get_running_loop()
+        self._background = [loop.create_task(self._beat()), loop.create_task(self._authority.keep_fresh())]
+
+    def __serve_build_asgi_app__(self) -> FastAPI:
+        """The routes; Ray Serve calls it once the models are loaded."""
+        # The proxy of Ray Serve sends the request's id back by itself.
+        return http.build(self._spec.endpoint, self._tasks, lambda: self._runtime, echo_request_id=False)
+
+    async def check_health(self) -> None:
+        """Raise where the coordinator is followed no longer: Ray Serve starts another replica."""
+        for task in self._background:
+            if task.done():
+                task.result()
+
+    async def __del__(self) -> None:
+        """Ray Serve ends this replica; its last request is answered."""
+        for task in self._background:
+            task.cancel()
+        self._service.close()
+
+    async def _beat(self) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(BEAT_TIMEOUT_S):
+                    answer = await self._coordinator.beat.remote(self._service.beat())
+                self._service.follow({**self._at_start, **answer})
+            except Exception as error:  # the coordinator is away: what it said last counts
+                _log.warning("the coordinator does not answer: %s", error)
+            await asyncio.sleep(BEAT_S)
+
+    async def _lease(self, name: str, rate: float, wanted: int) -> int:
+        granted: int = await self._coordinator.lease.remote(name, rate, wanted)
+        return granted
+
+    async def _metrics(self) -> str:
+        text: str = await self._coordinator.metrics.remote()
+        return text
+
+
+def authority(spec: AuthSpec, objects: Objects) -> Authority | NoAuth:
+    """Who knows the callers. Raises UserError where its files are not as they must be."""
+    match spec.type:
+        case "none":
+            return NoAuth()
+        case "keys":
+            home = StoredKeys(objects) if spec.file is None else FileKeys(Path(spec.file))
+            return Authority(partial(keys.load, home))
+    tokens = Tokens.of_file(spec.algorithm, Path(spec.key_file), issuer=spec.issuer, audience=spec.audience)
+    return Authority(partial(keys.load, StoredKeys(objects)), tokens=tokens)
+
+
+def _tasks(objects: Objects, spec: ServingSpec, stable: dict[str, int]) -> dict[str, TaskSpec]:
+    """What each name does, ensembles as their members."""
+    names = follow.registered_names(spec.models)
+    tasks: dict[str, TaskSpec] = {}
+    for name, version in stable.items():
+        document = registry.read(objects, names[name], version).document
+        tasks[name] = TypeAdapter[TaskSpec](TaskSpec).validate_json(json.dumps(document["spec"]["task"]))
+    for ensemble in spec.ensembles:
+        tasks[ensemble.name] = tasks[ensemble.members[0].name]
+    return tasks

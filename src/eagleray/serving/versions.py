@@ -1,0 +1,162 @@
+"""Which versions of registered models are in this process' memory?
+
+A version is fetched from the registry once a machine, loaded by a thread of its own, warmed and asked its golden set
+before it answers anybody; what was loaded before goes on answering meanwhile, whatever becomes of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from eagleray.errors import EaglerayError, ModelSourceError
+from eagleray.serving import loaded as loading
+from eagleray.serving.batching import Batcher
+from eagleray.serving.generation import GenerationRequest, Generator
+from eagleray.serving.loaded import Loaded
+from eagleray.serving.problems import ProblemError, too_long
+from eagleray.serving.telemetry import Telemetry
+from eagleray.spec.endpoint import EndpointSpec
+from eagleray.store import registry
+from eagleray.store.objects import Objects
+from eagleray.tasks import chat_template
+
+SHOWN_DIFFERENCES = 3
+
+
+class Hosted:
+    """One version in memory, ready to answer."""
+
+    def __init__(self, loaded: Loaded, *, version: int, batcher: Batcher | None, generator: Generator | None) -> None:
+        self.loaded, self.version = loaded, version
+        self._batcher, self.generator = batcher, generator
+
+    async def answer(self, samples: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """One answer a sample, in their order. Raises Overloaded."""
+        if self._batcher is not None:
+            return await self._batcher.submit(samples)
+        return list(await asyncio.gather(*(self._continue(sample) for sample in samples)))
+
+    def check_lengths(self, samples: Sequence[Mapping[str, Any]], *, truncate: bool) -> None:
+        """Raise ProblemError for a sample that had to be cut, unless it may be."""
+        limit = self.loaded.max_length
+        for sample in samples:
+            if sample["full_length"] > limit and not truncate:
+                raise ProblemError(too_long(sample["full_length"], limit))
+
+    def close(self) -> None:
+        """Let go of the threads; what has begun is finished."""
+        if self.generator is not None:
+            self.generator.close()
+
+    async def _continue(self, sample: Mapping[str, Any]) -> dict[str, Any]:
+        assert self.generator is not None
+        request = GenerationRequest(
+            input_ids=tuple(sample["input_ids"]), max_new_tokens=self.loaded.max_new_tokens, temperature=0.0
+        )
+        stream = self.generator.submit(request)
+        return {"text": "".join([piece.text async for piece in stream])}
+
+
+@dataclass(frozen=True, slots=True)
+class Threads:
+    """One thread for models, so that they do not take each other's cores; one to load; one to tokenise."""
+
+    model: ThreadPoolExecutor
+    loader: ThreadPoolExecutor
+    tokenizer: ThreadPoolExecutor
+
+
+class Versions:
+    """Loads versions and lets them go."""
+
+    def __init__(
+        self, objects: Objects, spec: EndpointSpec, *, cache_dir: Path, threads: Threads, telemetry: Telemetry
+    ) -> None:
+        self._objects, self._spec, self._cache_dir = objects, spec, cache_dir
+        self._threads, self._telemetry = threads, telemetry
+
+    async def load(self, name: str, version: int) -> Hosted:
+        """The version, ready to answer.
+
+        Raises:
+            EaglerayError: it cannot be loaded, or its golden answers are wrong.
+        """
+        loop = asyncio.get_running_loop()
+        loaded = await loop.run_in_executor(self._threads.loader, self._load, name, version)
+        if loaded.generates:
+            return Hosted(loaded, version=version, batcher=None, generator=self._generator(loaded))
+        batch = self._spec.batch
+        batcher = Batcher(
+            loaded.answer,
+            executor=self._threads.model,
+            max_size=batch.max_size,
+            max_tokens=batch.max_tokens,
+            max_padding=batch.max_padding,
+            max_wait_s=batch.max_wait_ms / 1000,
+            max_queue=self._spec.limits.max_queue,
+            observe=partial(self._telemetry.batch, model=name),
+        )
+        return Hosted(loaded, version=version, batcher=batcher, generator=None)
+
+    def _generator(self, loaded: Loaded) -> Generator:
+        trained = loaded.trained
+        ends = chat_template.end_ids(trained.tokenizer) if loaded.is_chat else None
+        return Generator(trained.model, trained.tokenizer, max_streams=self._spec.limits.max_streams, end_ids=ends)
+
+    def _load(self, name: str, version: int) -> Loaded:
+        directory = fetched(self._objects, name, version, cache_dir=self._cache_dir)
+        record = registry.read(self._objects, name, version)
+        return prove(self._objects, record, directory, self._spec)
+
+
+def prove(objects: Objects, record: registry.VersionRecord, directory: Path, spec: EndpointSpec) -> Loaded:
+    """Load a version and ask it its golden set, which warms it too.
+
+    Raises:
+        EaglerayError: it cannot be loaded, or answers otherwise than when it was registered.
+    """
+    found = loading.load(directory, backend=spec.backend, num_threads=max(1, int(spec.replicas.cpus)))
+    differences = found.check_golden(registry.golden(objects, record))
+    if differences:
+        told = "; ".join(differences[:SHOWN_DIFFERENCES])
+        raise ModelSourceError(
+            f"{record.name}@{record.version}: {len(differences)} of {record.num_golden} golden answers are other than "
+            f"when it was registered: {told}"
+        )
+    return found
+
+
+def fetched(objects: Objects, name: str, version: int, *, cache_dir: Path) -> Path:
+    """The files of a version as a directory of this machine, fetched and verified if they are not there.
+
+    Processes of one machine may fetch at the same time: each into a folder of its own, the first one stays.
+    """
+    directory = cache_dir / "models" / objects_key(objects) / name / str(version)
+    if directory.is_dir():
+        return directory
+    record = registry.read(objects, name, version)
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=f".{version}-", dir=directory.parent))
+    try:
+        registry.fetch(objects, record, scratch)
+        scratch.replace(directory)
+    except OSError as error:
+        if not directory.is_dir():
+            raise EaglerayError(f"{directory}: cannot be written: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return directory
+
+
+def objects_key(objects: Objects) -> str:
+    """A name for a storage that a directory can have: two registries may know the same model and version."""
+    return hashlib.sha256(objects.uri.encode()).hexdigest()[:16]

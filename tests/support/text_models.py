@@ -1,0 +1,54 @@
+"""A language model as OpenAI's routes need one, around a tiny random decoder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from eagleray.serving import problems
+from eagleray.serving.generation import GenerationRequest, Generator, Stream
+from eagleray.tasks import chat_template
+from tests.support import tiny_models
+
+TOKENIZER = tiny_models.decoder_tokenizer()
+
+
+@dataclass
+class TinyTextModel:
+    """Also the provider of itself."""
+
+    generator: Generator
+    name: str = "tiny"
+    max_new_tokens: int = 100
+
+    @property
+    def max_length(self) -> int | None:
+        return self.generator.max_length
+
+    async def find(self, name: str) -> TinyTextModel:
+        if name != self.name:
+            raise problems.ProblemError(problems.unknown_model(name, [self.name]))
+        return self
+
+    def encode_chat(self, messages: Sequence[Mapping[str, str]]) -> tuple[int, ...]:
+        return tuple(chat_template.prompt_ids(TOKENIZER, [dict(message) for message in messages]))
+
+    def encode(self, prompt: str) -> tuple[int, ...]:
+        return tuple(TOKENIZER(prompt)["input_ids"])
+
+    def generate(self, request: GenerationRequest) -> Stream:
+        return self.generator.submit(request)
+
+
+@contextmanager
+def tiny_generator(*, positions: int = tiny_models.POSITIONS, **settings: Any) -> Iterator[Generator]:
+    """One that never ends a text by itself."""
+    model = tiny_models.decoder("llama", vocab_size=len(TOKENIZER))
+    model.config.max_position_embeddings = positions  # rotary positions have no end
+    generator = Generator(model, TOKENIZER, **{"end_ids": [], **settings})
+    try:
+        yield generator
+    finally:
+        generator.close()
