@@ -1,7 +1,8 @@
 """How fast does an endpoint answer? MiniLM on film sentences, the load tool `wrk` on the same machine, all in turn.
 
 throughput   32 clients, texts of some 25 words of mixed lengths: ours with PyTorch, ONNX fp32 and int8; a pipeline of
-             transformers behind Flask (waitress, 4 threads) and behind a plain Ray Serve deployment.
+             transformers behind Flask (its own server, and waitress with one thread of torch a request) and behind a
+             plain Ray Serve deployment.
 single       One client: the median beside the model's own time for the same texts, asked in this process.
 long         Texts of some 200 words: ours with ONNX beside the same ONNX model offline on length-sorted batches with as
              many threads.
@@ -36,6 +37,7 @@ SCRIPTS = Path(sys.executable).parent
 PORT = 8731
 NUM_TEXTS = 512
 CLIENTS = 32
+REPLICAS = "{min: 2, max: 2}"  # one for each core, as the other servers have both
 WORDS = {"short": 25, "long": 200}
 
 
@@ -127,13 +129,25 @@ def overload(directory: Path, arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 PARTS = {"throughput": throughput, "single": single, "long": long, "overload": overload}
-SERVERS = ("flask", "serve", "torch", "onnx-fp32", "onnx-int8")
+SERVERS = ("flask", "waitress", "serve", "torch", "onnx-fp32", "onnx-int8")
 
 
 def by_flask(directory: Path) -> None:
-    """A pipeline behind Flask."""
-    import flask
+    """A pipeline behind Flask's own server, a thread a request, as tutorials have it."""
+    _flask(directory).run(host="127.0.0.1", port=PORT, threaded=True)
+
+
+def by_waitress(directory: Path) -> None:
+    """The same behind a server for production: four threads, each with one thread of torch."""
+    import torch
     import waitress
+
+    torch.set_num_threads(1)
+    waitress.serve(_flask(directory), host="127.0.0.1", port=PORT, threads=4)
+
+
+def _flask(directory: Path) -> Any:
+    import flask
 
     answer, app = _pipeline(directory), flask.Flask("bench")
 
@@ -141,7 +155,7 @@ def by_flask(directory: Path) -> None:
     def predict() -> Any:
         return flask.jsonify(answer(flask.request.get_json()["text"])[0])
 
-    waitress.serve(app, host="127.0.0.1", port=PORT, threads=4)
+    return app
 
 
 def by_serve(directory: Path) -> None:
@@ -165,14 +179,12 @@ def by_serve(directory: Path) -> None:
     signal.pause()
 
 
-CONTENDERS = {"flask": by_flask, "serve": by_serve}
+CONTENDERS = {"flask": by_flask, "waitress": by_waitress, "serve": by_serve}
 
 
 def _pipeline(directory: Path) -> Any:
-    import torch
     from transformers import pipeline
 
-    torch.set_num_threads(1)
     return pipeline("text-classification", model=str(_model(directory)), device="cpu")
 
 
@@ -190,7 +202,7 @@ def _served(name: str, directory: Path, *more: str) -> Iterator[None]:
         kind, _, precision = name.partition("-")
         backend = f"{{type: onnx, precision: {precision}}}" if precision else f"{{type: {kind}}}"
         command = [str(SCRIPTS / "eagleray"), "serve", "demo", "--no-auth", "--port", str(PORT)]
-        command += ["--set", f"endpoint.backend={backend}", *more]
+        command += ["--set", f"endpoint.backend={backend}", "--set", f"endpoint.replicas={REPLICAS}", *more]
     with (directory / f"{name}.log").open("wb") as log:
         process = subprocess.Popen(command, env=_environment(directory), stdout=log, stderr=log, start_new_session=True)
     try:
@@ -305,7 +317,7 @@ def _quoted(text: str) -> str:
 def _environment(directory: Path) -> dict[str, str]:
     cache = str(directory / "cache")
     storage = str(directory / "storage")
-    return {**os.environ, "EAGLERAY_STORAGE": storage, "EAGLERAY_CACHE": cache, "OMP_NUM_THREADS": "1"}
+    return {**os.environ, "EAGLERAY_STORAGE": storage, "EAGLERAY_CACHE": cache}
 
 
 def _arguments() -> argparse.Namespace:

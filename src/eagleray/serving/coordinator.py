@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -104,6 +103,11 @@ class Coordinator:
         watch, reference = self._watches[name], self._followed[name]
         change = await asyncio.to_thread(follow.alias_of, self._objects, reference)
         record = watch.record
+        is_refused = record.phase == "rolled-back" and change.number == record.facts["change"]
+        if is_refused and change.version != record.stable:
+            # Each time it is so, and not once: a coordinator may have died between the two writes.
+            await asyncio.to_thread(self._take_back, reference, record, change)
+            return
         if record.phase == "proving" and record.candidate is not None and watch.proof is None:
             watch.proof = asyncio.create_task(self._proven(record.name, record.candidate))
         observed = self._observed(name, watch)
@@ -113,19 +117,16 @@ class Coordinator:
         if not await asyncio.to_thread(rollouts.write, self._objects, following):
             # Another cluster that serves the same alias was faster.
             following = await asyncio.to_thread(follow.record_of, self._objects, reference)
-        await self._turn(name, watch, following, change)
+        self._turn(name, watch, following)
 
-    async def _turn(self, name: str, watch: _Watch, following: RolloutRecord, change: registry.AliasChange) -> None:
+    def _turn(self, name: str, watch: _Watch, following: RolloutRecord) -> None:
         """Go by a new record."""
         _log.info("%s: %s, version %d: %s", name, following.phase, following.stable, following.reason)
         if following.candidate != watch.record.candidate:
             watch.proof = None
         # Each step is judged by what it did itself; the version before by all that it did.
         watch.traffic = {version: seen for version, seen in watch.traffic.items() if version == following.stable}
-        has_failed = following.phase == "rolled-back" and watch.record.phase != "rolled-back"
         watch.record = following
-        if has_failed:
-            await asyncio.to_thread(self._take_back, self._followed[name], following, change)
 
     def _take_back(self, reference: Reference, record: RolloutRecord, change: registry.AliasChange) -> None:
         """Let the alias say what is served: nobody must take a refused version for the champion."""
@@ -150,7 +151,8 @@ class Coordinator:
     def _observed(self, name: str, watch: _Watch) -> Observed:
         beats = self._live()
         resident = [beat.loaded[name] for beat in beats if name in beat.loaded]
-        loaded = frozenset.intersection(*resident) if resident else frozenset()
+        # Where no replica has the model in memory, the next that is asked for it loads what holds then.
+        loaded = frozenset.intersection(*resident) if resident else frozenset({watch.record.candidate or 0})
         refusals: dict[int, str] = {}
         for beat in beats:
             refusals.update(beat.refusals.get(name, {}))
@@ -160,9 +162,12 @@ class Coordinator:
     async def _proven(self, name: str, version: int) -> tuple[str, ...]:
         """What speaks against a version, found in a process of its own: what kills that harms nobody."""
         try:
-            return tuple(
-                await _prove.remote(self._storage, name, version, self._endpoint.model_dump_json(), self._cache_dir)
-            )
+            async with asyncio.timeout(rollout.LOADING_S):
+                return tuple(
+                    await _prove.remote(self._storage, name, version, self._endpoint.model_dump_json(), self._cache_dir)
+                )
+        except TimeoutError:
+            return (f"it could not be tried within {rollout.LOADING_S:.0f} s",)
         except Exception as error:  # whatever killed it speaks against the version
             return (f"the process that tried it died: {str(error).splitlines()[-1]}",)
 
@@ -181,8 +186,3 @@ def _prove(storage: str, name: str, version: int, endpoint_json: str, cache_dir:
     except Exception as error:  # loading what somebody else made may fail in any way
         return [str(error) or type(error).__name__]
     return []
-
-
-def desired_of(answers: Mapping[str, Desired], at_start: Mapping[str, Desired]) -> dict[str, Desired]:
-    """What to follow: what the coordinator says, and what never changes."""
-    return {**at_start, **answers}

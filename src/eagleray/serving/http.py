@@ -147,11 +147,16 @@ async def _predicted(
 
 
 def _rows(given: Sequence[Any], task: TaskSpec) -> list[dict[str, Any]]:
-    column = protocol.text_column(task)
-    return [
-        {column: each} if isinstance(each, str) and column is not None else each.model_dump(by_alias=True)
-        for each in given
-    ]
+    return [_row(each, protocol.text_column(task)) for each in given]
+
+
+def _row(given: Any, column: str | None) -> dict[str, Any]:
+    if not isinstance(given, str):
+        row: dict[str, Any] = given.model_dump(by_alias=True)
+        return row
+    if column is None:  # another model of this endpoint takes texts
+        raise ProblemError(problems.malformed("this model does not take a text alone: give its columns"))
+    return {column: given}
 
 
 def _facts(tasks: Mapping[str, TaskSpec], runtime: Callable[[], Runtime]) -> APIRouter:

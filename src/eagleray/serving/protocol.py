@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, assert_never
+import re
+from functools import cache
+from typing import Annotated, Any, Literal, Union, assert_never
 
-from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, create_model
 
 from eagleray.spec.task import CausalLmSpec, TaskSpec, TextClassificationSpec
 
@@ -73,19 +75,8 @@ class Message(Body):
 
 
 def row_type(task: TaskSpec) -> type[Body]:
-    """One input as an object with the columns that the task reads."""
-    # By alias: a column may be called what no attribute can.
-    fields: dict[str, Any] = {
-        f"column_{number}": (kind, Field(alias=column))
-        for number, (column, kind) in enumerate(_input_columns(task).items())
-    }
-    name = "".join(part.title() for part in task.type.split("-")) + "Input"
-    return create_model(name, __base__=Body, __doc__="One input.", **fields)
-
-
-def input_type(task: TaskSpec) -> Any:
-    """The type of one input: `row_type`, or also the text alone where that is all."""
-    return str | row_type(task) if text_column(task) is not None else row_type(task)
+    """One input as an object with the columns that the task reads; the same type for the same columns."""
+    return _row_type(tuple(columns(task).items()))
 
 
 def answer_type(task: TaskSpec) -> type[Body]:
@@ -104,13 +95,17 @@ def answer_type(task: TaskSpec) -> type[Body]:
 
 def request_type(tasks: dict[str, TaskSpec]) -> type[Body]:
     """The body of `POST /v1/predict` for an endpoint with these models."""
-    row: Any = _one_of([input_type(task) for task in _distinct(tasks)])
+    arms: list[Any] = [Annotated[_one_of([row_type(task) for task in tasks.values()]), Tag("row")]]
+    if any(text_column(task) is not None for task in tasks.values()):
+        arms.append(Annotated[str, Tag("text")])
+    row: Any = _by_shape(arms)
+    rows = Annotated[list[row], Field(min_length=1)]
     first = next(iter(tasks))
     return create_model(
         "PredictRequest",
         __base__=Body,
         __doc__="One input or a list of them.",
-        inputs=(row | Annotated[list[row], Field(min_length=1)], Field(description="One input, or a list of them.")),
+        inputs=(_by_shape([*arms, Annotated[rows, Tag("list")]]), Field(description="One input, or a list of them.")),
         model=(str | None, Field(None, description=f"One of {', '.join(tasks)}; left out: {first}.")),
         truncate=(bool | None, Field(None, description="Cut what is too long instead of refusing it.")),
     )
@@ -118,7 +113,7 @@ def request_type(tasks: dict[str, TaskSpec]) -> type[Body]:
 
 def response_type(tasks: dict[str, TaskSpec]) -> type[Body]:
     """The body that `POST /v1/predict` answers with."""
-    answer: Any = _one_of([answer_type(task) for task in _distinct(tasks)])
+    answer: Any = _one_of([answer_type(task) for task in tasks.values()])
     return create_model(
         "PredictResponse",
         __base__=Body,
@@ -131,40 +126,55 @@ def response_type(tasks: dict[str, TaskSpec]) -> type[Body]:
 
 def columns(task: TaskSpec) -> dict[str, Literal["text", "messages"]]:
     """What an input holds: texts, or the messages of a conversation."""
-    return {column: "text" if kind is str else "messages" for column, kind in _input_columns(task).items()}
-
-
-def text_column(task: TaskSpec) -> str | None:
-    """The column that a bare text stands for; None where an input has more than one."""
-    columns = _input_columns(task)
-    return next(iter(columns)) if list(columns.values()) == [str] else None
-
-
-def _input_columns(task: TaskSpec) -> dict[str, Any]:
     match task:
         case TextClassificationSpec(text_pair=None):
-            return {task.text: str}
+            return {task.text: "text"}
         case TextClassificationSpec(text_pair=str(pair)):
-            return {task.text: str, pair: str}
+            return {task.text: "text", pair: "text"}
         case CausalLmSpec(format="chat"):
-            return {task.messages: Annotated[list[Message], Field(min_length=1)]}
+            return {task.messages: "messages"}
         case CausalLmSpec(format="completion"):
-            return {task.prompt: str}
+            return {task.prompt: "text"}
         case CausalLmSpec():
-            return {task.text: str}
+            return {task.text: "text"}
     raise AssertionError(task)
 
 
-def _distinct(tasks: dict[str, TaskSpec]) -> list[TaskSpec]:
-    """Tasks that differ in what goes in or comes out."""
-    seen: dict[tuple[str, str, str], TaskSpec] = {}
-    for task in tasks.values():
-        seen.setdefault((task.type, str(_input_columns(task)), answer_type(task).__name__), task)
-    return list(seen.values())
+def text_column(task: TaskSpec) -> str | None:
+    """The column that a bare text stands for; None where an input is more than a text."""
+    found = columns(task)
+    return next(iter(found)) if list(found.values()) == ["text"] else None
+
+
+@cache  # two types of one name would be told apart in OpenAPI by the path of this module
+def _row_type(held: tuple[tuple[str, Literal["text", "messages"]], ...]) -> type[Body]:
+    kinds: dict[str, Any] = {"text": str, "messages": Annotated[list[Message], Field(min_length=1)]}
+    # By alias: a column may be called what no attribute can.
+    fields: dict[str, Any] = {
+        f"column_{number}": (kinds[kind], Field(alias=column)) for number, (column, kind) in enumerate(held)
+    }
+    words = re.findall("[A-Za-z0-9]+", " ".join(column for column, _ in held))
+    return create_model("".join([*map(str.title, words), "Input"]), __base__=Body, __doc__="One input.", **fields)
+
+
+def _by_shape(arms: list[Any]) -> Any:
+    """One of the arms, by what JSON it is: an error is told of that alone, and not of every other arm too."""
+    if len(arms) == 1:
+        return arms[0]
+    shapes = {"row": "an object", "text": "a text", "list": "a list of inputs"}
+    allowed = [shapes[metadata.tag] for arm in arms for metadata in arm.__metadata__ if isinstance(metadata, Tag)]
+    message = f"Input should be {' or '.join(allowed)}"
+    chosen = Discriminator(_shape, custom_error_type="shape", custom_error_message=message)
+    return Annotated[_one_of(arms), chosen]
+
+
+def _shape(value: Any) -> str:
+    if isinstance(value, str):
+        return "text"
+    if isinstance(value, list):
+        return "list"
+    return "row" if isinstance(value, dict | Body) else "neither"
 
 
 def _one_of(kinds: list[Any]) -> Any:
-    union = kinds[0]
-    for kind in kinds[1:]:
-        union = union | kind
-    return union
+    return Union[tuple(dict.fromkeys(kinds))]  # noqa: UP007  (of a list that is only known here)

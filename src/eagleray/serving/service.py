@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from eagleray.errors import UserError
 from eagleray.serving import combine
 from eagleray.serving.problems import ProblemError, unknown_model
 from eagleray.serving.rollout import Traffic
@@ -72,9 +73,20 @@ class Service:
         return [*self._served, *self._ensembles]
 
     async def start(self) -> None:
-        """Load what fits. Raises EaglerayError where a stable version cannot answer."""
+        """Load what fits.
+
+        Raises:
+            EaglerayError: a stable version cannot answer.
+            UserError: the members of an ensemble cannot answer as one.
+        """
         for served in list(self._served.values())[: self._max_loaded]:
             await served.stable()
+        for ensemble in self._ensembles.values():
+            models = {member.name: (await self.hosted(member.name)).loaded for member in ensemble.members}
+            labels = {name: None if model.generates else model.task.labels for name, model in models.items()}
+            if None in labels.values() or len({frozenset(each or ()) for each in labels.values()}) > 1:
+                told = "; ".join(f"{name}: {', '.join(each or ()) or 'none'}" for name, each in labels.items())
+                raise UserError(f"ensembles.{ensemble.name}: its members must have the same labels, they have {told}")
 
     def follow(self, desired: Mapping[str, Desired]) -> None:
         """Take over what the rollout records say."""

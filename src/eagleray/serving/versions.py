@@ -10,6 +10,8 @@ import asyncio
 import hashlib
 import shutil
 import tempfile
+import threading
+import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,12 +19,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from eagleray.errors import EaglerayError, ModelSourceError
+from eagleray.errors import EaglerayError, ModelSourceError, UserError
 from eagleray.serving import loaded as loading
 from eagleray.serving.batching import Batcher
-from eagleray.serving.generation import GenerationRequest, Generator
+from eagleray.serving.generation import GenerationRequest, Generator, TooLong
 from eagleray.serving.loaded import Loaded
-from eagleray.serving.problems import ProblemError, too_long
+from eagleray.serving.problems import ProblemError, malformed, too_long
 from eagleray.serving.telemetry import Telemetry
 from eagleray.spec.endpoint import EndpointSpec
 from eagleray.store import registry
@@ -30,6 +32,8 @@ from eagleray.store.objects import Objects
 from eagleray.tasks import chat_template
 
 SHOWN_DIFFERENCES = 3
+DRAIN_S = 120.0
+"""How long a language model that nobody asks any more goes on with texts that it has begun."""
 
 
 class Hosted:
@@ -53,17 +57,29 @@ class Hosted:
                 raise ProblemError(too_long(sample["full_length"], limit))
 
     def close(self) -> None:
-        """Let go of the threads; what has begun is finished."""
+        """Let go of the threads. Texts that are being continued are finished first, in `DRAIN_S` at most."""
         if self.generator is not None:
-            self.generator.close()
+            threading.Thread(target=_drain, args=(self.generator,), name="drain", daemon=True).start()
 
     async def _continue(self, sample: Mapping[str, Any]) -> dict[str, Any]:
         assert self.generator is not None
         request = GenerationRequest(
             input_ids=tuple(sample["input_ids"]), max_new_tokens=self.loaded.max_new_tokens, temperature=0.0
         )
-        stream = self.generator.submit(request)
+        try:
+            stream = self.generator.submit(request)
+        except TooLong as error:
+            raise ProblemError(too_long(error.num_tokens, error.limit)) from error
+        except UserError as error:
+            raise ProblemError(malformed(str(error))) from error
         return {"text": "".join([piece.text async for piece in stream])}
+
+
+def _drain(generator: Generator) -> None:
+    deadline = time.monotonic() + DRAIN_S
+    while generator.num_streams and time.monotonic() < deadline:
+        time.sleep(0.1)
+    generator.close()
 
 
 @dataclass(frozen=True, slots=True)

@@ -154,8 +154,8 @@ class RolloutSpec(Spec):
 
     steps: Annotated[tuple[Annotated[float, Field(gt=0, le=1)], ...], Field(min_length=1)] = (1.0,)
     """Shares of the requests that the new version gets, one after the other; the last must be 1."""
-    watch_s: Annotated[float, Field(ge=0)] = 15.0
-    """How long each step is watched."""
+    watch_s: Annotated[float, Field(ge=0)] = 30.0
+    """How long each step is watched; shorter than `limits.request_timeout_s` a version that hangs may pass."""
     max_error_rate: Share = 0.02
     """More failed requests than this, beyond those of the old version, take it back."""
     max_latency_ratio: Annotated[float, Field(gt=1)] = 2.0

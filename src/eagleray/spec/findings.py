@@ -76,6 +76,8 @@ def _messages(details: Any, root: type[Spec]) -> Iterator[tuple[paths.Path, str]
             allowed = shape.models(place.allowed)
             message = f"unknown type, expected one of {_listed(allowed)}, got {_shown(given['type'])}"
             yield (*place.path, "type"), "; ".join(filter(None, (message, did_you_mean(given["type"], allowed))))
+        case "too_short" if isinstance(given, list) and len(given) >= details["ctx"]["min_length"]:
+            return  # pydantic does not count entries that are wrong; each has a finding of its own
         case "value_error" if isinstance(error := details["ctx"]["error"], ConflictError):
             for conflict in error.conflicts:
                 yield (*place.path, *paths.parse(conflict.path)), conflict.message

@@ -121,7 +121,8 @@ def _arm_words(arm: Any, constraints: list[Any]) -> str:
         shown = [quoted(value) for value in get_args(arm)]
         return shown[0] if len(shown) == 1 else "one of " + ", ".join(shown)
     if get_origin(arm) is tuple:
-        return f"a list, each entry {words(get_args(arm)[0])}"
+        fewest = next(filter(None, (getattr(each, "min_length", None) for each in constraints)), None)
+        return f"a list{f' of at least {fewest}' if fewest else ''}, each entry {words(get_args(arm)[0])}"
     if get_origin(arm) is dict:
         return f"a mapping, each value {words(get_args(arm)[1])}"
     if arm is NoneType:

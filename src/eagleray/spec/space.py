@@ -14,8 +14,17 @@ from eagleray.spec.base import Conflict
 from eagleray.spec.finetune import FineTune
 from eagleray.spec.sweep import DimensionSpec, SweepSpec, Value
 
-FIXED = ("storage", "sweep", "scale.num_workers", "scale.min_workers", "scale.cpus_per_worker", "scale.gpus_per_worker")
-"""What all trials have in common: where they are written, and what they take of the cluster."""
+FIXED = (
+    "storage",
+    "sweep",
+    "scale.num_workers",
+    "scale.min_workers",
+    "scale.cpus_per_worker",
+    "scale.gpus_per_worker",
+    "promote",
+    "endpoint",
+)
+"""What all trials have in common: where they are written, what they take of the cluster, what becomes of the best."""
 
 
 def apply(document: FineTune, params: Mapping[str, Value]) -> FineTune:

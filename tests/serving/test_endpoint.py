@@ -1,0 +1,208 @@
+"""A real endpoint under Ray Serve: who may call, what it answers, and what a promotion does to its callers.
+
+What fast tests of `serving` cannot show: that Ray Serve starts, feeds, replaces and ends what they tested.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import openai
+import pytest
+
+from eagleray.store import registry, rollouts
+from eagleray.store.objects import Objects, open_storage
+from eagleray.store.registry import GoldenRow
+from tests.serving.endpoints import Served, served, until
+from tests.support.served_models import CONTINUE, new_version, promote
+
+pytestmark = pytest.mark.ray
+
+DOCUMENT = """
+apiVersion: eagleray.io/v1alpha1
+kind: Endpoint
+metadata: {name: both}
+spec:
+  models:
+    - {name: films, model: films@champion}
+    - {name: writer, model: writer@1}
+  endpoint:
+    replicas: {min: 2, max: 2, cpus: 0.5}
+    rollout: {watch_s: 3}
+"""
+
+
+@pytest.fixture(scope="module")
+def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("endpoint")
+
+
+@pytest.fixture(scope="module")
+def storage(scratch: Path) -> Objects:
+    objects = open_storage(str(scratch / "storage"))
+    new_version(objects, scratch, alias="champion")
+    new_version(objects, scratch, name="writer", task=CONTINUE, golden=())
+    return objects
+
+
+@pytest.fixture(scope="module")
+def endpoint(storage: Objects, scratch: Path) -> Iterator[Served]:
+    document = scratch / "both.yaml"
+    document.write_text(DOCUMENT, encoding="utf-8")
+    with served(str(document), scratch / "storage", scratch) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def key(endpoint: Served) -> str:
+    created = endpoint.new_key("caller", "predict")
+    until(lambda: endpoint.ask("/v1/models", key=created)[0] == 200, within_s=15, what="the key")
+    return created
+
+
+def test_each_task_is_answered(endpoint: Served, key: str) -> None:
+    status, body = endpoint.ask("/v1/predict", {"inputs": ["a joy to watch", {"text": "dull"}]}, key=key)
+    assert status == 200
+    assert (body["model"], body["version"], len(body["outputs"])) == ("films", 1, 2)
+    assert set(body["outputs"][0]) == {"label", "probabilities"}
+    assert endpoint.ask("/predict", {"text": "a joy to watch"}, key=key) == (200, body["outputs"][0])
+    status, body = endpoint.ask("/v1/predict", {"inputs": "once", "model": "writer"}, key=key)
+    assert (status, set(body["outputs"][0])) == (200, {"text"})
+
+
+def test_the_client_of_openai(endpoint: Served, key: str) -> None:
+    with openai.OpenAI(base_url=f"http://127.0.0.1:{endpoint.port}/v1", api_key=key, max_retries=0) as client:
+        whole = client.completions.create(model="writer", prompt="once", max_tokens=6, temperature=0)
+        pieces = client.completions.create(model="writer", prompt="once", max_tokens=6, temperature=0, stream=True)
+        assert "".join(piece.choices[0].text for piece in pieces) == whole.choices[0].text
+        assert [model.id for model in client.models.list()] == ["films", "writer"]
+        with pytest.raises(openai.AuthenticationError):
+            client.with_options(api_key="er_wrong").models.list()
+
+
+def test_metrics_are_those_of_all_replicas(endpoint: Served, key: str) -> None:
+    admin = endpoint.new_key("operator", "admin")
+    assert endpoint.ask("/metrics", key=key)[0] == 403
+    until(lambda: endpoint.ask("/metrics", key=admin)[0] == 200, within_s=15, what="the admin's key")
+    until(lambda: "eagleray_replicas 2.0" in endpoint.ask("/metrics", key=admin)[1], within_s=10, what="both replicas")
+    assert 'eagleray_model_version{model="films"' in endpoint.ask("/metrics", key=admin)[1]
+
+
+def test_a_key_that_is_revoked_is_refused_within_ten_seconds(endpoint: Served) -> None:
+    short = endpoint.new_key("short", "predict")
+    until(lambda: endpoint.ask("/v1/models", key=short)[0] == 200, within_s=15, what="the key")
+    endpoint.run("keys", "revoke", "short")
+    until(lambda: endpoint.ask("/v1/models", key=short)[0] == 401, within_s=10, what="the refusal")
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        pytest.param(b'{"inputs":', 400, id="no-json"),
+        pytest.param({"inputs": 3}, 422, id="wrong-type"),
+        pytest.param({"inputs": []}, 422, id="no-inputs"),
+        pytest.param({"inputs": ["a"] * 10_000}, 422, id="ten-thousand-inputs"),
+        pytest.param({"inputs": "a joy " * 500}, 422, id="too-long"),
+        pytest.param({"inputs": "a", "model": "nobody"}, 404, id="unknown-model"),
+        pytest.param(b"\xff\xfe", 400, id="no-utf8"),
+        pytest.param({"inputs": "a" * 2_000_000}, 413, id="too-large"),
+    ],
+)
+def test_what_is_wrong_is_refused_and_told(endpoint: Served, key: str, body: object, expected: int) -> None:
+    status, problem = endpoint.ask("/v1/predict", body, key=key)
+    assert status == expected
+    assert problem["status"] == expected and problem["detail"]
+    assert endpoint.ask("/predict", {"text": ""}, key=key)[0] == 200
+
+
+class Callers:
+    """Clients that ask all the time."""
+
+    def __init__(self, endpoint: Served, key: str, *, num: int = 4) -> None:
+        self.seen: Counter[tuple[int, object]] = Counter()
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._call, args=(endpoint, key)) for _ in range(num)]
+
+    def __enter__(self) -> Callers:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _call(self, endpoint: Served, key: str) -> None:
+        while not self._stop.is_set():
+            try:
+                status, body = endpoint.ask("/v1/predict", {"inputs": "a joy"}, key=key)
+            except OSError:
+                status, body = 0, {}
+            self.seen[status, body.get("version") if isinstance(body, dict) else None] += 1
+
+    @property
+    def failed(self) -> int:
+        """Requests without an answer."""
+        return sum(count for (status, _), count in self.seen.items() if status != 200)
+
+
+def test_a_promotion_turns_callers_over_and_a_broken_one_is_taken_back(
+    endpoint: Served, key: str, storage: Objects, scratch: Path
+) -> None:
+    def record() -> rollouts.RolloutRecord:
+        found = rollouts.newest(storage, "films", "champion")
+        assert found is not None
+        return found
+
+    new_version(storage, scratch, seed=1)
+    wrong = GoldenRow(input={"text": "a"}, output={"label": "bad", "probabilities": {"bad": 0.99, "good": 0.01}})
+    new_version(storage, scratch, seed=2, golden=[wrong])
+    with Callers(endpoint, key) as callers:
+        endpoint.run("models", "promote", "films@2")
+        until(lambda: (record().stable, record().phase) == (2, "stable"), within_s=60, what="version 2")
+        assert callers.seen[200, 2] > 0
+        promote(storage, "films", 3)
+        until(lambda: registry.current(storage, "films", "champion").version == 2, within_s=60, what="the way back")
+        assert "golden" in registry.current(storage, "films", "champion").reason
+        endpoint.run("models", "rollback", "films")
+        until(lambda: (record().stable, record().phase) == (1, "stable"), within_s=60, what="version 1")
+    assert callers.failed == 0, callers.seen
+    assert callers.seen[200, 3] == 0
+    assert endpoint.ask("/v1/predict", {"inputs": "a"}, key=key)[1]["version"] == 1
+
+
+def test_a_replica_that_is_killed_is_replaced(endpoint: Served, key: str) -> None:
+    def replicas() -> list[int]:
+        found = []
+        for pid in endpoint.descendants():
+            try:
+                name = Path(f"/proc/{pid}/cmdline").read_bytes()
+            except OSError:
+                continue
+            if b"ServeReplica:eagleray:Replica" in name:
+                found.append(pid)
+        return found
+
+    until(lambda: len(replicas()) == 2, within_s=10, what="both replicas")
+    victim = replicas()[0]
+    with Callers(endpoint, key) as callers:
+        os.kill(victim, signal.SIGKILL)
+        until(lambda: len(set(replicas()) - {victim}) == 2, within_s=90, what="another replica")
+    assert callers.failed <= 4, callers.seen  # those in flight on it: one a caller
+    assert callers.seen[200, 1] > 0
+
+
+def test_an_interrupt_ends_it_and_leaves_no_process(endpoint: Served) -> None:
+    """The last test: the endpoint is gone after it."""
+    started = endpoint.descendants()
+    assert started
+    endpoint.process.send_signal(signal.SIGINT)
+    assert endpoint.process.wait(60) == 0  # it is how a server ends
+    until(lambda: not [pid for pid in started if Path(f"/proc/{pid}").exists()], within_s=20, what="their end")
+    assert "Traceback" not in endpoint.log.read_text()
