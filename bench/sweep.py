@@ -42,6 +42,7 @@ SCRIPTS = Path(sys.executable).parent
 NUM_TRIVIAL = 1000
 NUM_WALL = 12
 WALL_STEPS = 10
+PRUNED = {"fifo": "{type: fifo}", "asha": "{type: asha, grace_steps: 10, reduction_factor: 4}"}
 
 
 def main() -> None:
@@ -62,7 +63,10 @@ def prune(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     rows = []
     for seed in arguments.seeds:
         found = {}
-        for name, scheduler in (("fifo", "{type: fifo}"), ("asha", "{type: asha, grace_steps: 10}")):
+        for name, scheduler in (
+            ("fifo", "{type: fifo}"),
+            ("asha", "{type: asha, grace_steps: 10, reduction_factor: 4}"),
+        ):
             settings = (
                 "train.max_steps=90",
                 "train.evaluate_every_steps=10",

@@ -10,7 +10,6 @@ from typing import Any
 
 from ray.tune.experiment import Trial as TuneTrial
 from ray.tune.schedulers import (
-    AsyncHyperBandScheduler,
     FIFOScheduler,
     HyperBandScheduler,
     MedianStoppingRule,
@@ -33,13 +32,12 @@ from eagleray.spec.sweep import (
 from eagleray.store import sweeps
 from eagleray.store.sweeps import Trial
 from eagleray.tune import search
+from eagleray.tune.halving import Halving
 
 STEP = "step"
 PAUSES = (HyperbandSpec, PbtSpec)
 """Those that let a trial wait for others, and go on with it from a checkpoint."""
 
-_TIE = 1e-6
-"""Of the loss: less than what one row of a large evaluation changes in a metric."""
 _GRACE_SHARE = 9  # two rungs below the last at a reduction by three
 
 
@@ -77,10 +75,13 @@ def build(
         case FifoSpec():
             return FIFOScheduler()  # type: ignore[no-untyped-call]
         case AshaSpec():
-            return _Halving(
-                **by,
-                grace_period=grace_steps(scheduler, total_steps),
-                max_t=scheduler.max_steps or total_steps,
+            return Halving(
+                step=STEP,
+                metric=result_key(objective.metric),
+                loss=result_key("loss"),
+                sign=1.0 if objective.mode == "max" else -1.0,
+                grace_steps=grace_steps(scheduler, total_steps),
+                max_steps=scheduler.max_steps or total_steps,
                 reduction_factor=scheduler.reduction_factor,
             )
         case HyperbandSpec():
@@ -114,10 +115,10 @@ def replay(scheduler: TrialScheduler, trials: Iterable[Trial]) -> None:
 
     Those that pause trials begin anew: what they compare goes on living.
     """
-    if not isinstance(scheduler, AsyncHyperBandScheduler | MedianStoppingRule):
+    if not isinstance(scheduler, Halving | MedianStoppingRule):
         return
     for trial in trials:
-        stand_in: Any = _StandIn(str(trial.number))
+        stand_in = _stand_in(trial.number)
         scheduler.on_trial_add(None, stand_in)  # type: ignore[arg-type]  # neither asks the controller
         for report in trial.reports:
             result = {STEP: report.step} | {result_key(name): value for name, value in report.metrics.items()}
@@ -139,7 +140,11 @@ class _StandIn:
     """A trial as far as a scheduler looks at it, by its number: that stays over restarts, an id of Tune's does not."""
 
     trial_id: str
+    config: Mapping[str, Any]
     status: str = TuneTrial.TERMINATED
+
+    def __hash__(self) -> int:
+        return hash(self.trial_id)
 
 
 class _Nobody:
@@ -149,42 +154,6 @@ class _Nobody:
 
 
 _NOBODY: Any = _Nobody()
-
-
-class _Halving(AsyncHyperBandScheduler):
-    """Goes on with a trial that an earlier driver began: its rungs are not climbed twice. Tells ties apart."""
-
-    def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
-        """Be told of a trial."""
-        super().on_trial_add(tune_controller, _numbered(trial))
-
-    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        """Decide what becomes of a trial."""
-        return super().on_trial_result(tune_controller, _numbered(trial), self._told_apart(result))
-
-    def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
-        """Be told that a trial is over."""
-        super().on_trial_complete(tune_controller, _numbered(trial), self._told_apart(result))
-
-    def on_trial_remove(self, tune_controller: Any, trial: Any) -> None:
-        """Be told that a trial is gone."""
-        super().on_trial_remove(tune_controller, _numbered(trial))
-
-    def _told_apart(self, result: dict[str, Any]) -> dict[str, Any]:
-        assert self._metric_op is not None  # known since it was built
-        return told_apart(result, metric=self._metric, sign=self._metric_op)
-
-
-def told_apart(result: dict[str, Any], *, metric: str | None, sign: float) -> dict[str, Any]:
-    """Return the result with its objective moved a very little by its loss; `sign` is 1 where more is better.
-
-    Trials that have learned no more than which label is the most frequent all report the same accuracy or F1. Ray's
-    ASHA lets everything go on that equals the bar, and so would stop none of them.
-    """
-    loss = result.get(result_key("loss"))
-    if metric not in result or loss is None or not math.isfinite(loss):
-        return result
-    return {**result, metric: result[metric] - sign * _TIE * loss}
 
 
 class _Median(MedianStoppingRule):
@@ -201,7 +170,11 @@ class _Median(MedianStoppingRule):
 
 
 def _numbered(trial: Any) -> Any:
-    return trial if isinstance(trial, _StandIn) else _StandIn(str(trial.config["trial"]))
+    return _stand_in(trial.config["trial"])
+
+
+def _stand_in(number: int) -> Any:
+    return _StandIn(str(number), {"trial": number})
 
 
 class _Hyperband(HyperBandScheduler):
