@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import shutil
 import threading
 import time
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -47,6 +46,33 @@ BARS = """() => [...document.querySelectorAll(".bars li")].map(bar => {
 })"""
 
 
+class FakeStream:
+    """An answer that grows when the test says so. As with the real one, dropping it ends it too."""
+
+    def __init__(self, closed: threading.Event) -> None:
+        self._pieces: asyncio.Queue[Piece | Exception] = asyncio.Queue()
+        self._loop = asyncio.get_running_loop()
+        self._closed = closed
+
+    def put(self, item: Piece | Exception) -> None:
+        self._loop.call_soon_threadsafe(self._pieces.put_nowait, item)
+
+    def __aiter__(self) -> AsyncIterator[Piece]:
+        return self
+
+    async def __anext__(self) -> Piece:
+        item = await self._pieces.get()
+        if isinstance(item, Exception):
+            raise item
+        return item
+
+    async def aclose(self) -> None:
+        self._closed.set()
+
+    def __del__(self) -> None:
+        self._closed.set()
+
+
 class FakeGenerator:
     """Says what the test has it say, when the test has it say it."""
 
@@ -54,30 +80,28 @@ class FakeGenerator:
 
     def __init__(self) -> None:
         self.requests: list[GenerationRequest] = []
-        self.closed = threading.Event()
-        self._pieces: asyncio.Queue[Piece] | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self.begun, self.closed = threading.Event(), threading.Event()
+        self._stream: weakref.ref[FakeStream] | None = None
 
-    def submit(self, request: GenerationRequest) -> FakeGenerator:
+    def submit(self, request: GenerationRequest) -> FakeStream:
         self.closed.clear()
         self.requests.append(request)
-        self._pieces, self._loop = asyncio.Queue(), asyncio.get_running_loop()
-        return self
+        stream = FakeStream(self.closed)
+        self._stream = weakref.ref(stream)
+        self.begun.set()
+        return stream
 
     def say(self, text: str, *, is_last: bool = False) -> None:
-        assert self._pieces is not None and self._loop is not None
-        piece = Piece(text, (1,), (), "stop" if is_last else None)
-        self._loop.call_soon_threadsafe(self._pieces.put_nowait, piece)
+        self._put(Piece(text, (1,), (), "stop" if is_last else None))
 
-    def __aiter__(self) -> AsyncIterator[Piece]:
-        return self
+    def fail(self) -> None:
+        self._put(RuntimeError("the model is gone"))
 
-    async def __anext__(self) -> Piece:
-        assert self._pieces is not None
-        return await self._pieces.get()
-
-    async def aclose(self) -> None:
-        self.closed.set()
+    def _put(self, item: Piece | Exception) -> None:
+        assert self.begun.wait(20), "nobody asks"  # the page is sooner than its request
+        stream = self._stream and self._stream()
+        assert stream is not None, "nobody listens"
+        stream.put(item)
 
 
 @dataclass
@@ -86,16 +110,19 @@ class FakeService:
 
     names: list[str]
     answer: Answer
-    spec: EndpointSpec = EndpointSpec()
+    followed: Desired
+    spec: EndpointSpec = field(default_factory=EndpointSpec)
     telemetry: Telemetry = field(default_factory=lambda: Telemetry("fake"))
     generator: FakeGenerator = field(default_factory=FakeGenerator)
-    followed: Desired = Desired(3)
 
     def desired(self) -> dict[str, Desired]:
         return dict.fromkeys(self.names, self.followed)
 
     async def predict(self, name: str, rows: Sequence[Mapping[str, Any]], **_: Any) -> Prediction:
         return Prediction(name, 3, self.answer(rows))
+
+    def loaded_at(self, name: str) -> int:
+        return 0
 
     async def hosted(self, name: str) -> Any:
         tokenise = lambda rows, **_: [{"input_ids": (1, 2, 3)} for _ in rows]  # noqa: E731
@@ -126,21 +153,8 @@ def _refuses(problem: problems.Problem) -> Answer:
     return answer
 
 
+VERSION_3 = Desired(3)
 HAM = _always({"label": "ham", "probabilities": {"spam": 0.0731, "ham": 0.9269}})
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Debian's Chromium. For one module: playwright's event loop must not outlive it, other tests run their own."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: make venv")
-    path = shutil.which("chromium")
-    if path is None:
-        pytest.skip("there is no Chromium: apt-get install chromium")
-    with playwright.sync_playwright() as started:
-        # Chromium has no sandbox for root, as whom containers of CI run.
-        launched = started.chromium.launch(executable_path=path, args=["--no-sandbox"] if os.geteuid() == 0 else [])
-        yield launched
-        launched.close()
 
 
 @contextmanager
@@ -155,9 +169,11 @@ def _served(service: FakeService, tasks: dict[str, TaskSpec], authority: http.Id
     thread.start()
     while not server.started:
         time.sleep(0.01)
-    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}/"
-    server.should_exit = True
-    thread.join()
+    try:
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}/"
+    finally:
+        server.should_exit = True
+        thread.join()
 
 
 @contextmanager
@@ -167,13 +183,14 @@ def _opened(
     answer: Answer = HAM,
     *,
     authority: http.Identify | None = None,
-    followed: Desired = Desired(3),
+    followed: Desired = VERSION_3,
     **settings: Any,
 ) -> Iterator[tuple[Page, FakeService, list[str]]]:
     """The page, what is behind it, and what went wrong on it: errors, and requests to others than the endpoint."""
-    service = FakeService(list(tasks), answer, followed=followed)
-    with _served(service, tasks, authority or NoAuth()) as address:
-        context = browser.new_context(**settings)
+    service = FakeService(list(tasks), answer, followed)
+    with ExitStack() as stack:
+        address = stack.enter_context(_served(service, tasks, authority or NoAuth()))
+        context = stack.enter_context(browser.new_context(**settings))
         context.set_default_timeout(20_000)
         page, wrong = context.new_page(), []
         page.on("pageerror", lambda error: wrong.append(f"error: {error}"))
@@ -181,7 +198,6 @@ def _opened(
         page.on("request", lambda each: None if each.url.startswith((address, "data:")) else wrong.append(each.url))
         page.goto(address)
         yield page, service, wrong
-        context.close()
 
 
 def _send(page: Page, *texts: str) -> None:
@@ -334,7 +350,8 @@ def test_a_conversation_is_written_piece_by_piece(browser: Browser) -> None:
 
 
 @pytest.mark.parametrize(
-    ("task", "place"), [pytest.param(CHAT, ".log .assistant", id="chat"), pytest.param(STORY, "#answer-body", id="text")]
+    ("task", "place"),
+    [pytest.param(CHAT, ".log .assistant", id="chat"), pytest.param(STORY, "#answer-body", id="text")],
 )
 def test_stop_ends_the_text_and_its_generation(browser: Browser, task: TaskSpec, place: str) -> None:
     with _opened(browser, {"teller": task}) as (page, service, wrong):
@@ -353,18 +370,15 @@ def test_stop_ends_the_text_and_its_generation(browser: Browser, task: TaskSpec,
 
 def test_a_text_that_breaks_off_is_told(browser: Browser) -> None:
     with _opened(browser, {"teller": STORY}) as (page, service, wrong):
-        service.generator.__class__.__anext__, kept = _broken, service.generator.__class__.__anext__
-        try:
-            _send(page, "once")
-            _waits(page, "#problem", "The answer broke off")
-        finally:
-            service.generator.__class__.__anext__ = kept
+        _send(page, "once")
+        page.wait_for_selector(".is-growing", state="attached")
+        service.generator.say(" upon")
+        _waits(page, "#answer-body", "once upon")
+        service.generator.fail()
+        _waits(page, "#problem", "The answer broke off")
+        assert page.text_content("#answer-body") == "once upon"
 
     assert wrong == []
-
-
-async def _broken(_: FakeGenerator) -> Piece:
-    raise RuntimeError("the model is gone")
 
 
 def test_another_model_is_chosen(browser: Browser) -> None:

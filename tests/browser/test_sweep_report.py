@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import combinations
@@ -35,20 +33,6 @@ TITLES = """() => [...document.querySelectorAll("#coordinates .annotation-text-g
   const box = each.getBoundingClientRect();
   return {text: each.textContent, left: box.left, right: box.right, top: box.top, bottom: box.bottom};
 })"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Debian's Chromium. For one module: playwright's event loop must not outlive it, other tests run their own."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: make venv")
-    path = shutil.which("chromium")
-    if path is None:
-        pytest.skip("there is no Chromium: apt-get install chromium")
-    with playwright.sync_playwright() as started:
-        # Chromium has no sandbox for root, as whom containers of CI run.
-        launched = started.chromium.launch(executable_path=path, args=["--no-sandbox"] if os.geteuid() == 0 else [])
-        yield launched
-        launched.close()
 
 
 @contextmanager

@@ -48,7 +48,10 @@ def build(
     spec: EndpointSpec, tasks: Mapping[str, TaskSpec], runtime: Callable[[], Runtime], *, echo_request_id: bool = True
 ) -> FastAPI:
     """The application. `tasks` by the names that requests say; `runtime` is asked at each request."""
-    app = FastAPI(title="eagleray endpoint", version=eagleray.__version__, description=_DESCRIPTION, docs_url="/docs")
+    # FastAPI's own pages load their scripts from elsewhere: the playground and openapi.json need no network.
+    app = FastAPI(
+        title="eagleray endpoint", version=eagleray.__version__, description=_DESCRIPTION, docs_url=None, redoc_url=None
+    )
     problems.install(app)
     allowed = Depends(_admission(runtime))
     app.include_router(_predictions(spec, dict(tasks), runtime, allowed))
@@ -71,13 +74,21 @@ def build(
     return app
 
 
-def _admission(runtime: Callable[[], Runtime]) -> Callable[..., Awaitable[Caller]]:
-    async def admit(request: Request, _: Annotated[Any, Depends(HTTPBearer(auto_error=False))] = None) -> Caller:
-        now = runtime()
-        caller = now.authority.identify(request.headers.get("authorization"))
+def _recognition(runtime: Callable[[], Runtime]) -> Callable[..., Awaitable[Caller]]:
+    async def recognise(request: Request, _: Annotated[Any, Depends(HTTPBearer(auto_error=False))] = None) -> Caller:
+        caller = runtime().authority.identify(request.headers.get("authorization"))
         request.state.caller = caller.name
         require(caller, "predict")
-        retry_after_s = await now.allowance.admit(caller)
+        return caller
+
+    return recognise
+
+
+def _admission(runtime: Callable[[], Runtime]) -> Callable[..., Awaitable[Caller]]:
+    """As `_recognition`, and within the rate of the caller's key."""
+
+    async def admit(caller: Annotated[Caller, Depends(_recognition(runtime))]) -> Caller:
+        retry_after_s = await runtime().allowance.admit(caller)
         if retry_after_s is not None:
             raise ProblemError(problems.rate_limited(retry_after_s))
         return caller
@@ -180,7 +191,7 @@ def _facts(tasks: Mapping[str, TaskSpec], runtime: Callable[[], Runtime]) -> API
         require(now.authority.identify(authorization), "admin")
         return PlainTextResponse(await now.metrics(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
-    @router.get("/v1/models", dependencies=[Depends(_admission(runtime))])
+    @router.get("/v1/models", dependencies=[Depends(_recognition(runtime))])
     async def models() -> protocol.ModelList:
         """The models that answer here."""
         service = runtime().service
@@ -189,7 +200,7 @@ def _facts(tasks: Mapping[str, TaskSpec], runtime: Callable[[], Runtime]) -> API
             data=tuple(
                 protocol.ModelFacts(
                     id=name,
-                    created=0,
+                    created=service.loaded_at(name),
                     task=tasks[name].type,
                     version=desired[name].stable if name in desired else None,
                     candidate=desired[name].candidate if name in desired else None,

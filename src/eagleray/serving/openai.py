@@ -238,11 +238,12 @@ async def _merged(streams: Sequence[Pieces]) -> AsyncGenerator[tuple[int, Piece]
                 if piece.finish_reason is None:
                     waiting[asyncio.ensure_future(anext(streams[index].__aiter__()))] = index
     finally:
+        # First, and without waiting for anything: where the client has left, the next `await` is cancelled.
+        for stream in streams:
+            await stream.aclose()
         for task in waiting:
             task.cancel()
         await asyncio.gather(*waiting, return_exceptions=True)
-        for stream in streams:
-            await stream.aclose()
 
 
 _Answer = TypeVar("_Answer")

@@ -23,13 +23,13 @@ class ModelFacts(Body):
     id: str
     object: Literal["model"] = "model"
     created: int
+    """When this process loaded it, in seconds since 1970; 0 where it is not in memory."""
     owned_by: str = "eagleray"
     task: str
     version: int | None
     """The version that answers; none for an ensemble."""
     candidate: int | None = None
     """The version that is about to take over."""
-    labels: tuple[str, ...] = ()
     columns: dict[str, Literal["text", "messages"]] = {}
     """What an input has to hold, and of which kind each is."""
 

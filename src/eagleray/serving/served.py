@@ -75,6 +75,12 @@ class Served:
         """Versions that can answer at once."""
         return frozenset(self._hosted)
 
+    @property
+    def loaded_at(self) -> int:
+        """When the stable version was loaded, in seconds since 1970; 0 where it is not in memory."""
+        hosted = self._hosted.get(self.desired.stable)
+        return hosted.loaded_at if hosted is not None else 0
+
     async def stable(self) -> Hosted:
         """The stable version, loaded if it is not there; until a new one is loaded the one before it."""
         self.used_at = time.monotonic()

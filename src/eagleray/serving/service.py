@@ -129,6 +129,11 @@ class Service:
         """What is followed now, by name."""
         return {name: served.desired for name, served in self._served.items()}
 
+    def loaded_at(self, name: str) -> int:
+        """When a model's stable version was loaded, in seconds since 1970; 0 where it is not in memory."""
+        served = self._served.get(name)
+        return served.loaded_at if served is not None else 0
+
     def close(self) -> None:
         """Let go of models and threads."""
         for served in self._served.values():

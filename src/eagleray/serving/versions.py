@@ -41,6 +41,7 @@ class Hosted:
 
     def __init__(self, loaded: Loaded, *, version: int, batcher: Batcher | None, generator: Generator | None) -> None:
         self.loaded, self.version = loaded, version
+        self.loaded_at = int(time.time())
         self._batcher, self.generator = batcher, generator
 
     async def answer(self, samples: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
