@@ -189,5 +189,5 @@ def _no_version(objects: Objects, name: str, what: str) -> UserError:
     known = names(objects)
     if name in known:
         return UserError(f"model {name} has {what}: none was registered to the end, or all were deleted")
-    where, or_else = f"on {objects.uri}", "give the right --storage"
+    where, or_else = f"on {objects.uri}", "`eagleray register RUN` makes one; or give the right --storage"
     return references.unknown("model", name, known=known, where=where, or_else=or_else)

@@ -249,7 +249,7 @@ def test_what_is_not_found_is_told_with_what_is_there(local: Objects, reference:
 def test_an_empty_registry(objects: Objects) -> None:
     assert registry.names(objects) == registry.versions(objects, "demo") == []
     assert registry.aliases(objects, "demo") == {}
-    with pytest.raises(UserError, match=r"no model 'demo' on .*, nor any other: give the right --storage"):
+    with pytest.raises(UserError, match=r"no model 'demo' on .*, nor any other: .*register RUN"):
         registry.resolve(objects, parse("demo"))
 
 
