@@ -90,11 +90,13 @@ class Replica:
 
     async def _beat(self) -> None:
         while True:
+            beat = self._service.beat()
             try:
                 async with asyncio.timeout(BEAT_TIMEOUT_S):
-                    answer = await self._coordinator.beat.remote(self._service.beat())
+                    answer = await self._coordinator.beat.remote(beat)
                 self._service.follow({**self._at_start, **answer})
             except Exception as error:  # the coordinator is away: what it said last counts
+                self._service.unheard(beat)
                 _log.warning("the coordinator does not answer: %s", error)
             await asyncio.sleep(BEAT_S)
 

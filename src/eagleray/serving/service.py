@@ -105,6 +105,10 @@ class Service:
             metrics=self.telemetry.text(),
         )
 
+    def unheard(self, beat: Beat) -> None:
+        """Take back what a beat counted that did not arrive."""
+        self._traffic.put_back(beat.traffic)
+
     async def predict(
         self, name: str | None, rows: Sequence[Mapping[str, Any]], *, truncate: bool, request_id: str
     ) -> Prediction:

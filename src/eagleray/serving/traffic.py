@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from eagleray.serving.rollout import Traffic
@@ -24,6 +25,7 @@ class TrafficLog:
 
     def __init__(self) -> None:
         self._counts: dict[tuple[str, int], _Count] = defaultdict(_Count)
+        self._unheard: dict[tuple[str, int], Traffic] = {}
 
     def answered(self, name: str, version: int, *, seconds: float) -> None:
         """A version has answered a request."""
@@ -47,13 +49,18 @@ class TrafficLog:
     def drain(self) -> dict[tuple[str, int], Traffic]:
         """What was counted since the last call."""
         counts, self._counts = self._counts, defaultdict(_Count)
-        return {
-            key: Traffic(
+        drained, self._unheard = self._unheard, {}
+        for key, count in counts.items():
+            drained[key] = drained.get(key, Traffic()) + Traffic(
                 count.num_requests,
                 count.num_errors,
                 tuple(count.latencies_s),
                 count.num_compared,
                 count.num_different,
             )
-            for key, count in counts.items()
-        }
+        return drained
+
+    def put_back(self, drained: Mapping[tuple[str, int], Traffic]) -> None:
+        """Take back what nobody has heard: the next `drain` has it."""
+        for key, traffic in drained.items():
+            self._unheard[key] = traffic + self._unheard.get(key, Traffic())

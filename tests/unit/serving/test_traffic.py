@@ -28,6 +28,16 @@ def test_counts_are_by_name_and_version_and_handed_over_once() -> None:
     assert log.drain() == {("a", 1): Traffic(1, 1)}
 
 
+def test_what_nobody_heard_is_told_again() -> None:
+    log = TrafficLog()
+    log.answered("a", 1, seconds=0.5)
+    log.put_back(log.drain())
+    log.failed("a", 1)
+
+    assert log.drain() == {("a", 1): Traffic(2, 1, (0.5,))}
+    assert log.drain() == {}
+
+
 def test_latencies_are_bounded_and_requests_are_not() -> None:
     log = TrafficLog()
     for _ in range(2000):
