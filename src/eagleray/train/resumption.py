@@ -52,6 +52,8 @@ EFFECTS: dict[str, Effect] = {
     "failures": "nothing",
     "watchdog": "nothing",
     "sweep": "nothing",
+    "promote": "nothing",
+    "endpoint": "nothing",
 }
 """By key of `spec`. A key that is not here does what the one above it does."""
 
