@@ -63,10 +63,7 @@ def prune(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     rows = []
     for seed in arguments.seeds:
         found = {}
-        for name, scheduler in (
-            ("fifo", "{type: fifo}"),
-            ("asha", "{type: asha, grace_steps: 10, reduction_factor: 4}"),
-        ):
+        for name, scheduler in PRUNED.items():
             settings = (
                 "train.max_steps=90",
                 "train.evaluate_every_steps=10",

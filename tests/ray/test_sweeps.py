@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,12 +20,11 @@ from eagleray.store.lease import LeaseRecord
 from eagleray.store.objects import Objects
 from eagleray.store.runs import RunRecord
 from eagleray.store.steps import read_steps
-from eagleray.store.sweeps import Sweep
-from tests.ray.processes import Command, Shell, below_this_one, shell, wait_until
+from eagleray.store.sweeps import Sweep, Trial
+from tests.ray.processes import Command, Shell, shell, wait_until
 from tests.support.training import document
 
 RUN = "test-0001"
-TRIAL = "ResourceTrainable"  # what Tune calls the process of an actor with resources
 DEFAULTS = {
     "search": {"type": "grid"},
     "scheduler": {"type": "fifo"},
@@ -85,6 +86,11 @@ def saved(objects: Objects) -> list[str]:
     return [each.run for each in runs.list_runs(trials) if checkpoints.newest(trials, each.run)]
 
 
+def holder(trials: Objects, trial: Trial) -> int:
+    """The process that ran the first life of a trial."""
+    return records.load(trials, paths.lease(trial.run, 1), LeaseRecord).holder.pid
+
+
 def test_a_sweep_that_prunes(search: Run, objects: Objects, model: Path, reviews: Path) -> None:
     asha = {"scheduler": {"type": "asha", "grace_steps": 7}, "max_concurrent": 1, "keep": 1}
     record = search(wanted(model, reviews, asha))
@@ -117,9 +123,7 @@ def test_nothing_leaks_from_trial_to_trial(
     assert (first.params, last.params) == (same, same)
     assert [report.metrics for report in first.reports] == [report.metrics for report in last.reports]
     trials = sweeps.open_trials(objects.uri, RUN)
-    holders = [records.load(trials, paths.lease(trial.run, 1), LeaseRecord).holder for trial in told(objects).trials]
-    processes = {holder.pid for holder in holders}
-    assert len(processes) == 1
+    assert len({holder(trials, trial) for trial in told(objects).trials}) == 1
 
 
 def test_trials_of_two_workers(search: Run, objects: Objects, model: Path, reviews: Path) -> None:
@@ -185,8 +189,8 @@ def test_a_trial_whose_process_is_killed(
     def kill(sweep: Sweep) -> bool:
         if not sweep.trials or sweep.trials[0].step < 70:
             return False
-        [actor] = below_this_one(TRIAL)
-        actor.kill()
+        trials = sweeps.open_trials(objects.uri, "test-0002")
+        os.kill(holder(trials, sweep.trials[0]), signal.SIGKILL)
         return True
 
     record = search(wanted(model_with_dropout, reviews, one, train=train), Looker(kill))
@@ -202,7 +206,8 @@ def test_a_trial_whose_process_is_killed(
     "scheduler", [{"type": "hyperband"}, {"type": "median", "min_trials": 2}], ids=["hyperband", "median"]
 )
 def test_other_schedulers(search: Run, objects: Objects, model: Path, reviews: Path, scheduler: dict[str, Any]) -> None:
-    record = search(wanted(model, reviews, {"scheduler": scheduler}))
+    """One after another: what several at once are compared with depends on which of them is first."""
+    record = search(wanted(model, reviews, {"scheduler": scheduler, "max_concurrent": 1}))
 
     trials = told(objects).trials
     assert record.phase == "succeeded"
