@@ -37,6 +37,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import numpy as np
 import psutil
 
 HERE = Path(__file__).resolve()
@@ -198,12 +199,14 @@ def nested_by_ray(arguments: argparse.Namespace, *, num_cpus: float, at_once: in
             ),
         ).fit()
 
-    tune.Tuner(
+    found = tune.Tuner(
         tune.with_resources(drive, {"CPU": num_cpus}),
         param_space={"learning_rate": tune.loguniform(1e-5, 1e-3)},
         tune_config=tune.TuneConfig(num_samples=NUM_WALL, max_concurrent_trials=at_once, metric="loss", mode="min"),
         run_config=tune.RunConfig(storage_path=arguments.directory, name="sweep", verbose=0),
     ).fit()
+    if found.errors:
+        raise SystemExit(f"{len(found.errors)} trials failed: {found.errors[0]}")
 
 
 def _train_plainly(config: dict[str, Any]) -> None:
@@ -212,14 +215,14 @@ def _train_plainly(config: dict[str, Any]) -> None:
     import torch
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-    from eagleray.model.sources import local_path
+    from eagleray.model.sources import locate
     from eagleray.spec import document
     from eagleray.tasks import build
     from eagleray.train import inputs
 
     torch.set_num_threads(1)
     spec = document.load(DOCUMENT, overrides=["data.validation.fraction=0.01", "data.test_fraction=0.01"]).document.spec
-    source = local_path(spec.model.source)
+    source = locate(spec.model.source)
     tokenizer = AutoTokenizer.from_pretrained(source)
     loaded = inputs.load(spec, cache_dir=Path(os.environ["EAGLERAY_CACHE"]))
     assert build(spec.task)
@@ -227,8 +230,8 @@ def _train_plainly(config: dict[str, Any]) -> None:
     optimizer = torch.optim.AdamW(model.parameters(), lr=config["learning_rate"])
     size = spec.train.global_batch_size
     for step in range(WALL_STEPS):
-        samples = loaded.data.train.samples(range(step * size, (step + 1) * size))
-        ids = [{"input_ids": sample["input_ids"]} for sample in samples]
+        samples = loaded.data.train.samples(np.arange(step * size, (step + 1) * size))
+        ids = [{"input_ids": sample["input_ids"].tolist()} for sample in samples]
         batch = tokenizer.pad(ids, return_tensors="pt")
         labels = torch.tensor([int(sample["label"]) for sample in samples])
         loss = model(**batch, labels=labels).loss
