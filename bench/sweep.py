@@ -46,7 +46,7 @@ SCRIPTS = Path(sys.executable).parent
 NUM_TRIVIAL = 1000
 NUM_WALL = 12
 WALL_STEPS = 10
-PRUNED = {"fifo": "{type: fifo}", "asha": "{type: asha, grace_steps: 10, reduction_factor: 4}"}
+PRUNED = {"fifo": "{type: fifo}", "asha": "{type: asha, grace_steps: 30, reduction_factor: 4}"}
 
 
 def main() -> None:
@@ -69,8 +69,9 @@ def prune(arguments: argparse.Namespace) -> list[dict[str, Any]]:
         found = {}
         for name, scheduler in PRUNED.items():
             settings = (
-                "train.max_steps=90",
-                "train.evaluate_every_steps=10",
+                "train.max_steps=180",
+                "train.evaluate_every_steps=30",  # at step 10 none has learned more than which label is more frequent
+                "train.precision=bf16",
                 f"train.seed={seed}",
                 "method={type: full}",
                 "data.validation.fraction=0.2",

@@ -17,6 +17,7 @@ from eagleray.cli.schema import schema
 from eagleray.cli.serve import serve
 from eagleray.cli.submit import submit
 from eagleray.cli.train import train
+from eagleray.cli.up import up
 
 app = typer.Typer(
     name="eagleray",
@@ -68,6 +69,7 @@ def _root(
 
 
 app.command()(plan)
+app.command()(up)
 app.command()(train)
 app.add_typer(sweep.app, name="sweep")
 app.command()(submit)

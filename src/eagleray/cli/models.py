@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
-import os
-import socket
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +11,7 @@ import typer
 
 from eagleray.cli import printing
 from eagleray.cli import storage as storages
+from eagleray.cli.caller import caller
 from eagleray.cli.options import AsJson, Storage
 from eagleray.errors import StorageError, UserError
 
@@ -106,7 +104,7 @@ def promote(
         alias,
         record.version,
         action="promote",
-        by=_caller(),
+        by=caller(),
         reason=": ".join(filter(None, (f"forced, though {'; '.join(objections)}" if objections else "", reason))),
         seen=before.number if before else 0,
         now=datetime.now(UTC),
@@ -133,7 +131,7 @@ def rollback(
         alias,
         _version_before(objects, newest),
         action="rollback",
-        by=_caller(),
+        by=caller(),
         reason=reason,
         seen=newest.number,
         now=datetime.now(UTC),
@@ -321,11 +319,3 @@ def _download(objects: Objects, record: VersionRecord, directory: Path) -> None:
             (Path(scratch) / "model").replace(to)
     except OSError as error:
         raise StorageError(f"{directory}: cannot write: {refusals.explain(error)}") from error
-
-
-def _caller() -> str:
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):  # a container's user need not have a name
-        user = str(os.getuid())
-    return f"{user}@{socket.gethostname()}"

@@ -99,14 +99,10 @@ def _of_endpoint(path: Path, settings: list[str], storage: str | None) -> tuple[
 
 def _of_fine_tune(path: Path, settings: list[str], storage: str | None) -> tuple[ServingSpec, str]:
     from eagleray.cli.inputs import read_document
-    from eagleray.spec.endpoint import EndpointSpec
-    from eagleray.spec.promote import PromoteSpec
-    from eagleray.spec.serving import ServedModelSpec, ServingSpec
+    from eagleray.flow.places import serving_spec
 
     found = read_document(path, overrides=settings, storage=storage).document
-    alias, name = (found.spec.promote or PromoteSpec()).alias, found.metadata.name
-    served = ServedModelSpec(name=name, model=f"{name}@{alias}")
-    return ServingSpec(models=(served,), endpoint=found.spec.endpoint or EndpointSpec()), found.spec.storage or ""
+    return serving_spec(found), found.spec.storage or ""
 
 
 def _of_model(target: str, settings: list[str]) -> ServingSpec:

@@ -84,6 +84,18 @@ def prepare(
         return _opened(directory, made, from_cache=False)
 
 
+def fingerprint(spec: DataSpec, *, seed: int, cache_dir: Path) -> str:
+    """What `Prepared.fingerprint` of a document would be, without preparing anything.
+
+    Raises:
+        DataError: there are no such data.
+        StorageError: the cache, which remembers what large files hold, cannot be written.
+    """
+    with _writes_to(cache_dir):
+        digests = Digests(cache.folder("data", root=cache_dir) / "digests.json")
+        return _fingerprint(spec, seed=seed, digests=digests)
+
+
 def _fingerprint(spec: DataSpec, *, seed: int, digests: Digests) -> str:
     """The content of the sources and what is done to it before tokenising."""
     sources = {

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import threading
+import logging
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.error import URLError
-from urllib.request import urlopen
 
 import ray
 from ray import serve
@@ -17,6 +15,7 @@ from ray.serve.config import HTTPOptions
 from ray.serve.exceptions import RayServeException
 
 from eagleray.errors import ClusterError, UserError
+from eagleray.flow.places import url
 from eagleray.serving import app, follow
 from eagleray.serving.replica import authority
 from eagleray.spec.endpoint import EndpointSpec
@@ -59,29 +58,35 @@ def running(spec: ServingSpec, *, storage: str, cache_dir: Path, say: Callable[[
         ClusterError: it did not become ready.
     """
     endpoint = spec.endpoint
-    serve.start(http_options=_http_options(endpoint))
+    _start(endpoint)
     try:
         say("loading the models")
         _run(spec, storage, cache_dir)
-        url = _url(endpoint)
-        yield Running(url, spec.names)
+        yield Running(url(endpoint), spec.names)
     finally:
         say("ending the endpoint: requests that have begun are answered")
         serve.shutdown()  # type: ignore[no-untyped-call]
 
 
+def deploy(spec: ServingSpec, *, storage: str, cache_dir: Path) -> None:
+    """Serve on the connected cluster, where the endpoint stays. One that is there is changed in place.
+
+    Raises:
+        ClusterError: it did not become ready.
+    """
+    _start(spec.endpoint)
+    _run(spec, storage, cache_dir)
+
+
 def wait_for_end() -> None:
-    """Return at an interrupt; in short waits, in which signals are heard."""
-    never = threading.Event()
-    while not never.wait(1.0):
-        pass
+    """Sleep until an interrupt. Not on a lock: an interrupt in the midst of taking one leaves it half taken."""
+    while True:
+        time.sleep(3600)
 
 
-def is_ready(url: str) -> bool:
-    """Whether the endpoint answers now."""
-    with contextlib.suppress(URLError, OSError), urlopen(f"{url}/readyz", timeout=5) as response:
-        return bool(response.status == 200)
-    return False
+def _start(endpoint: EndpointSpec) -> None:
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)  # what it tells of itself is in its log files
+    serve.start(http_options=_http_options(endpoint))
 
 
 def _run(spec: ServingSpec, storage: str, cache_dir: Path) -> None:
@@ -102,8 +107,3 @@ def _http_options(endpoint: EndpointSpec) -> HTTPOptions:
         ssl_certfile=tls.cert_file if tls else None,
         ssl_keyfile=tls.key_file if tls else None,
     )
-
-
-def _url(endpoint: EndpointSpec) -> str:
-    host = "127.0.0.1" if endpoint.host in ("0.0.0.0", "::") else endpoint.host
-    return f"{'https' if endpoint.tls else 'http'}://{host}:{endpoint.port}"

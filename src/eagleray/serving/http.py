@@ -16,6 +16,7 @@ import eagleray
 from eagleray.serving import openai, problems, protocol
 from eagleray.serving.auth import Caller, require
 from eagleray.serving.edge import Edge
+from eagleray.serving.identity import HEADER as IDENTITY_HEADER
 from eagleray.serving.limits import Allowance
 from eagleray.serving.problems import ProblemError
 from eagleray.serving.service import Service
@@ -45,9 +46,17 @@ class Runtime:
 
 
 def build(
-    spec: EndpointSpec, tasks: Mapping[str, TaskSpec], runtime: Callable[[], Runtime], *, echo_request_id: bool = True
+    spec: EndpointSpec,
+    tasks: Mapping[str, TaskSpec],
+    runtime: Callable[[], Runtime],
+    *,
+    identity: str = "",
+    echo_request_id: bool = True,
 ) -> FastAPI:
-    """The application. `tasks` by the names that requests say; `runtime` is asked at each request."""
+    """The application. `tasks` by the names that requests say; `runtime` is asked at each request.
+
+    `identity` is what /readyz tells, so that who has started it knows it again.
+    """
     # FastAPI's own pages load their scripts from elsewhere: the playground and openapi.json need no network.
     app = FastAPI(
         title="eagleray endpoint", version=eagleray.__version__, description=_DESCRIPTION, docs_url=None, redoc_url=None
@@ -55,7 +64,7 @@ def build(
     problems.install(app)
     allowed = Depends(_admission(runtime))
     app.include_router(_predictions(spec, dict(tasks), runtime, allowed))
-    app.include_router(_facts(tasks, runtime))
+    app.include_router(_facts(tasks, runtime, identity=identity))
     if any(isinstance(task, CausalLmSpec) for task in tasks.values()):
         app.include_router(openai.router(_TextModels(runtime)), dependencies=[allowed])
     app.add_middleware(
@@ -170,7 +179,7 @@ def _row(given: Any, column: str | None) -> dict[str, Any]:
     return {column: given}
 
 
-def _facts(tasks: Mapping[str, TaskSpec], runtime: Callable[[], Runtime]) -> APIRouter:
+def _facts(tasks: Mapping[str, TaskSpec], runtime: Callable[[], Runtime], *, identity: str) -> APIRouter:
     router = APIRouter(tags=["facts"])
 
     @router.get("/healthz", response_class=PlainTextResponse)
@@ -179,10 +188,10 @@ def _facts(tasks: Mapping[str, TaskSpec], runtime: Callable[[], Runtime]) -> API
         return "ok"
 
     @router.get("/readyz", response_class=PlainTextResponse, responses={503: {"description": "Not ready."}})
-    async def readyz() -> str:
+    async def readyz() -> PlainTextResponse:
         """Its models are loaded, warm, and have passed their golden sets: before that no replica is asked."""
         runtime()
-        return "ready"
+        return PlainTextResponse("ready", headers={IDENTITY_HEADER: identity})
 
     @router.get("/metrics", response_class=PlainTextResponse)
     async def metrics(authorization: Annotated[str | None, Header()] = None) -> PlainTextResponse:

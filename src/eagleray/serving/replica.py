@@ -18,6 +18,7 @@ from ray.serve.handle import DeploymentHandle
 from eagleray.serving import follow, http
 from eagleray.serving.auth import Authority, NoAuth, Tokens
 from eagleray.serving.http import Runtime
+from eagleray.serving.identity import identity
 from eagleray.serving.limits import Allowance
 from eagleray.serving.service import Service
 from eagleray.spec.endpoint import AuthSpec
@@ -43,6 +44,7 @@ class Replica:
     ) -> None:
         spec = ServingSpec.model_validate_json(spec_json)
         self._spec, self._coordinator = spec, coordinator
+        self._identity = identity(spec, storage=storage)
         endpoint = spec.endpoint
         torch.set_num_threads(max(1, int(endpoint.replicas.cpus)))
         objects = open_storage(storage, must_exist=True)
@@ -74,7 +76,9 @@ class Replica:
     def __serve_build_asgi_app__(self) -> FastAPI:
         """The routes; Ray Serve calls it once the models are loaded."""
         # The proxy of Ray Serve sends the request's id back by itself.
-        return http.build(self._spec.endpoint, self._tasks, lambda: self._runtime, echo_request_id=False)
+        return http.build(
+            self._spec.endpoint, self._tasks, lambda: self._runtime, identity=self._identity, echo_request_id=False
+        )
 
     async def check_health(self) -> None:
         """Raise where the coordinator is followed no longer: Ray Serve starts another replica."""

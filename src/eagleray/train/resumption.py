@@ -127,8 +127,30 @@ def find(objects: Objects, name: str, *, kind: str) -> Earlier | None:
         StorageError: the storage does not answer, or holds what a newer version wrote.
     """
     run = next((each for each in runs.list_runs(objects) if (each.name, each.kind) == (name, kind)), None)
-    if run is None:
-        return None
+    return None if run is None else _earlier(objects, run)
+
+
+def finished(objects: Objects, wanted: Basis, *, kind: str) -> RunRecord | None:
+    """Return the newest run that has succeeded and that this document would only make again."""
+    name = wanted.document.metadata.name
+    for run in runs.of_name(objects, name):
+        if (run.kind, run.phase) != (kind, "succeeded") or run.forked_from is not None:
+            continue
+        try:
+            stored = _earlier(objects, run).basis
+        except UserError:  # another version's document: nobody can say that it is this one
+            continue
+        if not decisive(stored, wanted):
+            return run
+    return None
+
+
+def decisive(stored: Basis, wanted: Basis) -> list[Change]:
+    """Return the differences that change what is learned."""
+    return [change for change in differences(stored, wanted) if change.effect != "nothing"]
+
+
+def _earlier(objects: Objects, run: RunRecord) -> Earlier:
     lock = runs.read_lock(objects, run.run)
     newest = checkpoints.newest(objects, run.run)
     checkpoint = None if newest is None else newest.id
@@ -156,12 +178,12 @@ def decide(
     if wants_new or earlier is None or earlier.run.phase == "succeeded":
         return New()
     changed = differences(earlier.basis, wanted)
-    decisive = [change for change in changed if change.effect != "nothing"]
-    if not decisive:
+    other = decisive(earlier.basis, wanted)
+    if not other:
         return GoOn(earlier.run, changed)
     if earlier.checkpoint is None:  # nothing is lost that a new run would not do again
         return New()
-    raise UserError(_refusal(earlier.run, earlier.checkpoint, decisive))
+    raise UserError(_refusal(earlier.run, earlier.checkpoint, other))
 
 
 def differences(stored: Basis, wanted: Basis) -> tuple[Change, ...]:
@@ -212,22 +234,22 @@ def _fork(earlier: Earlier | None, wanted: Basis) -> Fork:
 
 
 def _refuse_finished(run: RunRecord, changed: Iterable[Change]) -> None:
-    decisive = {change.path for change in changed if change.effect != "nothing"}
-    is_at_end = run.step == run.total_steps and decisive.isdisjoint(("train.epochs", "train.max_steps"))
-    if not decisive or is_at_end:
+    other = {change.path for change in changed if change.effect != "nothing"}
+    is_at_end = run.step == run.total_steps and other.isdisjoint(("train.epochs", "train.max_steps"))
+    if not other or is_at_end:
         raise UserError(
             f"--fork: run {run.run} has come to its end with step {run.step}, and this document has no step after "
             "it: give more train.epochs, or begin from the start with --new"
         )
 
 
-def _refusal(run: RunRecord, checkpoint: CheckpointId, decisive: Iterable[Change]) -> str:
+def _refusal(run: RunRecord, checkpoint: CheckpointId, other: Iterable[Change]) -> str:
     begin = f"--fork begins a new run from its checkpoint of step {checkpoint.step}, --new one from the start"
-    if any(change.effect == "weights" for change in decisive):
+    if any(change.effect == "weights" for change in other):
         begin = "--new begins a new run from the start"
     return (
         f"run {run.run} ({run.phase}) is not finished, and going on with this document would change its result:\n"
-        f"{_listed(decisive)}\nPut these back to go on with it; {begin}"
+        f"{_listed(other)}\nPut these back to go on with it; {begin}"
     )
 
 

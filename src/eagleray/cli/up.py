@@ -1,0 +1,120 @@
+"""`eagleray up`: the whole life of a document, from its data to an endpoint that answers."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from eagleray.cli.inputs import read_document
+from eagleray.cli.options import DocumentFile, Overrides, Storage
+from eagleray.errors import UserError
+
+if TYPE_CHECKING:
+    from eagleray.flow.places import Place, Say
+    from eagleray.spec.finetune import FineTune
+
+
+def up(
+    file: DocumentFile,
+    overrides: Overrides = None,
+    storage: Storage = None,
+    until: Annotated[
+        str, typer.Option("--until", metavar="STEP", help="Stop after this step.", show_default="the last one")
+    ] = "verify",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Tell what is there and what would be done; do nothing.")
+    ] = False,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Leave the endpoint running on this machine, and end.")
+    ] = False,
+    new: Annotated[
+        bool, typer.Option("--new", help="Sweep and train anew, though there is a model of this document.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print results only.")] = False,
+) -> None:
+    """Take a document all the way: data, sweep, training, test, registry, gate, promotion, endpoint.
+
+    The steps are preflight, data, sweep, train, evaluate, register, gate, promote, deploy and verify; those that the
+    document has no section for are left out. Run again it does only what is missing: what is there is found on the
+    storage, whatever ended the command before.
+
+    Without a Ray cluster (RAY_ADDRESS) the endpoint answers until Ctrl-C; on one it stays. The first endpoint of a
+    storage gets a key, which is printed once.
+
+    \b
+    Examples:
+      eagleray up job.yaml
+      eagleray up job.yaml --dry-run
+      eagleray up job.yaml --until promote
+      eagleray up job.yaml --detach
+    """
+    from eagleray.flow.steps import STEPS
+
+    if until not in STEPS:
+        raise UserError(f"--until {until}: give one of {', '.join(STEPS)}")
+    loaded = read_document(file, overrides=overrides, storage=storage)
+    document, storage_uri = loaded.document, loaded.document.spec.storage or "./runs"
+
+    from rich.console import Console
+
+    from eagleray.cli.caller import caller
+    from eagleray.cli.up_view import UpView
+    from eagleray.train import ray_environment
+
+    view = UpView(Console(stderr=True, quiet=quiet))
+    ray_environment.prepare()
+    ray_environment.prepare_serve()
+    from eagleray.flow.up import Life
+    from eagleray.store.cache import cache_root
+
+    place = _place(document, file, overrides or (), storage_uri, say=view.say, detach=detach)
+    with Life(
+        document,
+        storage=storage_uri,
+        cache_dir=cache_root(),
+        observer=view,
+        place=place,
+        by=caller(),
+        begins_anew=new,
+    ) as life:
+        if dry_run:
+            life.look(until=until)
+            return
+        life.go(until=until)
+        if until == "verify" and place is not None and place.is_here:
+            view.say("Ctrl-C ends it")
+            _wait(view.say)
+
+
+def _place(
+    document: FineTune, file: Path, overrides: list[str] | tuple[str, ...], storage: str, *, say: Say, detach: bool
+) -> Place | None:
+    from eagleray.flow import places
+    from eagleray.store.cache import cache_root
+    from eagleray.train.ray_environment import is_embedded
+
+    if document.spec.endpoint is None:
+        if detach:
+            raise UserError("--detach: the document has no section `endpoint` that could stay: leave it out")
+        return None
+    spec = places.serving_spec(document)
+    if not is_embedded():
+        return places.OnCluster(spec, storage=storage, cache_dir=cache_root())
+    if not detach:
+        return places.Here(spec, storage=storage, cache_dir=cache_root(), say=say)
+    settings = [argument for each in overrides for argument in ("--set", each)]
+    command = [sys.executable, "-m", "eagleray", "serve", str(file.resolve()), "--storage", storage, *settings]
+    log = cache_root() / "endpoints" / f"{document.metadata.name}.log"
+    return places.Detached(spec, storage=storage, command=command, log=log)
+
+
+def _wait(say: Say) -> None:
+    from eagleray.flow.serve import wait_for_end
+
+    try:
+        wait_for_end()
+    except KeyboardInterrupt:
+        say("stopping")

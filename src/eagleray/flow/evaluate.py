@@ -1,0 +1,57 @@
+"""What does the final model of a run score on its test rows, where the run itself did not ask?
+
+A trial of a sweep is chosen by validation rows alone. What comes of the sweep is measured here, once.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from eagleray.errors import UserError
+from eagleray.flow.predict import model_directory
+from eagleray.spec.finetune import FineTune
+from eagleray.store import runs
+from eagleray.store.objects import Objects
+from eagleray.store.runs import RunRecord
+from eagleray.tasks import trained
+from eagleray.train import inputs
+from eagleray.train.evaluate import evaluate as evaluate_split
+from eagleray.train.group import Group
+
+BATCH_SIZE = 32
+
+
+def evaluate(objects: Objects, document: FineTune, record: RunRecord, *, cache_dir: Path) -> RunRecord:
+    """Measure the run's final model on the test rows and write that into its record, which is returned.
+
+    Raises:
+        UserError: the run has no model, or the data have no test rows.
+    """
+    loaded = inputs.load(document.spec, cache_dir=cache_dir)
+    split = loaded.data.test
+    if split is None:
+        raise UserError("spec.data.test: there are no test rows to evaluate on")
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    with model_directory(objects, record) as directory:
+        model = trained.load(directory, device=device)
+
+    def collate(samples: Any, weights: Any) -> dict[str, torch.Tensor]:
+        batch = model.task.collate(
+            samples, weights=weights, pad_id=int(model.tokenizer.pad_token_id), max_length=model.max_length
+        )
+        return {name: tensor.to(device) for name, tensor in batch.items()}
+
+    measured = evaluate_split(
+        model.model,
+        task=model.task,
+        split=split,
+        collate=collate,
+        micro_batch_size=BATCH_SIZE,
+        group=Group(rank=0, world_size=1, num_local=1, device=device),
+    )
+    evaluated = record.model_copy(update={"metrics": {**record.metrics, "test": measured}})
+    runs.save(objects, evaluated)
+    return evaluated

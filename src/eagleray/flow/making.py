@@ -1,0 +1,180 @@
+"""How does a document come to a model: from its data, by a sweep, by training, measured on its test rows?"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from functools import cached_property
+from pathlib import Path
+
+from eagleray.data import prepare
+from eagleray.flow.steps import Observer, Step
+from eagleray.model import sources
+from eagleray.spec.document import dump
+from eagleray.spec.finetune import FineTune
+from eagleray.store import best, sweeps
+from eagleray.store.objects import Objects
+from eagleray.store.runs import RunRecord
+from eagleray.train import resumption
+from eagleray.train.resumption import Basis
+from eagleray.tune import earlier, final
+from eagleray.tune.earlier import Finished
+
+_SHOWN_METRICS = 3
+
+
+class Making:
+    """The run whose model counts, once it is known."""
+
+    def __init__(
+        self,
+        document: FineTune,
+        objects: Objects,
+        *,
+        storage: str,
+        cache_dir: Path,
+        observer: Observer,
+        stack: ExitStack,
+        begins_anew: bool,
+    ) -> None:
+        """`stack` keeps Ray, once it is needed, for what comes after."""
+        self.objects = objects
+        self._document, self._storage, self._cache_dir = document, storage, cache_dir
+        self._observer, self._stack, self._begins_anew = observer, stack, begins_anew
+        self._sweep: RunRecord | None = None
+        self._run: RunRecord | None = None
+
+    @property
+    def run(self) -> RunRecord:
+        """The run; there is one after the steps."""
+        assert self._run is not None
+        return self._run
+
+    def steps(self) -> list[Step]:
+        """Those that this document has, in order."""
+        searched = [Step("sweep", self._find_sweep, self._do_sweep)] if self._document.spec.sweep else []
+        return [
+            Step("data", self._find_data, self._prepare),
+            *searched,
+            Step("train", self._find_run, self._train),
+            Step("evaluate", self._find_evaluation, self._evaluate),
+        ]
+
+    def why(self, step: str) -> str:
+        """What has changed since the last time a model was made."""
+        if step not in ("sweep", "train"):
+            return ""
+        kind = sweeps.KIND if step == "sweep" else self._document.kind
+        there = resumption.find(self.objects, self._document.metadata.name, kind=kind)
+        if there is None:
+            return ""
+        return "; ".join(map(str, resumption.decisive(there.basis, self._basis)))
+
+    @cached_property
+    def _basis(self) -> Basis:
+        return self._basis_of(self._document)
+
+    def _basis_of(self, document: FineTune) -> Basis:
+        spec = document.spec
+        fingerprint = prepare.fingerprint(spec.data, seed=spec.train.seed, cache_dir=self._cache_dir)
+        return Basis(document, fingerprint, sources.sha256(spec.model.source))
+
+    def _find_data(self) -> str | None:
+        """Where a model was made of them they need not be prepared again."""
+        made = self._find_sweep() if self._document.spec.sweep else self._find_run()
+        return f"unchanged, fingerprint {self._basis.data_fingerprint[:12]}" if made else None
+
+    def _prepare(self) -> str:
+        from eagleray.train import inputs
+
+        with self._observer.training() as observer:
+            loaded = inputs.load(self._document.spec, cache_dir=self._cache_dir, on_progress=observer.preparing)
+        data = loaded.data
+        splits = {"training": data.train, "validation": data.validation, "test": data.test}
+        return ", ".join(f"{len(split):,} {name} rows" for name, split in splits.items() if split is not None)
+
+    def _find_sweep(self) -> str | None:
+        if self._begins_anew and self._sweep is None:
+            return None
+        there = resumption.find(self.objects, self._document.metadata.name, kind=sweeps.KIND)
+        decision = earlier.decide(there, self._basis)
+        self._sweep = decision.run if isinstance(decision, Finished) else None
+        return f"{self._sweep.run}, {_scores(self._sweep)}" if self._sweep else None
+
+    def _do_sweep(self) -> str:
+        self._connect()
+        from eagleray.tune.sweep import run_sweep
+
+        with self._observer.sweeping() as observer:
+            self._sweep = run_sweep(
+                self._document,
+                text=dump(self._document),
+                storage=self._storage,
+                cache_dir=self._cache_dir,
+                observer=observer,
+                begins_anew=self._begins_anew,
+            )
+        return f"{self._sweep.run}, {_scores(self._sweep)}"
+
+    def _find_run(self) -> str | None:
+        if self._is_model_of_sweep:
+            self._run = self._sweep
+        elif self._begins_anew and self._run is None:
+            return None
+        else:
+            self._run = resumption.finished(self.objects, self._basis_of(self._trained), kind=self._document.kind)
+        return f"{self._run.run}, {_scores(self._run)}" if self._run else None
+
+    def _train(self) -> str:
+        self._connect()
+        from eagleray.train.run import fine_tune
+
+        with self._observer.training() as observer:
+            self._run = fine_tune(
+                self._trained,
+                text=dump(self._trained),
+                storage=self._storage,
+                cache_dir=self._cache_dir,
+                observer=observer,
+                begins_anew=self._begins_anew,
+            )
+        return f"{self._run.run}, {_scores(self._run)}"
+
+    @property
+    def _is_model_of_sweep(self) -> bool:
+        """Whether the model is that of the best trial, and nothing is trained after it."""
+        return self._document.spec.sweep is not None and self._document.spec.sweep.final is None
+
+    @property
+    def _trained(self) -> FineTune:
+        if self._document.spec.sweep is None or self._sweep is None:
+            return self._document
+        return final.of_sweep(self.objects, self._document, self._sweep.run)
+
+    def _find_evaluation(self) -> str | None:
+        data = self._document.spec.data
+        is_due = "test" not in self.run.metrics and (data.test is not None or data.test_fraction is not None)
+        return None if is_due else _scores(self.run)
+
+    def _evaluate(self) -> str:
+        from eagleray.flow.evaluate import evaluate
+
+        self._run = evaluate(self.objects, self._document, self.run, cache_dir=self._cache_dir)
+        return _scores(self._run)
+
+    def _connect(self) -> None:
+        """Start or join Ray, once."""
+        import ray
+
+        if not ray.is_initialized():
+            from eagleray.train import cluster
+
+            self._stack.enter_context(cluster.connected())
+
+
+def _scores(record: RunRecord) -> str:
+    """The first figures of the split that counts."""
+    split = "test" if "test" in record.metrics else "validation"
+    measured = record.metrics.get(split, {})
+    named = ((name, best.value_of(measured, name)) for name in sorted(measured, key="loss".__eq__))
+    shown = [f"{name} {value:.4f}" for name, value in named if value is not None][:_SHOWN_METRICS]
+    return f"{split} {', '.join(shown)}" if shown else "no metrics"
