@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import threading
+import weakref
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +19,40 @@ from eagleray.model.description import BaseModelRecord, Description
 from eagleray.model.load import load_model
 
 
+class Bases:
+    """Base models of this process that adapters hold together: each is in memory once, as long as one of them is.
+
+    Threads may ask at the same time.
+    """
+
+    def __init__(self) -> None:
+        self._loaded: weakref.WeakValueDictionary[str, nn.Module] = weakref.WeakValueDictionary()
+        self._loading = threading.Lock()
+
+    def twin(self, key: str, load: Callable[[], nn.Module]) -> nn.Module:
+        """A module of its own whose parameters and buffers are those of the one base of this key."""
+        with self._loading:
+            base = self._loaded.get(key)
+            if base is None:
+                base = self._loaded[key] = load()
+        tensors = {id(tensor): tensor for tensor in (*base.parameters(), *base.buffers())}
+        twin = copy.deepcopy(base, dict(tensors))
+        twin.__dict__["shared_base"] = base  # kept alive by it, and no part of it
+        return twin
+
+
 def load_trained(
-    directory: Path, facts: Description, *, model_class: type[Any], config_overrides: dict[str, Any], dtype: torch.dtype
+    directory: Path,
+    facts: Description,
+    *,
+    model_class: type[Any],
+    config_overrides: dict[str, Any],
+    dtype: torch.dtype,
+    bases: Bases | None = None,
 ) -> nn.Module:
-    """The model in evaluation mode; an adapter is merged into its base, which must be the one it was trained on.
+    """The model in evaluation mode. An adapter's base must be the one it was trained on.
+
+    An adapter is merged into its base, which then is its own; with `bases` it stays apart and shares it with others.
 
     Raises:
         ModelSourceError: the base is gone or is another one now, or the files are damaged.
@@ -35,17 +69,26 @@ def load_trained(
     if not any(directory.glob("adapter_model*.safetensors")):
         raise ModelSourceError(f"{directory} has an adapter_config.json and no adapter_model.safetensors")
     _check_base(facts.base)
-    base = load_model(
-        model_class,
-        source=facts.base.source,
-        revision=facts.base.revision,
-        dtype=dtype,
-        config_overrides=config_overrides,
-        allow_pickle=facts.base.allow_pickle,
-        allow_remote_code=facts.base.allow_remote_code,
-    )
-    merged: nn.Module = PeftModel.from_pretrained(base, directory).merge_and_unload()
-    return merged.eval()
+
+    def load() -> nn.Module:
+        base: nn.Module = load_model(
+            model_class,
+            source=facts.base.source,
+            revision=facts.base.revision,
+            dtype=dtype,
+            config_overrides=config_overrides,
+            allow_pickle=facts.base.allow_pickle,
+            allow_remote_code=facts.base.allow_remote_code,
+        )
+        return base
+
+    if bases is None:
+        merged: nn.Module = PeftModel.from_pretrained(load(), directory).merge_and_unload()
+        return merged.eval()
+    key = repr((model_class.__name__, facts.base.model_dump(), dtype, sorted(config_overrides.items())))
+    # LoRA is put into the module itself: what is returned is still a model of transformers.
+    adapted: nn.Module = PeftModel.from_pretrained(bases.twin(key, load), directory).get_base_model()
+    return adapted.eval()
 
 
 def _check_base(base: BaseModelRecord) -> None:

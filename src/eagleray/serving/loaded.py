@@ -22,6 +22,7 @@ from eagleray import tasks
 from eagleray.errors import UserError
 from eagleray.model import description
 from eagleray.model.load import load_tokenizer
+from eagleray.model.trained import Bases
 from eagleray.serving import agreement
 from eagleray.serving.agreement import Tolerance
 from eagleray.serving.backends import onnx as onnx_backend
@@ -150,9 +151,12 @@ class Loaded:
         return answers
 
 
-def load(directory: Path, *, backend: BackendSpec, num_threads: int | None = None) -> Loaded:
+def load(
+    directory: Path, *, backend: BackendSpec, num_threads: int | None = None, bases: Bases | None = None
+) -> Loaded:
     """Load a version from its files, as the registry keeps them.
 
+    With `bases` PyTorch keeps an adapter apart from its base, which it shares with others of this process.
     `num_threads` are those of the model, for PyTorch those of all models of the process; None leaves it to the backend.
 
     Raises:
@@ -161,10 +165,10 @@ def load(directory: Path, *, backend: BackendSpec, num_threads: int | None = Non
     """
     match backend:
         case TorchBackendSpec(dtype="bf16"):
-            model = torch_backend.load(directory, dtype=torch.bfloat16, num_threads=num_threads)
+            model = torch_backend.load(directory, dtype=torch.bfloat16, num_threads=num_threads, bases=bases)
             return of_trained(model, tolerance=agreement.ROUNDED)
         case TorchBackendSpec():
-            return of_trained(torch_backend.load(directory, num_threads=num_threads))
+            return of_trained(torch_backend.load(directory, num_threads=num_threads, bases=bases))
         case OnnxBackendSpec():
             return _load_onnx(directory, precision=backend.precision, num_threads=num_threads)
         case VllmBackendSpec():

@@ -54,7 +54,14 @@ class Service:
         self._replica, self._max_loaded = replica, max_loaded
         self._threads = Threads(*(ThreadPoolExecutor(1, name) for name in ("model", "loader", "tokenizer")))
         self._traffic = TrafficLog()
-        versions = Versions(objects, spec, cache_dir=cache_dir, threads=self._threads, telemetry=self.telemetry)
+        versions = Versions(
+            objects,
+            spec,
+            cache_dir=cache_dir,
+            threads=self._threads,
+            telemetry=self.telemetry,
+            shares_bases=len(desired) > 1,  # one alone answers faster as one model
+        )
         self._served = {
             name: Served(
                 name,

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from eagleray.errors import EaglerayError, ModelSourceError, UserError
+from eagleray.model.trained import Bases
 from eagleray.serving import loaded as loading
 from eagleray.serving.batching import Batcher
 from eagleray.serving.generation import GenerationRequest, Generator, TooLong
@@ -96,8 +97,17 @@ class Versions:
     """Loads versions and lets them go."""
 
     def __init__(
-        self, objects: Objects, spec: EndpointSpec, *, cache_dir: Path, threads: Threads, telemetry: Telemetry
+        self,
+        objects: Objects,
+        spec: EndpointSpec,
+        *,
+        cache_dir: Path,
+        threads: Threads,
+        telemetry: Telemetry,
+        shares_bases: bool,
     ) -> None:
+        """`shares_bases`: adapters stay apart from their base, so that several hold it in memory once."""
+        self._bases = Bases() if shares_bases else None
         self._objects, self._spec, self._cache_dir = objects, spec, cache_dir
         self._threads, self._telemetry = threads, telemetry
 
@@ -132,16 +142,24 @@ class Versions:
     def _load(self, name: str, version: int) -> Loaded:
         directory = fetched(self._objects, name, version, cache_dir=self._cache_dir)
         record = registry.read(self._objects, name, version)
-        return prove(self._objects, record, directory, self._spec)
+        return prove(self._objects, record, directory, self._spec, bases=self._bases)
 
 
-def prove(objects: Objects, record: registry.VersionRecord, directory: Path, spec: EndpointSpec) -> Loaded:
+def prove(
+    objects: Objects,
+    record: registry.VersionRecord,
+    directory: Path,
+    spec: EndpointSpec,
+    *,
+    bases: Bases | None = None,
+) -> Loaded:
     """Load a version and ask it its golden set, which warms it too.
 
     Raises:
         EaglerayError: it cannot be loaded, or answers otherwise than when it was registered.
     """
-    found = loading.load(directory, backend=spec.backend, num_threads=max(1, int(spec.replicas.cpus)))
+    num_threads = max(1, int(spec.replicas.cpus))
+    found = loading.load(directory, backend=spec.backend, num_threads=num_threads, bases=bases)
     differences = found.check_golden(registry.golden(objects, record))
     if differences:
         told = "; ".join(differences[:SHOWN_DIFFERENCES])

@@ -51,7 +51,8 @@ class ServingSpec(Spec):
     ensembles: tuple[EnsembleSpec, ...] = ()
     """Models that are made of others."""
     max_loaded: Annotated[int, Field(ge=1)] = 8
-    """Models in the memory of a replica at once; the one not asked for longest goes when another is asked for."""
+    """Models in the memory of a replica at once; the one not asked for longest goes when another is asked for.
+    Where there are several models, LoRA adapters on one base hold it in memory together."""
     endpoint: EndpointSpec = EndpointSpec()
     """The HTTP endpoint."""
 

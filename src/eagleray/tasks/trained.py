@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerBase
 from eagleray import tasks
 from eagleray.model import description
 from eagleray.model.load import load_tokenizer
-from eagleray.model.trained import load_trained
+from eagleray.model.trained import Bases, load_trained
 from eagleray.spec.task import TaskSpec
 from eagleray.tasks.base import Task
 
@@ -30,8 +30,10 @@ class Trained:
     device: torch.device
 
 
-def load(directory: Path, *, device: torch.device, dtype: torch.dtype = torch.float32) -> Trained:
-    """Load what a run wrote as its final model.
+def load(
+    directory: Path, *, device: torch.device, dtype: torch.dtype = torch.float32, bases: Bases | None = None
+) -> Trained:
+    """Load what a run wrote as its final model; with `bases` an adapter shares its base with others.
 
     Raises:
         ModelSourceError: it is no such directory, is damaged, or its base model is gone or changed.
@@ -46,5 +48,6 @@ def load(directory: Path, *, device: torch.device, dtype: torch.dtype = torch.fl
         model_class=task.model_class(),
         config_overrides=task.config_overrides(tokenizer),
         dtype=dtype,
+        bases=bases,
     )
     return Trained(task=task, tokenizer=tokenizer, model=model.to(device), max_length=facts.max_length, device=device)

@@ -6,12 +6,19 @@ from pathlib import Path
 
 import torch
 
+from eagleray.model.trained import Bases
 from eagleray.tasks import trained
 from eagleray.tasks.trained import Trained
 
 
-def load(directory: Path, *, dtype: torch.dtype = torch.float32, num_threads: int | None = None) -> Trained:
-    """Load an exported model, onto the GPU where there is one.
+def load(
+    directory: Path,
+    *,
+    dtype: torch.dtype = torch.float32,
+    num_threads: int | None = None,
+    bases: Bases | None = None,
+) -> Trained:
+    """Load an exported model, onto the GPU where there is one; with `bases` an adapter shares its base with others.
 
     `num_threads` holds for all models of this process; None leaves what there is.
 
@@ -20,4 +27,5 @@ def load(directory: Path, *, dtype: torch.dtype = torch.float32, num_threads: in
     """
     if num_threads is not None:
         torch.set_num_threads(num_threads)
-    return trained.load(directory, device=torch.device("cuda" if torch.cuda.is_available() else "cpu"), dtype=dtype)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return trained.load(directory, device=device, dtype=dtype, bases=bases)
