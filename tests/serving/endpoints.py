@@ -6,13 +6,16 @@ import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
+import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.client import HTTPConnection
+from http.client import HTTPConnection, HTTPSConnection
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +31,22 @@ class Served:
     port: int
     environment: dict[str, str]
     log: Path
+    certificate: Path | None = None  # of an endpoint that speaks TLS
 
     def ask(
-        self, path: str, body: Any = None, *, key: str | None = None, headers: dict[str, str] | None = None
+        self,
+        path: str,
+        body: Any = None,
+        *,
+        key: str | None = None,
+        headers: dict[str, str] | None = None,
+        timeout_s: float = 30.0,
     ) -> tuple[int, Any]:
         """Status and body of one request."""
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=timeout_s)
+        if self.certificate is not None:
+            trust = ssl.create_default_context(cafile=str(self.certificate))
+            connection = HTTPSConnection("127.0.0.1", self.port, timeout=timeout_s, context=trust)
         sent = {"Content-Type": "application/json", **(headers or {})}
         if key is not None:
             sent["Authorization"] = f"Bearer {key}"
@@ -57,6 +70,10 @@ class Served:
         options = [word for scope in scopes for word in ("--scope", scope)]
         return str(json.loads(self.run("keys", "create", name, *options, "--json"))["key"])
 
+    def replicas(self) -> list[int]:
+        """The processes that answer."""
+        return [pid for pid in self.descendants() if b"ServeReplica:eagleray:Replica" in _command(pid)]
+
     def descendants(self) -> list[int]:
         """The processes that it started, theirs included."""
         children: dict[int, list[int]] = {}
@@ -74,8 +91,42 @@ class Served:
         return found
 
 
+class Callers:
+    """Clients that ask all the time."""
+
+    def __init__(self, endpoint: Served, key: str, *, num: int = 4) -> None:
+        self.seen: Counter[tuple[int, object]] = Counter()
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._call, args=(endpoint, key)) for _ in range(num)]
+
+    def __enter__(self) -> Callers:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _call(self, endpoint: Served, key: str) -> None:
+        while not self._stop.is_set():
+            try:
+                status, body = endpoint.ask("/v1/predict", {"inputs": "a joy"}, key=key)
+            except OSError:
+                status, body = 0, {}
+            self.seen[status, body.get("version") if isinstance(body, dict) else None] += 1
+
+    @property
+    def failed(self) -> int:
+        """Requests without an answer."""
+        return sum(count for (status, _), count in self.seen.items() if status != 200)
+
+
 @contextmanager
-def served(target: str, storage: Path, scratch: Path, *options: str) -> Iterator[Served]:
+def served(
+    target: str, storage: Path, scratch: Path, *options: str, certificate: Path | None = None
+) -> Iterator[Served]:
     """Serve `target` until the context is left, by Ctrl-C."""
     port = _free_port()
     environment = {
@@ -90,7 +141,7 @@ def served(target: str, storage: Path, scratch: Path, *options: str) -> Iterator
         process = subprocess.Popen(
             [EAGLERAY, "serve", target, "--port", str(port), *options], env=environment, stdout=stream, stderr=stream
         )
-    endpoint = Served(process, port, environment, log)
+    endpoint = Served(process, port, environment, log, certificate)
     try:
         _wait(endpoint)
         yield endpoint
@@ -121,6 +172,13 @@ def _wait(endpoint: Served) -> None:
         except OSError:
             time.sleep(0.5)
     raise AssertionError(endpoint.log.read_text())
+
+
+def _command(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:  # it has just ended
+        return b""
 
 
 def _free_port() -> int:

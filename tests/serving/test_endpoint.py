@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,7 +16,7 @@ import pytest
 from eagleray.store import registry, rollouts
 from eagleray.store.objects import Objects, open_storage
 from eagleray.store.registry import GoldenRow
-from tests.serving.endpoints import Served, served, until
+from tests.serving.endpoints import Callers, Served, served, until
 from tests.support.served_models import CONTINUE, new_version, promote
 
 pytestmark = pytest.mark.ray
@@ -125,38 +123,6 @@ def test_what_is_wrong_is_refused_and_told(endpoint: Served, key: str, body: obj
     assert endpoint.ask("/predict", {"text": ""}, key=key)[0] == 200
 
 
-class Callers:
-    """Clients that ask all the time."""
-
-    def __init__(self, endpoint: Served, key: str, *, num: int = 4) -> None:
-        self.seen: Counter[tuple[int, object]] = Counter()
-        self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._call, args=(endpoint, key)) for _ in range(num)]
-
-    def __enter__(self) -> Callers:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
-
-    def _call(self, endpoint: Served, key: str) -> None:
-        while not self._stop.is_set():
-            try:
-                status, body = endpoint.ask("/v1/predict", {"inputs": "a joy"}, key=key)
-            except OSError:
-                status, body = 0, {}
-            self.seen[status, body.get("version") if isinstance(body, dict) else None] += 1
-
-    @property
-    def failed(self) -> int:
-        """Requests without an answer."""
-        return sum(count for (status, _), count in self.seen.items() if status != 200)
-
-
 def test_a_promotion_turns_callers_over_and_a_broken_one_is_taken_back(
     endpoint: Served, key: str, storage: Objects, scratch: Path
 ) -> None:
@@ -183,22 +149,11 @@ def test_a_promotion_turns_callers_over_and_a_broken_one_is_taken_back(
 
 
 def test_a_replica_that_is_killed_is_replaced(endpoint: Served, key: str) -> None:
-    def replicas() -> list[int]:
-        found = []
-        for pid in endpoint.descendants():
-            try:
-                name = Path(f"/proc/{pid}/cmdline").read_bytes()
-            except OSError:
-                continue
-            if b"ServeReplica:eagleray:Replica" in name:
-                found.append(pid)
-        return found
-
-    until(lambda: len(replicas()) == 2, within_s=10, what="both replicas")
-    victim = replicas()[0]
+    until(lambda: len(endpoint.replicas()) == 2, within_s=10, what="both replicas")
+    victim = endpoint.replicas()[0]
     with Callers(endpoint, key) as callers:
         os.kill(victim, signal.SIGKILL)
-        until(lambda: len(set(replicas()) - {victim}) == 2, within_s=90, what="another replica")
+        until(lambda: len(set(endpoint.replicas()) - {victim}) == 2, within_s=90, what="another replica")
     assert callers.failed <= 4, callers.seen  # those in flight on it: one a caller
     assert callers.seen[200, 1] > 0
 

@@ -12,14 +12,16 @@ from dataclasses import dataclass
 from typing import Any
 from zlib import crc32
 
+from eagleray.errors import EaglerayError
 from eagleray.serving.batching import Overloaded
-from eagleray.serving.problems import Mistake, ProblemError, malformed, overloaded
+from eagleray.serving.problems import Mistake, ProblemError, malformed, overloaded, unavailable
 from eagleray.serving.traffic import TrafficLog
 from eagleray.serving.versions import Hosted
 
 _MAX_SHADOWS = 8  # copies under way at once: what is beyond is not compared
 _TOLERANCE = 0.02  # of numbers, between versions
 _BUSY = 429
+_LOAD_AGAIN_S = 10.0
 _log = logging.getLogger(__name__)
 
 
@@ -88,6 +90,15 @@ class Served:
             return self._hosted[self._before]
         return await self._get(self.desired.stable)
 
+    async def available(self) -> Hosted:
+        """The stable version, for a request. Raises ProblemError where it cannot be loaded."""
+        try:
+            return await self.stable()
+        except EaglerayError as error:
+            _log.error("%s@%d cannot be loaded: %s", self.name, self.desired.stable, error)
+            problem = unavailable(f"the model {self.name} cannot be loaded now; the log says why", _LOAD_AGAIN_S)
+            raise ProblemError(problem) from error
+
     def follow(self, desired: Desired) -> None:
         """Take over what is wanted: load a candidate that is new, let go of versions that no one wants."""
         if desired.stable != self.desired.stable and self.desired.stable in self._hosted:
@@ -115,7 +126,7 @@ class Served:
         Raises:
             ProblemError: the rows are not what the model reads, or too many requests wait.
         """
-        stable = await self.stable()
+        stable = await self.available()
         chosen = self._chosen(stable, request_id)
         if chosen is not stable:
             return await self._tried(chosen, rows, truncate=truncate)
@@ -130,14 +141,14 @@ class Served:
         except ProblemError as refusal:
             if refusal.problem.status == _BUSY:  # the versions share their thread: the other is no less busy
                 raise
-            prediction = await self._answered(await self.stable(), rows, truncate=truncate)
+            prediction = await self._answered(await self.available(), rows, truncate=truncate)
             # Nothing is wrong with the rows.
             self._traffic.failed(self.name, candidate.version)
             _log.warning("%s@%d refused what is answered: %s", self.name, candidate.version, refusal)
             return prediction
         except Exception:  # counted where it was raised
             _log.exception("%s@%d could not answer, the stable version does", self.name, candidate.version)
-        return await self._answered(await self.stable(), rows, truncate=truncate)
+        return await self._answered(await self.available(), rows, truncate=truncate)
 
     def _chosen(self, stable: Hosted, request_id: str) -> Hosted:
         candidate = self._hosted.get(self.desired.candidate or 0)

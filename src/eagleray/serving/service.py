@@ -89,7 +89,7 @@ class Service:
         for served in list(self._served.values())[: self._max_loaded]:
             await served.stable()
         for ensemble in self._ensembles.values():
-            models = {member.name: (await self.hosted(member.name)).loaded for member in ensemble.members}
+            models = {member.name: (await self._served[member.name].stable()).loaded for member in ensemble.members}
             labels = {name: None if model.generates else model.task.labels for name, model in models.items()}
             if None in labels.values() or len({frozenset(each or ()) for each in labels.values()}) > 1:
                 told = "; ".join(f"{name}: {', '.join(each or ()) or 'none'}" for name, each in labels.items())
@@ -133,8 +133,8 @@ class Service:
         return Prediction(ensemble.name, None, outputs)
 
     async def hosted(self, name: str | None) -> Hosted:
-        """The stable version of a model. Raises ProblemError where there is no such model."""
-        return await (await self._resident(name)).stable()
+        """The stable version of a model. Raises ProblemError where there is none, or it cannot be loaded."""
+        return await (await self._resident(name)).available()
 
     def desired(self) -> dict[str, Desired]:
         """What is followed now, by name."""

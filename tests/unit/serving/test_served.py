@@ -291,7 +291,10 @@ def test_all_callers_learn_that_it_cannot_be_loaded_and_the_next_tries_again() -
         world.broken[1] = ModelSourceError("the storage is away")
         served = world.served()
         results = await asyncio.gather(*(_ask(served) for _ in range(2)), return_exceptions=True)
-        assert list(map(str, results)) == ["the storage is away"] * 2
+        problems = [error.problem for error in results if isinstance(error, ProblemError)]
+        assert [problem.status for problem in problems] == [503, 503]
+        assert "Retry-After" in problems[0].headers
+        assert "storage" not in problems[0].detail, "what is inside is for the log"
         assert served.refusals == {1: "the storage is away"}
         assert not served.is_resident
         del world.broken[1]
