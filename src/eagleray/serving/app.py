@@ -1,6 +1,7 @@
 """What Ray Serve runs for an endpoint: a typed application builder, `eagleray.serving.app:build`."""
 
-from __future__ import annotations
+# No `from __future__ import annotations`: Ray Serve makes an `Arguments` of what the config says by looking at the
+# annotation of `build`, and a text is not looked up.
 
 import json
 import os
