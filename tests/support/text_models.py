@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from eagleray.serving import problems
 from eagleray.serving.generation import GenerationRequest, Generator, Stream
+from eagleray.serving.openai import TextModel, Written
 from eagleray.tasks import chat_template
 from tests.support import tiny_models
 
@@ -22,15 +23,19 @@ class TinyTextModel:
     generator: Generator
     name: str = "tiny"
     max_new_tokens: int = 100
+    counted: list[tuple[str, int]] = field(default_factory=list)
 
     @property
     def max_length(self) -> int | None:
         return self.generator.max_length
 
-    async def find(self, name: str) -> TinyTextModel:
+    async def write(self, name: str, begin: Callable[[TextModel], Awaitable[Written]], *, request_id: str) -> Written:
         if name != self.name:
             raise problems.ProblemError(problems.unknown_model(name, [self.name]))
-        return self
+        return await begin(self)
+
+    def count(self, name: str, *, route: str, status: int, seconds: float) -> None:
+        self.counted.append((route, status))
 
     def encode_chat(self, messages: Sequence[Mapping[str, str]]) -> tuple[int, ...]:
         return tuple(chat_template.prompt_ids(TOKENIZER, [dict(message) for message in messages]))

@@ -55,6 +55,17 @@ def show(run: RunName, storage: Storage = None, as_json: AsJson = False) -> None
 
 
 @app.command()
+def track(run: RunName, storage: Storage = None) -> None:
+    """Tell the tracking server of a run's document what it has missed of the run."""
+    from eagleray.flow import tracking
+    from eagleray.store import runs
+
+    objects = storages.open_there(storage)
+    record = runs.find(objects, run)
+    typer.echo(f"told {tracking.tell(objects, record.run)} of {record.run}")
+
+
+@app.command()
 def delete(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A run id.")],
     storage: Storage = None,

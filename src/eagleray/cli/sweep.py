@@ -99,6 +99,7 @@ def run(
 
         preflight.check(loaded.document.spec, open_storage(storage_uri))
         with cluster.connected() if ray_environment.is_embedded() else nullcontext():
+            from eagleray.flow import tracking
             from eagleray.spec.document import dump
             from eagleray.train.run import fine_tune
             from eagleray.tune import final as finals
@@ -107,22 +108,23 @@ def run(
             garbage.collect_as_usual()
             if final:
                 finals.document(loaded.document, {})  # what is wrong with it, before hours have passed
-            record = run_sweep(
-                loaded.document,
-                text=dump(loaded.document),
-                storage=storage_uri,
-                cache_dir=cache_root(),
-                observer=view,
-                begins_anew=new,
-                for_final=final,
-            )
             objects = open_storage(storage_uri)
+            with tracking.beside(loaded.document, objects, view) as observer:
+                record = run_sweep(
+                    loaded.document,
+                    text=dump(loaded.document),
+                    storage=storage_uri,
+                    cache_dir=cache_root(),
+                    observer=observer,
+                    begins_anew=new,
+                    for_final=final,
+                )
             if final:
                 view.close()
-                with RunView(console) as run_view:
-                    document = finals.of_sweep(objects, loaded.document, record.run)
+                document = finals.of_sweep(objects, loaded.document, record.run)
+                with RunView(console) as run_view, tracking.beside(document, objects, run_view) as told:
                     last = fine_tune(
-                        document, text=dump(document), storage=storage_uri, cache_dir=cache_root(), observer=run_view
+                        document, text=dump(document), storage=storage_uri, cache_dir=cache_root(), observer=told
                     )
     if as_json:
         printing.show_json(_shown(objects, record, storage_uri) | ({"final": last.run} if final else {}))

@@ -63,20 +63,22 @@ def train(
             # An embedded Ray takes as long to start as the imports; a cluster is asked when the document is known good.
             with cluster.connected() if ray_environment.is_embedded() else nullcontext():
                 imports.result()
+                from eagleray.flow import tracking
                 from eagleray.spec.document import dump
                 from eagleray.store.cache import cache_root
                 from eagleray.train.run import fine_tune
 
                 garbage.collect_as_usual()
-                record = fine_tune(
-                    loaded.document,
-                    text=dump(loaded.document),
-                    storage=storage_uri,
-                    cache_dir=cache_root(),
-                    observer=view,
-                    forks=fork,
-                    begins_anew=new,
-                )
+                with tracking.beside(loaded.document, open_storage(storage_uri), view) as observer:
+                    record = fine_tune(
+                        loaded.document,
+                        text=dump(loaded.document),
+                        storage=storage_uri,
+                        cache_dir=cache_root(),
+                        observer=observer,
+                        forks=fork,
+                        begins_anew=new,
+                    )
     if as_json:
         typer.echo(json.dumps(record.model_dump(mode="json"), indent=2))
         return

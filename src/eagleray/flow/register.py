@@ -74,6 +74,7 @@ def register(
     earlier = _registered(objects, name, record)
     if earlier is not None:
         say(f"{record.run} is registered already, as {earlier.name}@{earlier.version}")
+        _tell(objects, made_from, earlier, say=say)
         return earlier
     with (
         model_directory(objects, record) as directory,
@@ -109,7 +110,19 @@ def register(
         onnx=converted,
     )
     registry.commit(objects, facts)
+    _tell(objects, made_from, facts, say=say)
     return facts
+
+
+def _tell(objects: Objects, made_from: FineTune, facts: VersionRecord, *, say: Say) -> None:
+    if made_from.spec.tracking is None:
+        return
+    from eagleray.flow import tracking  # brings Ray
+
+    try:
+        tracking.register(made_from, objects, facts)
+    except tracking.TrackingError as error:
+        say(f"warning: {error}; `eagleray register {facts.run}` again tells it")
 
 
 def _registered(objects: Objects, name: str, record: RunRecord) -> VersionRecord | None:

@@ -20,6 +20,7 @@ from eagleray.spec.promote import PromoteSpec
 from eagleray.spec.scale import ScaleSpec
 from eagleray.spec.sweep import SweepSpec
 from eagleray.spec.task import CausalLmSpec, TaskSpec, TextClassificationSpec
+from eagleray.spec.tracking import TrackingSpec
 from eagleray.spec.train import TrainSpec
 from eagleray.spec.watchdog import WatchdogSpec
 
@@ -62,6 +63,8 @@ class FineTuneSpec(Spec):
     """Which alias the registered model takes over, and when: `eagleray models promote`."""
     endpoint: EndpointSpec | None = None
     """How the model is served: `eagleray serve`."""
+    tracking: TrackingSpec | None = None
+    """Where runs and versions are told of, beside the storage."""
 
     @model_validator(mode="after")
     def _parts_fit_together(self) -> FineTuneSpec:

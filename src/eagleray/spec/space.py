@@ -23,6 +23,7 @@ FIXED = (
     "scale.gpus_per_worker",
     "promote",
     "endpoint",
+    "tracking",
 )
 """What all trials have in common: where they are written, what they take of the cluster, what becomes of the best."""
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
+
 from eagleray.data import sources as data_sources
+from eagleray.errors import UserError
 from eagleray.model import sources as model_sources
 from eagleray.spec.finetune import FineTuneSpec
 from eagleray.store.objects import Objects
@@ -23,6 +26,10 @@ def check(spec: FineTuneSpec, objects: Objects) -> None:
     model_sources.check(
         spec.model.source, allow_pickle=spec.model.allow_pickle, allow_remote_code=spec.model.allow_remote_code
     )
+    if spec.tracking is not None and importlib.util.find_spec("mlflow") is None:
+        raise UserError(
+            "spec.tracking.type: mlflow needs its client, which is not installed: pip install 'eagleray[track]'"
+        )
     named = {"train": spec.data.train, "validation": spec.data.validation.file, "test": spec.data.test}
     for split, source in named.items():
         if source is not None:

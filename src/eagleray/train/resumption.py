@@ -54,6 +54,7 @@ EFFECTS: dict[str, Effect] = {
     "sweep": "nothing",
     "promote": "nothing",
     "endpoint": "nothing",
+    "tracking": "nothing",
 }
 """By key of `spec`. A key that is not here does what the one above it does."""
 

@@ -15,7 +15,10 @@ def _findings(text: str, *overrides: str) -> list[str]:
     return [str(finding) for finding in raised.value.findings]
 
 
-SECTIONS = "storage, model, task, data, method, train, scale, checkpoint, failures, watchdog, sweep, promote, endpoint"
+SECTIONS = (
+    "storage, model, task, data, method, train, scale, checkpoint, failures, watchdog, sweep, promote, endpoint, "
+    "tracking"
+)
 NAME = 'a name of at most 40 lower-case letters, digits and "-" that begins and ends with a letter or digit'
 
 

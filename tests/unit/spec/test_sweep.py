@@ -16,7 +16,10 @@ TRAIN_KEYS = (
     "gradient_clip, precision, gradient_checkpointing, label_smoothing, evaluate_every_steps, log_every_steps, "
     "early_stopping, baselines, seed"
 )
-SECTIONS = "storage, model, task, data, method, train, scale, checkpoint, failures, watchdog, sweep, promote, endpoint"
+SECTIONS = (
+    "storage, model, task, data, method, train, scale, checkpoint, failures, watchdog, sweep, promote, endpoint, "
+    "tracking"
+)
 VALUES = "a list with at least one value, each a single one or a list of strings, or null"
 
 
