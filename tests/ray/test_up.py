@@ -1,0 +1,137 @@
+"""`eagleray up` is killed wherever it can be, run again, and comes to what it would have come to."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import socket
+from collections.abc import Iterator
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from eagleray.spec.document import dump
+from eagleray.store import paths, registry, runs
+from eagleray.store.objects import Objects
+from tests.ray.processes import Command, Shell, shell, wait_until
+from tests.support.training import document, write_reviews
+
+SEARCH = {
+    "search": {"type": "grid"},
+    "scheduler": {"type": "fifo"},
+    "space": {"train.learning_rate": {"grid": [1.0e-3, 1.0e-6]}},
+    "objectives": [{"metric": "loss", "mode": "min"}],
+    "max_concurrent": 1,
+    "final": {"epochs": 6},
+}
+STEPS = ("preflight", "data", "sweep", "train", "evaluate", "register", "gate", "promote", "deploy", "verify")
+
+
+@pytest.fixture
+def user(tmp_path: Path) -> Iterator[Shell]:
+    with shell(tmp_path) as opened:
+        yield opened
+
+
+class Job:
+    """A document, and the command that takes it all the way."""
+
+    def __init__(self, user: Shell, model: Path, reviews: Path, **sections: Any) -> None:
+        write_reviews(user.folder / "test.jsonl", num_rows=20)
+        self.user, self.file = user, user.folder / "job.yaml"
+        defaults: dict[str, Any] = {
+            "data": {"test": str(user.folder / "test.jsonl")},
+            "train": {"epochs": 4},
+            "promote": {"when": {"metric": "accuracy", "at_least": 0.0}},
+        }
+        self.file.write_text(dump(document(model, reviews, **{**defaults, **sections})), encoding="utf-8")
+
+    def start(self, *options: str, storage: str = "storage") -> Command:
+        return self.user.start("eagleray", "up", str(self.file), "--storage", storage, *options)
+
+    def run(self, *options: str, storage: str = "storage") -> Command:
+        command = self.start(*options, storage=storage)
+        assert command.wait() == 0, command.err
+        return command
+
+    def kill_at(self, text: str) -> None:
+        """Run it until it says this, and kill it there."""
+        command = self.start()
+        command.wait_for(text)
+        command.process.kill()
+        assert wait_until(lambda: not self.user.left_over(), timeout_s=60), self.user.left_over()
+
+
+def weights(objects: Objects, run: str) -> str:
+    """A hash of the final model."""
+    return hashlib.sha256(objects.read(f"{paths.model(run)}/model.safetensors")).hexdigest()
+
+
+def the_version(objects: Objects) -> registry.VersionRecord:
+    [version] = registry.versions(objects, "test")
+    return version
+
+
+def test_killed_while_it_trains(user: Shell, model_with_dropout: Path, reviews: Path, objects: Objects) -> None:
+    train = {"epochs": 30, "evaluate_every_steps": 14}
+    job = Job(user, model_with_dropout, reviews, train=train, checkpoint={"every_steps": 14})
+    job.kill_at("training: step")
+
+    finished = job.run()
+
+    version = the_version(objects)
+    assert registry.current(objects, "test", "champion").version == version.version
+    assert "test" in version.metrics
+    again = job.run()
+    told = [line.partition(":")[0].split() for line in again.err.splitlines()]
+    assert told[2:] == [
+        [step, "already", "there"] for step in ("data", "train", "evaluate", "register", "gate", "promote")
+    ]
+    assert [version.run] == [each.run for each in runs.list_runs(objects)], finished.err
+
+
+@pytest.mark.slow  # twenty commands, of which some train
+def test_killed_in_each_step_and_after_it(
+    user: Shell, model_with_dropout: Path, reviews: Path, objects: Objects, tmp_path: Path
+) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    endpoint = {"port": port, "rollout": {"watch_s": 1}}
+    job = Job(user, model_with_dropout, reviews, sweep=SEARCH, endpoint=endpoint)
+    job.run("--until", "promote", storage="unharmed")
+
+    for step in STEPS:
+        job.kill_at(f"{step:9}  …")
+        job.kill_at(f"{step:9}  done")
+    last = job.start()
+    last.wait_for("Ctrl-C ends it")
+
+    version = the_version(objects)
+    unharmed = type(objects)(tmp_path / "unharmed")  # type: ignore[call-arg]
+    assert weights(objects, version.run) == weights(unharmed, the_version(unharmed).run)
+    assert version.metrics == the_version(unharmed).metrics
+    assert registry.current(objects, "test", "champion").version == version.version
+    assert [each.kind for each in runs.list_runs(objects)] == ["FineTune", "Sweep"]
+    key = next(line for line in _outputs(user) if line.startswith("er_"))
+    status, answer = _ask(port, key)
+    assert (status, answer["version"]) == (200, version.version)
+    last.interrupt()
+    assert last.wait() == 0, last.err
+
+
+def _outputs(user: Shell) -> Iterator[str]:
+    for file in sorted(user.folder.glob("*.out")):
+        yield from file.read_text(encoding="utf-8").splitlines()
+
+
+def _ask(port: int, key: str) -> tuple[int, Any]:
+    connection = HTTPConnection("127.0.0.1", port, timeout=30)
+    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {key}"}
+    connection.request("POST", "/v1/predict", json.dumps({"inputs": "a joy to watch"}), headers)
+    answer = connection.getresponse()
+    found = answer.status, json.loads(answer.read())
+    connection.close()
+    return found
