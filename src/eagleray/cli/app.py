@@ -10,6 +10,7 @@ import typer
 
 import eagleray
 from eagleray.cli import cache, checkpoints, edge, keys, models, runs, sweep
+from eagleray.cli.doctor import doctor
 from eagleray.cli.plan import plan
 from eagleray.cli.predict import predict
 from eagleray.cli.register import register
@@ -82,3 +83,4 @@ app.add_typer(models.app, name="models")
 app.add_typer(keys.app, name="keys")
 app.add_typer(cache.app, name="cache")
 app.command()(schema)
+app.command()(doctor)
