@@ -28,7 +28,14 @@ def test_all_brings_what_the_project_is_made_of() -> None:
 
 
 def test_control_side_needs_no_machine_learning() -> None:
-    assert names(PROJECT["project"]["dependencies"]) == {"obstore", "pydantic", "pyyaml", "rich", "typer"}
+    assert names(PROJECT["project"]["dependencies"]) == {
+        "obstore",
+        "packaging",
+        "pydantic",
+        "pyyaml",
+        "rich",
+        "typer",
+    }
 
 
 def test_every_dependency_is_locked() -> None:

@@ -5,6 +5,7 @@ What fast tests of `serving` cannot show: that Ray Serve starts, feeds, replaces
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from eagleray.store import registry, rollouts
 from eagleray.store.objects import Objects, open_storage
 from eagleray.store.registry import GoldenRow
 from tests.serving.endpoints import Callers, Served, served, until
+from tests.support import tiny_models
 from tests.support.served_models import CONTINUE, new_version, promote
 
 pytestmark = pytest.mark.ray
@@ -31,6 +33,7 @@ spec:
     - {name: writer, model: writer@1}
   endpoint:
     replicas: {min: 2, max: 2, cpus: 0.5}
+    limits: {max_streams: 1, max_new_tokens: 500000}
     rollout: {watch_s: 3}
 """
 
@@ -44,8 +47,20 @@ def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def storage(scratch: Path) -> Objects:
     objects = open_storage(str(scratch / "storage"))
     new_version(objects, scratch, alias="champion")
+    _save_decoder_without_end(scratch / f"base-{CONTINUE['type']}")
     new_version(objects, scratch, name="writer", task=CONTINUE, golden=())
     return objects
+
+
+def _save_decoder_without_end(directory: Path) -> None:
+    """One that can go on for minutes."""
+    tiny_models.save_decoder(directory)
+    for name, changes in {
+        "config.json": {"max_position_embeddings": 1_000_000},
+        "generation_config.json": {"eos_token_id": None},
+    }.items():
+        file = directory / name
+        file.write_text(json.dumps({**json.loads(file.read_text(encoding="utf-8")), **changes}), encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +101,17 @@ def test_the_client_of_openai(endpoint: Served, key: str) -> None:
         assert [model.id for model in client.models.list()] == ["films", "writer"]
         with pytest.raises(openai.AuthenticationError):
             client.with_options(api_key="er_wrong").models.list()
+
+
+def test_a_client_that_leaves_a_stream_frees_its_place(endpoint: Served, key: str) -> None:
+    """Each of the two replicas has one place, and what is asked for would take it for minutes."""
+    with openai.OpenAI(base_url=f"http://127.0.0.1:{endpoint.port}/v1", api_key=key, max_retries=20) as client:
+        for _ in range(4):
+            pieces = client.completions.create(model="writer", prompt="once", max_tokens=400_000, stream=True)
+            next(iter(pieces))
+            pieces.close()
+    body = {"model": "writer", "prompt": "once", "max_tokens": 1}
+    until(lambda: endpoint.ask("/v1/completions", body, key=key)[0] == 200, within_s=15, what="a place")
 
 
 def test_metrics_are_those_of_all_replicas(endpoint: Served, key: str) -> None:

@@ -27,7 +27,7 @@ def generator() -> Iterator[Generator]:
 @pytest.fixture(scope="module")
 def client(generator: Generator) -> Iterator[openai.OpenAI]:
     app = FastAPI()
-    app.include_router(router(TinyTextModel(generator, max_new_tokens=900_000)))
+    app.include_router(router(TinyTextModel(generator, max_new_tokens=900_000), timeout_s=60))
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", ws="none"))
     thread = threading.Thread(target=server.run)
     thread.start()

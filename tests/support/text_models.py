@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from eagleray.serving import problems
+from eagleray.serving import problems, streams
 from eagleray.serving.generation import GenerationRequest, Generator, Stream
 from eagleray.serving.openai import TextModel, Written
 from eagleray.tasks import chat_template
@@ -32,7 +32,7 @@ class TinyTextModel:
     async def write(self, name: str, begin: Callable[[TextModel], Awaitable[Written]], *, request_id: str) -> Written:
         if name != self.name:
             raise problems.ProblemError(problems.unknown_model(name, [self.name]))
-        return await begin(self)
+        return await streams.begun(await begin(self))
 
     def count(self, name: str, *, route: str, status: int, seconds: float) -> None:
         self.counted.append((route, status))

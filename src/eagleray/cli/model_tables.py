@@ -109,9 +109,15 @@ def history_table(changes: Iterable[AliasChange]) -> Table:
     table.add_column("by", overflow="fold")
     table.add_column("reason", overflow="fold")
     for each in changes:
-        moved = f"{each.previous} -> {each.version}" if each.previous is not None else f"-> {each.version}"
-        table.add_row(each.alias, moment(each.at), f"{each.action} {moved}", each.by, each.reason)
+        table.add_row(each.alias, moment(each.at), _moved(each), each.by, each.reason)
     return table
+
+
+def _moved(change: AliasChange) -> str:
+    if change.action == "remove":
+        return f"remove {change.version} ->"
+    before = f"{change.previous} " if change.previous is not None else ""
+    return f"{change.action} {before}-> {change.version}"
 
 
 def _few(record: VersionRecord) -> str:

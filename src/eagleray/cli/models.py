@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import tempfile
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from eagleray.cli import printing
+from eagleray.cli import aliases, printing
 from eagleray.cli import storage as storages
-from eagleray.cli.caller import caller
+from eagleray.cli.aliases import ModelReference
 from eagleray.cli.options import AsJson, Storage
 from eagleray.errors import StorageError, UserError
 
@@ -20,17 +19,12 @@ if TYPE_CHECKING:
     from eagleray.store.objects import Objects
     from eagleray.store.registry import AliasChange, VersionRecord
 
-app = typer.Typer(no_args_is_help=True, help="List, show, promote, roll back, export and delete registered models.")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="List, show, promote, roll back, export and delete registered models, and remove aliases.",
+)
 
-ModelReference = Annotated[
-    str,
-    typer.Argument(metavar="NAME[@VERSION|@ALIAS]", help="A registered model; its newest version if none is named."),
-]
 ModelVersion = Annotated[str, typer.Argument(metavar="NAME@VERSION", help="A version of a registered model.")]
-Alias = Annotated[str, typer.Option("--alias", metavar="ALIAS", help="The name that points to a version.")]
-Reason = Annotated[
-    str, typer.Option("--reason", metavar="TEXT", help="What the history of the alias shall say.", show_default=False)
-]
 
 
 @app.command("list")
@@ -56,91 +50,22 @@ def show(model: ModelReference, storage: Storage = None, as_json: AsJson = False
 
     objects = storages.open_there(storage)
     record = registry.resolve(objects, references.parse(model))
-    changes = {alias: registry.history(objects, record.name, alias) for alias in registry.aliases(objects, record.name)}
-    aliases = [alias for alias, history in changes.items() if history[-1].version == record.version]
+    changes = registry.histories(objects, record.name)
+    there = registry.aliases(objects, record.name)
+    with_it = [alias for alias, change in there.items() if change.version == record.version]
     card = registry.card(objects, record)
     if as_json:
         history = {alias: [each.model_dump(mode="json") for each in found] for alias, found in changes.items()}
-        printing.show_json({**record.model_dump(mode="json"), "aliases": aliases, "history": history, "card": card})
+        printing.show_json({**record.model_dump(mode="json"), "aliases": with_it, "history": history, "card": card})
         return
-    _print_version(objects, record, aliases=aliases, changes=[each for found in changes.values() for each in found])
+    _print_version(objects, record, aliases=with_it, changes=[each for found in changes.values() for each in found])
     if card:
         printing.show("", card)
 
 
-@app.command()
-def promote(
-    model: ModelReference,
-    alias: Alias = "champion",
-    force: Annotated[bool, typer.Option("--force", help="Promote it whatever the gate says.")] = False,
-    reason: Reason = "",
-    storage: Storage = None,
-    as_json: AsJson = False,
-) -> None:
-    """Give an alias to a version, if it passes the gate of its own document (`spec.promote.when`).
-
-    Ends with 1 where it does not pass. An endpoint that follows the alias takes the version over by itself.
-
-    \b
-    Examples:
-      eagleray models promote reviews@3 --alias champion
-      eagleray models promote reviews@3 --force --reason "the test rows changed"
-    """
-    from eagleray.store import references, registry
-
-    objects = storages.open_there(storage)
-    record = registry.resolve(objects, references.parse(model))
-    before = registry.aliases(objects, record.name).get(alias)
-    if before is not None and before.version == record.version:
-        _tell_promoted(before, changed=False, objections=[], as_json=as_json)
-        return
-    objections = _objections(objects, record, before)
-    if objections and not force:
-        _tell_refused(record, alias, before, objections, as_json=as_json)
-        raise typer.Exit(1)
-    change = registry.point(
-        objects,
-        record.name,
-        alias,
-        record.version,
-        action="promote",
-        by=caller(),
-        reason=": ".join(filter(None, (f"forced, though {'; '.join(objections)}" if objections else "", reason))),
-        seen=before.number if before else 0,
-        now=datetime.now(UTC),
-    )
-    _tell_promoted(change, changed=True, objections=objections, as_json=as_json)
-
-
-@app.command()
-def rollback(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A registered model.")],
-    alias: Alias = "champion",
-    reason: Reason = "",
-    storage: Storage = None,
-    as_json: AsJson = False,
-) -> None:
-    """Give an alias back to the version that had it before; once more, to the one before that."""
-    from eagleray.store import registry
-
-    objects = storages.open_there(storage)
-    newest = registry.current(objects, name, alias)
-    change = registry.point(
-        objects,
-        name,
-        alias,
-        _version_before(objects, newest),
-        action="rollback",
-        by=caller(),
-        reason=reason,
-        seen=newest.number,
-        now=datetime.now(UTC),
-    )
-    if as_json:
-        printing.show_json(change.model_dump(mode="json"))
-        return
-    typer.echo(f"{name}@{alias} is version {change.version} again, it was version {change.previous}")
-    typer.echo(f"to undo this: eagleray models promote {name}@{change.previous} --alias {alias}")
+app.command()(aliases.promote)
+app.command()(aliases.rollback)
+app.command()(aliases.unalias)
 
 
 @app.command()
@@ -238,70 +163,6 @@ def _print_version(objects: Objects, record: VersionRecord, *, aliases: list[str
     if changes:
         printing.show("", model_tables.history_table(changes))
     printing.show("", "document", yaml.safe_dump(record.document, sort_keys=False, allow_unicode=True).rstrip())
-
-
-def _objections(objects: Objects, candidate: VersionRecord, before: AliasChange | None) -> list[str]:
-    """What the gate of the candidate's document says against it. What cannot be judged is an objection, too."""
-    from eagleray.store import gate, registry
-    from eagleray.store.records import Damaged
-
-    try:
-        when = gate.of_document(candidate.document)
-        if when is None:
-            return []
-        current = registry.read(objects, candidate.name, before.version) if before else None
-    except (UserError, Damaged) as error:
-        return [str(error)]
-    return gate.objections(candidate, current, when)
-
-
-def _tell_refused(
-    record: VersionRecord, alias: str, before: AliasChange | None, objections: list[str], *, as_json: bool
-) -> None:
-    name = record.name
-    if as_json:
-        change = before.model_dump(mode="json") if before else None
-        printing.show_json({"changed": False, "objections": objections, "change": change})
-        return
-    stays = f"{name}@{alias} stays version {before.version}" if before else f"{name}@{alias} stays without a version"
-    typer.echo(f"not promoted: {name}@{record.version} does not pass the gate of its document; {stays}")
-    for objection in objections:
-        typer.echo(f"  {objection}")
-    typer.echo(
-        f"to promote it all the same: eagleray models promote {name}@{record.version} --alias {alias} --force "
-        "--reason TEXT"
-    )
-
-
-def _tell_promoted(change: AliasChange, *, changed: bool, objections: list[str], as_json: bool) -> None:
-    name, alias = change.name, change.alias
-    if as_json:
-        printing.show_json({"changed": changed, "objections": objections, "change": change.model_dump(mode="json")})
-        return
-    if not changed:
-        typer.echo(f"{name}@{alias} is version {change.version} already: nothing to do")
-        return
-    was = f"it was version {change.previous}" if change.previous is not None else "it is new"
-    typer.echo(f"{name}@{alias} is version {change.version} now, {was}")
-    for objection in objections:
-        typer.echo(f"  forced, though {objection}")
-    if change.previous is not None:
-        typer.echo(f"to go back: eagleray models rollback {name} --alias {alias}")
-
-
-def _version_before(objects: Objects, newest: AliasChange) -> int:
-    from eagleray.store import registry
-
-    name, alias = newest.name, newest.alias
-    version = registry.version_before(registry.history(objects, name, alias))
-    promote = f"`eagleray models promote {name}@VERSION --alias {alias}` gives it to any other"
-    if version is None:
-        raise UserError(f"{name}@{alias} had no version before {newest.version}: {promote}")
-    try:
-        registry.read(objects, name, version)
-    except UserError as error:
-        raise UserError(f"{name}@{alias} was version {version} before, which is deleted: {promote}") from error
-    return version
 
 
 def _download(objects: Objects, record: VersionRecord, directory: Path) -> None:

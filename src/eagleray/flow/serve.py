@@ -16,7 +16,7 @@ from ray.serve.exceptions import RayServeException
 
 from eagleray.errors import ClusterError, UserError
 from eagleray.flow.places import url
-from eagleray.serving import app, follow
+from eagleray.serving import app, follow, tls
 from eagleray.serving.replica import authority
 from eagleray.spec.endpoint import EndpointSpec
 from eagleray.spec.serving import ServingSpec
@@ -37,8 +37,11 @@ class Running:
 def check(spec: ServingSpec, storage: str) -> None:
     """Raise UserError for what could not be served, before anything is started."""
     objects = open_storage(storage, must_exist=True)
+    follow.check_aliases(objects, spec.models)
     follow.at_start(objects, spec.models)
     authority(spec.endpoint.auth, objects)
+    if spec.endpoint.tls is not None:
+        tls.check(spec.endpoint.tls)
     replicas, machine = spec.endpoint.replicas, cluster.this_machine()
     if ray.is_initialized():
         machine = cluster.resources()
@@ -98,12 +101,12 @@ def _run(spec: ServingSpec, storage: str, cache_dir: Path) -> None:
 
 
 def _http_options(endpoint: EndpointSpec) -> HTTPOptions:
-    tls = endpoint.tls
+    files = endpoint.tls
     return HTTPOptions(
         host=endpoint.host,
         port=endpoint.port,
         # Ours is told to callers as a problem; Serve's is the last resort, for a replica that hangs.
         request_timeout_s=None,
-        ssl_certfile=tls.cert_file if tls else None,
-        ssl_keyfile=tls.key_file if tls else None,
+        ssl_certfile=files.cert_file if files else None,
+        ssl_keyfile=files.key_file if files else None,
     )

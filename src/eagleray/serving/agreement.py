@@ -32,6 +32,9 @@ QUANTISED = Tolerance(probability=0.15, num_characters=0, share=0.05)
 """int8, whose answers also depend on what else is in a batch. Of 2,000 film reviews a MiniLM answered 17 further apart
 than this, up to 0.37: one in 64 golden rows is to be expected, four are not."""
 
+BETWEEN_VERSIONS = 0.02
+"""Numbers of two versions that are nearer say the same; of a number larger than 1 it is a share."""
+
 
 def difference(expected: Answer, found: Answer, tolerance: Tolerance) -> str:
     """What is wrong with an answer, for people; "" where nothing is."""
@@ -71,6 +74,13 @@ def distance(expected: Answer, found: Answer) -> float:
 def is_same(expected: Answer, found: Answer) -> bool:
     """Whether two answers decide alike: the same label, labels or text. Numbers decide nothing."""
     return all(expected[key] == found[key] for key in ("label", "labels", "text") if key in expected)
+
+
+def differ(one: Answer, other: Answer) -> bool:
+    """Whether two versions say different things to the same input."""
+    if one.keys() != other.keys() or not is_same(one, other):
+        return True
+    return "value" in one and distance(one, other) > BETWEEN_VERSIONS
 
 
 def _lead(probabilities: Mapping[str, float]) -> float:

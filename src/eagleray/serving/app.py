@@ -11,10 +11,11 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 from ray import serve
 from ray.serve import Application, Deployment
-from ray.serve.config import AutoscalingConfig
 
+from eagleray.serving import vllm
 from eagleray.serving.coordinator import Coordinator
 from eagleray.serving.replica import Replica
+from eagleray.serving.scaling import scaling
 from eagleray.spec.endpoint import EndpointSpec
 from eagleray.spec.serving import ServingSpec
 
@@ -42,7 +43,7 @@ class Arguments(BaseModel):
 
 
 def build(args: Arguments) -> Application:
-    """The application: replicas that answer, and a coordinator."""
+    """The application: replicas that answer, and a coordinator; with vLLM its engines, and what stands before them."""
     fields = args.model_dump(exclude={"cache_dir"})
     spec = ServingSpec.model_validate_json(json.dumps(fields))
     return application(spec, storage=args.storage, cache_dir=args.cache_dir or default_cache())
@@ -51,6 +52,8 @@ def build(args: Arguments) -> Application:
 def application(spec: ServingSpec, *, storage: str, cache_dir: str) -> Application:
     """The same from a document's spec."""
     endpoint, text = spec.endpoint, spec.model_dump_json()
+    if endpoint.backend.type == "vllm":
+        return vllm.application(spec, storage=storage, cache_dir=cache_dir)
     # A decorator for classes that are named at once; ours are plain, and are deployed here.
     leader: Deployment = serve.deployment(Coordinator)  # type: ignore[assignment]
     answering: Deployment = serve.deployment(Replica)  # type: ignore[assignment]
@@ -75,7 +78,7 @@ def _options(spec: EndpointSpec) -> dict[str, Any]:
     """Defaults that suit inference; those of Ray Serve suit nobody who answers requests."""
     replicas = spec.replicas
     most = max(spec.limits.max_queue, spec.limits.max_streams) * 2
-    options: dict[str, Any] = {
+    return {
         "ray_actor_options": {"num_cpus": replicas.cpus, "num_gpus": replicas.gpus},
         # The queue of the replica is ours: bounded in inputs, answered by 429.
         "max_ongoing_requests": most,
@@ -84,19 +87,5 @@ def _options(spec: EndpointSpec) -> dict[str, Any]:
         "graceful_shutdown_wait_loop_s": 0.2,
         "health_check_period_s": 2,
         "health_check_timeout_s": 30,
-    }
-    if replicas.min == replicas.max:
-        return {**options, "num_replicas": replicas.max}
-    return {
-        **options,
-        "autoscaling_config": AutoscalingConfig(
-            min_replicas=replicas.min,
-            max_replicas=replicas.max,
-            initial_replicas=max(1, replicas.min),
-            target_ongoing_requests=replicas.target_ongoing_requests,
-            upscale_delay_s=replicas.upscale_delay_s,
-            downscale_delay_s=replicas.downscale_delay_s,
-            metrics_interval_s=1,
-            look_back_period_s=3,
-        ),
+        **scaling(replicas),
     }

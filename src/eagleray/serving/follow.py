@@ -37,9 +37,17 @@ def followed(models: Sequence[ServedModelSpec]) -> dict[str, Reference]:
 
 
 def alias_of(objects: Objects, reference: Reference) -> AliasChange:
-    """The newest change of the alias that is followed. Raises UserError where there is none."""
+    """The newest change of the alias that is followed, its removal included. Raises UserError where there is none."""
     assert reference.alias is not None
-    return registry.current(objects, reference.name, reference.alias)
+    found = registry.last_change(objects, reference.name, reference.alias)
+    return found or registry.current(objects, reference.name, reference.alias)
+
+
+def check_aliases(objects: Objects, models: Sequence[ServedModelSpec]) -> None:
+    """Raise UserError where one that is to be followed is not there, or is there no longer."""
+    for reference in followed(models).values():
+        assert reference.alias is not None
+        registry.current(objects, reference.name, reference.alias)
 
 
 def record_of(objects: Objects, reference: Reference) -> RolloutRecord:
@@ -49,7 +57,8 @@ def record_of(objects: Objects, reference: Reference) -> RolloutRecord:
         found = rollouts.newest(objects, reference.name, reference.alias)
         if found is not None:
             return found
-        first = rollout.begin(alias_of(objects, reference), now=datetime.now(UTC))
+        current = registry.current(objects, reference.name, reference.alias)
+        first = rollout.begin(current, now=datetime.now(UTC))
         if rollouts.write(objects, first):
             return first
 

@@ -18,9 +18,10 @@ from eagleray.serving.auth import Caller, require
 from eagleray.serving.edge import Edge
 from eagleray.serving.identity import HEADER as IDENTITY_HEADER
 from eagleray.serving.limits import Allowance
+from eagleray.serving.loopback import LoopbackOnly
 from eagleray.serving.problems import ProblemError
 from eagleray.serving.service import Service
-from eagleray.serving.texts import HostedText
+from eagleray.serving.texts import ServedTexts
 from eagleray.spec.endpoint import EndpointSpec
 from eagleray.spec.task import CausalLmSpec, TaskSpec
 
@@ -66,7 +67,10 @@ def build(
     app.include_router(_predictions(spec, dict(tasks), runtime, allowed))
     app.include_router(_facts(tasks, runtime, identity=identity))
     if any(isinstance(task, CausalLmSpec) for task in tasks.values()):
-        app.include_router(openai.router(_TextModels(runtime)), dependencies=[allowed])
+        texts = ServedTexts(lambda: runtime().service)
+        app.include_router(openai.router(texts, timeout_s=spec.limits.request_timeout_s), dependencies=[allowed])
+    if spec.auth.type == "none":
+        app.add_middleware(LoopbackOnly, cors_origins=spec.cors_origins)
     app.add_middleware(
         Edge,
         max_body_bytes=spec.limits.max_body_bytes,
@@ -78,7 +82,8 @@ def build(
             CORSMiddleware,
             allow_origins=list(spec.cors_origins),
             allow_methods=["GET", "POST"],
-            allow_headers=["Authorization", "Content-Type"],
+            allow_headers=["*"],  # those of OpenAI's client, too; what is sent says nothing without a key
+            expose_headers=["Retry-After", "X-Request-Id"],
         )
     return app
 
@@ -224,21 +229,6 @@ def _facts(tasks: Mapping[str, TaskSpec], runtime: Callable[[], Runtime], *, ide
         return FileResponse(PLAYGROUND / "index.html", media_type="text/html")
 
     return router
-
-
-class _TextModels:
-    """The language models of the service, as OpenAI's routes want them."""
-
-    def __init__(self, runtime: Callable[[], Runtime]) -> None:
-        self._runtime = runtime
-
-    async def find(self, name: str) -> openai.TextModel:
-        service = self._runtime().service
-        hosted = await service.hosted(name)
-        if hosted.generator is None:
-            raise ProblemError(problems.malformed(f"model {name!r} generates no text: use /v1/predict", status=400))
-        most = service.spec.limits.max_new_tokens
-        return HostedText(name, hosted.loaded, hosted.generator, max_new_tokens=most)
 
 
 _PROBLEMS: dict[int | str, dict[str, Any]] = {

@@ -8,40 +8,31 @@ import logging
 import time
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import aclosing, suppress
-from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeAlias
 
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from eagleray.errors import UserError
 from eagleray.serving import openai_answers as answers
-from eagleray.serving import problems
+from eagleray.serving import problems, streams
 from eagleray.serving.generation import GenerationRequest, Piece, QueueFull, Stopped, TooLong
-from eagleray.serving.openai_bodies import ChatBody, CompletionBody, TextBody, parse
+from eagleray.serving.openai_bodies import ChatBody, CompletionBody, parse, schema
 from eagleray.serving.problems import Problem, ProblemError
 
 _log = logging.getLogger(__name__)
 
 _SSE_HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}  # the second: nginx must not gather the pieces
+_CLIENT_LEFT = 499  # as nginx logs it; nobody is there to get it
 
-
-class Pieces(Protocol):
-    """An answer as it is written. Closing it ends the generation."""
-
-    def __aiter__(self) -> AsyncIterator[Piece]: ...
-
-    async def __anext__(self) -> Piece: ...
-
-    async def aclose(self) -> None: ...
+Written: TypeAlias = AsyncGenerator[tuple[int, Piece], None]
+"""The answer to one request: pieces, and the number of the choice that each belongs to. Closing it ends it."""
 
 
 class TextModel(Protocol):
-    """A language model that is loaded."""
-
-    @property
-    def name(self) -> str: ...
+    """A version of a language model that is loaded."""
 
     @property
     def max_new_tokens(self) -> int:
@@ -57,7 +48,7 @@ class TextModel(Protocol):
 
     def encode(self, prompt: str) -> tuple[int, ...]: ...
 
-    def generate(self, request: GenerationRequest) -> Pieces:
+    def generate(self, request: GenerationRequest) -> streams.Pieces:
         """Begin at once; a refusal is raised here and not by the first piece. Dropping the answer ends it too."""
         ...
 
@@ -65,111 +56,148 @@ class TextModel(Protocol):
 class TextModels(Protocol):
     """The language models of this server."""
 
-    async def find(self, name: str) -> TextModel:
-        """Raises ProblemError where there is none of this name."""
+    async def write(self, name: str, begin: Callable[[TextModel], Awaitable[Written]], *, request_id: str) -> Written:
+        """What `begin` makes of a version of this model, once its first piece is there.
+
+        Of another version, where that of the first try fails. Raises ProblemError where there is none of this name.
+        """
+        ...
+
+    def count(self, name: str, *, route: str, status: int, seconds: float) -> None:
+        """Learn how a request has ended."""
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Job:
-    """A request whose generation has begun: one stream of pieces for each prompt."""
+    """One request."""
 
+    body: ChatBody | CompletionBody
     form: answers.Form
-    streams: list[Pieces]
-    num_prompt_tokens: int
+    num_prompt_tokens: int = 0
+    """As the version counts them that answers."""
+    began_at: float = field(default_factory=time.perf_counter)
+
+    @property
+    def num_choices(self) -> int:
+        return len(self.body.prompts) if isinstance(self.body, CompletionBody) else 1
+
+    async def begin(self, model: TextModel) -> Written:
+        """Start to generate, for all prompts or none: streams that are dropped end by themselves.
+
+        Raises:
+            ProblemError: this model does not take the request.
+            Stopped: it answers no more.
+        """
+        try:
+            prompts = await _prompts(model, self.body)
+            begun = [model.generate(_request(model, prompt, self.body)) for prompt in prompts]
+        except (UserError, QueueFull) as error:
+            raise ProblemError(_problem(error) or problems.internal("")) from error
+        self.num_prompt_tokens = sum(map(len, prompts))
+        return streams.merged(begun)
 
 
-def router(provider: TextModels) -> APIRouter:
-    """The routes. Refusals have OpenAI's form, whatever the application makes of others."""
+def router(provider: TextModels, *, timeout_s: float) -> APIRouter:
+    """The routes. Refusals have OpenAI's form, whatever the application makes of others.
+
+    `timeout_s` is for a whole answer, and for the first piece of a stream.
+    """
     routes = APIRouter()
 
     async def chat_completions(request: Request) -> Response:
-        return await _answered(request, lambda: _chat(provider, request))
+        return await _answered(provider, request, ChatBody, answers.Chat, timeout_s)
 
     async def completions(request: Request) -> Response:
-        return await _answered(request, lambda: _complete(provider, request))
+        return await _answered(provider, request, CompletionBody, answers.Completion, timeout_s)
 
     for path, handler, body in (
         ("/v1/chat/completions", chat_completions, ChatBody),
         ("/v1/completions", completions, CompletionBody),
     ):
         # Parsed by hand, for OpenAI answers 400 where FastAPI does 422; the documentation has the schema all the same.
-        schema = {"requestBody": {"required": True, "content": {"application/json": {"schema": _schema(body)}}}}
-        routes.add_api_route(path, handler, methods=["POST"], tags=["openai"], openapi_extra=schema)
+        extra = {"requestBody": {"required": True, "content": {"application/json": {"schema": schema(body)}}}}
+        routes.add_api_route(path, handler, methods=["POST"], tags=["openai"], openapi_extra=extra)
     return routes
 
 
-def _schema(body: type[TextBody]) -> dict[str, Any]:
-    """With everything in place: FastAPI does not gather the definitions of an extra."""
-    schema = body.model_json_schema()
-    definitions = schema.pop("$defs", {})
-
-    def resolved(node: Any) -> Any:
-        if isinstance(node, dict) and "$ref" in node:
-            return resolved(definitions[node["$ref"].rpartition("/")[2]])
-        if isinstance(node, dict):
-            return {name: resolved(value) for name, value in node.items()}
-        return [resolved(value) for value in node] if isinstance(node, list) else node
-
-    return dict(resolved(schema))
-
-
-async def _answered(request: Request, respond: Callable[[], Awaitable[Response]]) -> Response:
+async def _answered(
+    provider: TextModels,
+    request: Request,
+    body_type: type[ChatBody] | type[CompletionBody],
+    form: type[answers.Form],
+    timeout_s: float,
+) -> Response:
     try:
-        return await respond()
+        body = parse(body_type, await request.body())
+    except ProblemError as error:
+        return problems.openai_response(error.problem)
+    identity = f"{form.prefix}-{uuid.uuid4().hex}"
+    job = _Job(body, form(identity=identity, created=int(time.time()), model=body.model))
+    status = 500
+    try:
+        response = await _respond(provider, request, job, timeout_s)
+        status = response.status_code
+        return response
     except Exception as error:
-        problem = _problem(error)
+        problem = problems.timed_out(timeout_s) if isinstance(error, TimeoutError) else _problem(error)
         if problem is None:
             raise
+        status = problem.status
         return problems.openai_response(problem)
+    finally:
+        if status != 200 or not body.stream:  # a stream has only begun
+            _count(provider, request, job, status=status)
 
 
-async def _chat(provider: TextModels, request: Request) -> Response:
-    body = parse(ChatBody, await request.body())
-    model = await provider.find(body.model)
-    messages = [message.plain for message in body.messages]
-    prompt = await asyncio.to_thread(model.encode_chat, messages)  # a long one takes a second
-    return await _respond(request, body, _begin(model, body, [prompt], body.num_new_tokens, answers.Chat))
+async def _respond(provider: TextModels, request: Request, job: _Job, timeout_s: float) -> Response:
+    request_id = getattr(request.state, "request_id", "")
+
+    async def begun() -> Written:
+        async with asyncio.timeout(timeout_s):
+            return await provider.write(job.body.model, job.begin, request_id=request_id)
+
+    async def whole() -> dict[str, Any]:
+        async with asyncio.timeout(timeout_s):
+            return await _whole(job, await provider.write(job.body.model, job.begin, request_id=request_id))
+
+    if not job.body.stream:
+        answer = await streams.unless_gone(request, whole())
+        return Response(status_code=_CLIENT_LEFT) if answer is None else JSONResponse(answer)
+    written = await streams.unless_gone(request, begun())
+    if written is None:
+        return Response(status_code=_CLIENT_LEFT)
+    events = _events(job, written, ended=lambda status: _count(provider, request, job, status=status))
+    return StreamingResponse(events, media_type="text/event-stream", headers=_SSE_HEADERS)
 
 
-async def _complete(provider: TextModels, request: Request) -> Response:
-    body = parse(CompletionBody, await request.body())
-    model = await provider.find(body.model)
-    prompts = [
+def _count(provider: TextModels, request: Request, job: _Job, *, status: int) -> None:
+    seconds = time.perf_counter() - job.began_at
+    provider.count(job.body.model, route=request.url.path, status=status, seconds=seconds)
+
+
+async def _prompts(model: TextModel, body: ChatBody | CompletionBody) -> list[tuple[int, ...]]:
+    """Token ids, a prompt a choice. In a thread: a long text takes a second."""
+    if isinstance(body, ChatBody):
+        return [await asyncio.to_thread(model.encode_chat, [message.plain for message in body.messages])]
+    return [
         tuple(prompt) if isinstance(prompt, list) else await asyncio.to_thread(model.encode, prompt)
         for prompt in body.prompts
     ]
-    return await _respond(request, body, _begin(model, body, prompts, body.num_new_tokens, answers.Completion))
 
 
-def _begin(
-    model: TextModel,
-    body: ChatBody | CompletionBody,
-    prompts: Sequence[tuple[int, ...]],
-    num_new_tokens: int | None,
-    form: type[answers.Form],
-) -> _Job:
-    """Start to generate, for all prompts or none: streams that are dropped end by themselves."""
-    if num_new_tokens is not None and num_new_tokens > model.max_new_tokens:
-        raise UserError(f"{num_new_tokens} new tokens are asked for, {model.max_new_tokens} are allowed: ask for fewer")
-    streams = [
-        model.generate(
-            GenerationRequest(
-                input_ids=prompt,
-                max_new_tokens=num_new_tokens or _room(model, len(prompt)),
-                temperature=body.temperature,
-                top_p=body.top_p,
-                stop=tuple(body.stop),
-                seed=body.seed,
-                top_logprobs=body.num_logprobs,
-            )
-        )
-        for prompt in prompts
-    ]
-    return _Job(
-        form(identity=f"{form.prefix}-{uuid.uuid4().hex}", created=int(time.time()), model=model.name),
-        streams,
-        sum(len(prompt) for prompt in prompts),
+def _request(model: TextModel, prompt: tuple[int, ...], body: ChatBody | CompletionBody) -> GenerationRequest:
+    wanted = body.num_new_tokens
+    if wanted is not None and wanted > model.max_new_tokens:
+        raise UserError(f"{wanted} new tokens are asked for, {model.max_new_tokens} are allowed: ask for fewer")
+    return GenerationRequest(
+        input_ids=prompt,
+        max_new_tokens=wanted or _room(model, len(prompt)),
+        temperature=body.temperature,
+        top_p=body.top_p,
+        stop=tuple(body.stop),
+        seed=body.seed,
+        top_logprobs=body.num_logprobs,
     )
 
 
@@ -180,92 +208,49 @@ def _room(model: TextModel, num_prompt_tokens: int) -> int:
     return max(1, min(model.max_new_tokens, model.max_length - num_prompt_tokens))
 
 
-async def _respond(request: Request, body: TextBody, job: _Job) -> Response:
-    if body.stream:
-        events = _events(job, include_usage=body.include_usage)
-        return StreamingResponse(events, media_type="text/event-stream", headers=_SSE_HEADERS)
-    answer = await _unless_gone(request, _whole(job))
-    return (
-        Response(status_code=499) if answer is None else JSONResponse(answer)
-    )  # 499 as nginx logs it: nobody reads it
-
-
-async def _whole(job: _Job) -> dict[str, Any]:
+async def _whole(job: _Job, written: Written) -> dict[str, Any]:
     """The answer in one."""
-    choices: list[list[Piece]] = [[] for _ in job.streams]
-    async with aclosing(_merged(job.streams)) as merged:
-        async for index, piece in merged:
+    choices: list[list[Piece]] = [[] for _ in range(job.num_choices)]
+    async with aclosing(written):
+        async for index, piece in written:
             choices[index].append(piece)
     num_tokens = sum(len(piece.token_ids) for pieces in choices for piece in pieces)
     return job.form.whole(choices, usage=answers.usage(job.num_prompt_tokens, num_tokens))
 
 
-async def _events(job: _Job, *, include_usage: bool) -> AsyncIterator[bytes]:
+async def _events(job: _Job, written: Written, *, ended: Callable[[int], None]) -> AsyncIterator[bytes]:
     """Server-sent events: the pieces of all choices as they come, the usage where it is asked for, and the end."""
-    # Clients expect `usage` in every chunk once they ask for it; null until the last.
-    extra = {"usage": None} if include_usage else {}
-    num_tokens = 0
+    status = _CLIENT_LEFT
     try:
-        for index in range(len(job.streams)):
-            for chunk in job.form.opening(index):
-                yield _event({**chunk, **extra})
-        async with aclosing(_merged(job.streams)) as merged:
-            async for index, piece in merged:
-                num_tokens += len(piece.token_ids)
-                for chunk in job.form.chunks(index, piece):
-                    yield _event({**chunk, **extra})
-        if include_usage:
-            yield _event(job.form.closing(answers.usage(job.num_prompt_tokens, num_tokens)))
-    except Exception as error:  # the status was sent long ago: the client learns it as an event
+        async with aclosing(written):
+            async for chunk in _chunks(job, written):
+                yield _event(chunk)
+        status = 200
+    except Exception as error:  # that it begins well was sent long ago: the client learns it as an event
         problem = _problem(error)
         if problem is None:
             _log.exception("a stream broke off")
             problem = problems.internal("")
+        status = problem.status
         yield _event(json.loads(bytes(problems.openai_response(problem).body)))
+    finally:
+        ended(status)
     yield b"data: [DONE]\n\n"
 
 
-async def _merged(streams: Sequence[Pieces]) -> AsyncGenerator[tuple[int, Piece], None]:
-    """The pieces of several streams with the stream's number, in the order in which they come."""
-    waiting = {asyncio.ensure_future(anext(stream.__aiter__())): index for index, stream in enumerate(streams)}
-    try:
-        while waiting:
-            done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-            for task in sorted(done, key=waiting.__getitem__):
-                index = waiting.pop(task)
-                piece = task.result()
-                yield index, piece
-                if piece.finish_reason is None:
-                    waiting[asyncio.ensure_future(anext(streams[index].__aiter__()))] = index
-    finally:
-        # First, and without waiting for anything: where the client has left, the next `await` is cancelled.
-        for stream in streams:
-            await stream.aclose()
-        for task in waiting:
-            task.cancel()
-        await asyncio.gather(*waiting, return_exceptions=True)
-
-
-_Answer = TypeVar("_Answer")
-
-
-async def _unless_gone(request: Request, answer: Awaitable[_Answer]) -> _Answer | None:
-    """The answer, or None once the client has hung up: what is computed for nobody is broken off."""
-    work = asyncio.ensure_future(answer)
-    gone = asyncio.ensure_future(_gone(request))
-    try:
-        await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
-        return work.result() if work.done() else None
-    finally:
-        gone.cancel()
-        if work.cancel():
-            with suppress(asyncio.CancelledError):
-                await work
-
-
-async def _gone(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
+async def _chunks(job: _Job, written: Written) -> AsyncIterator[dict[str, Any]]:
+    # Clients expect `usage` in every chunk once they ask for it; null until the last.
+    extra = {"usage": None} if job.body.include_usage else {}
+    num_tokens = 0
+    for index in range(job.num_choices):
+        for chunk in job.form.opening(index):
+            yield {**chunk, **extra}
+    async for index, piece in written:
+        num_tokens += len(piece.token_ids)
+        for chunk in job.form.chunks(index, piece):
+            yield {**chunk, **extra}
+    if job.body.include_usage:
+        yield job.form.closing(answers.usage(job.num_prompt_tokens, num_tokens))
 
 
 def _event(data: Mapping[str, Any]) -> bytes:

@@ -207,6 +207,21 @@ def parse(body_class: type[Body], content: bytes) -> Body:
         raise ProblemError(malformed(detail, mistakes, status=400)) from None
 
 
+def schema(body: type[TextBody]) -> dict[str, Any]:
+    """JSON schema with everything in place: FastAPI does not gather the definitions of an extra."""
+    found = body.model_json_schema()
+    definitions = found.pop("$defs", {})
+
+    def resolved(node: Any) -> Any:
+        if isinstance(node, dict) and "$ref" in node:
+            return resolved(definitions[node["$ref"].rpartition("/")[2]])
+        if isinstance(node, dict):
+            return {name: resolved(value) for name, value in node.items()}
+        return [resolved(value) for value in node] if isinstance(node, list) else node
+
+    return dict(resolved(found))
+
+
 def _mistake(error: Mapping[str, Any]) -> Mistake:
     if error["type"] == "unsupported":
         return Mistake(error["ctx"]["name"], error["msg"])

@@ -5,6 +5,7 @@ No answer says what is inside the process: an unforeseen exception becomes a req
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -17,7 +18,7 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import Response
 from starlette.types import Scope
 
 _OPENAI_PATHS = ("/v1/chat", "/v1/completions", "/v1/models")
@@ -91,6 +92,21 @@ def forbidden(scope: str) -> Problem:
     return _problem(403, "forbidden", "Forbidden", f"this key lacks the scope `{scope}`", {"scope": scope})
 
 
+def misdirected(given: str) -> Problem:
+    """The request was meant for another host, or says so."""
+    allowed = "127.0.0.1, localhost or [::1]"
+    detail = f"an endpoint without keys is called at {allowed}; given as Host: {given[:200] or 'none'}"
+    return _problem(421, "misdirected", "Misdirected request", detail)
+
+
+def foreign_origin(given: str) -> Problem:
+    """A web page of somewhere else asks."""
+    detail = (
+        f"an endpoint without keys answers its own web page, and those of cors_origins; given as Origin: {given[:200]}"
+    )
+    return _problem(403, "foreign-origin", "Foreign origin", detail)
+
+
 def unknown_model(given: str, known: Iterable[str]) -> Problem:
     """There is no such model here."""
     names = sorted(known)
@@ -136,13 +152,13 @@ def internal(request_id: str) -> Problem:
     return _problem(500, "internal", "Internal error", detail, {"request_id": request_id})
 
 
-def response(problem: Problem) -> JSONResponse:
+def response(problem: Problem) -> Response:
     """As application/problem+json."""
     body = {"type": problem.type, "title": problem.title, "status": problem.status, "detail": problem.detail}
     return _json({**problem.extras, **body}, problem, media_type="application/problem+json")
 
 
-def openai_response(problem: Problem) -> JSONResponse:
+def openai_response(problem: Problem) -> Response:
     """As the clients of OpenAI's API expect it."""
     error = {
         "message": problem.detail,
@@ -153,7 +169,7 @@ def openai_response(problem: Problem) -> JSONResponse:
     return _json({"error": error}, problem, media_type="application/json")
 
 
-def answer(problem: Problem, scope: Scope) -> JSONResponse:
+def answer(problem: Problem, scope: Scope) -> Response:
     """In the form that belongs to the request's path."""
     path = scope["path"].removeprefix(scope.get("root_path", ""))
     return openai_response(problem) if path.startswith(_OPENAI_PATHS) else response(problem)
@@ -167,8 +183,8 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _answer_unforeseen)
 
 
-def _answers(problem_of: Callable[[Any], Problem]) -> Callable[[Request, Exception], Awaitable[JSONResponse]]:
-    async def handle(request: Request, error: Exception) -> JSONResponse:
+def _answers(problem_of: Callable[[Any], Problem]) -> Callable[[Request, Exception], Awaitable[Response]]:
+    async def handle(request: Request, error: Exception) -> Response:
         return answer(problem_of(error), request.scope)
 
     return handle
@@ -196,7 +212,7 @@ def _of_http_exception(error: HTTPException) -> Problem:
     return Problem(error.status_code, title, str(error.detail), headers=dict(error.headers or {}))
 
 
-async def _answer_unforeseen(request: Request, error: Exception) -> JSONResponse:
+async def _answer_unforeseen(request: Request, error: Exception) -> Response:
     # Starlette raises the exception again once this is sent, so the server logs it.
     return answer(internal(request.scope.get("state", {}).get("request_id", "")), request.scope)
 
@@ -218,8 +234,10 @@ def _later(status: int, slug: str, title: str, detail: str, retry_after_s: float
     return _problem(status, slug, title, detail, {"retry_after_s": seconds}, {"Retry-After": str(seconds)})
 
 
-def _json(body: Mapping[str, Any], problem: Problem, *, media_type: str) -> JSONResponse:
-    return JSONResponse(body, status_code=problem.status, headers=dict(problem.headers), media_type=media_type)
+def _json(body: Mapping[str, Any], problem: Problem, *, media_type: str) -> Response:
+    # In ASCII: what is repeated of a request may hold half a character, which is none of UTF-8's.
+    content = json.dumps(body).encode()
+    return Response(content, status_code=problem.status, headers=dict(problem.headers), media_type=media_type)
 
 
 _OPENAI_TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}

@@ -10,6 +10,9 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, create_mo
 
 from eagleray.spec.task import CausalLmSpec, TaskSpec, TextClassificationSpec
 
+Text = Annotated[str, Field(min_length=0)]
+"""A text that can be written as UTF-8: a length makes pydantic look at it, which lets half a character pass else."""
+
 
 class Body(BaseModel):
     """A JSON body. Unknown keys are errors: a misspelled option must not be ignored."""
@@ -71,7 +74,7 @@ class Message(Body):
     """One turn of a conversation."""
 
     role: Literal["system", "user", "assistant"]
-    content: str
+    content: Text
 
 
 def row_type(task: TaskSpec) -> type[Body]:
@@ -97,7 +100,7 @@ def request_type(tasks: dict[str, TaskSpec]) -> type[Body]:
     """The body of `POST /v1/predict` for an endpoint with these models."""
     arms: list[Any] = [Annotated[_one_of([row_type(task) for task in tasks.values()]), Tag("row")]]
     if any(text_column(task) is not None for task in tasks.values()):
-        arms.append(Annotated[str, Tag("text")])
+        arms.append(Annotated[Text, Tag("text")])
     row: Any = _by_shape(arms)
     rows = Annotated[list[row], Field(min_length=1)]
     first = next(iter(tasks))
@@ -106,7 +109,7 @@ def request_type(tasks: dict[str, TaskSpec]) -> type[Body]:
         __base__=Body,
         __doc__="One input or a list of them.",
         inputs=(_by_shape([*arms, Annotated[rows, Tag("list")]]), Field(description="One input, or a list of them.")),
-        model=(str | None, Field(None, description=f"One of {', '.join(tasks)}; left out: {first}.")),
+        model=(Text | None, Field(None, description=f"One of {', '.join(tasks)}; left out: {first}.")),
         truncate=(bool | None, Field(None, description="Cut what is too long instead of refusing it.")),
     )
 
@@ -148,7 +151,7 @@ def text_column(task: TaskSpec) -> str | None:
 
 @cache  # two types of one name would be told apart in OpenAPI by the path of this module
 def _row_type(held: tuple[tuple[str, Literal["text", "messages"]], ...]) -> type[Body]:
-    kinds: dict[str, Any] = {"text": str, "messages": Annotated[list[Message], Field(min_length=1)]}
+    kinds: dict[str, Any] = {"text": Text, "messages": Annotated[list[Message], Field(min_length=1)]}
     # By alias: a column may be called what no attribute can.
     fields: dict[str, Any] = {
         f"column_{number}": (kinds[kind], Field(alias=column)) for number, (column, kind) in enumerate(held)

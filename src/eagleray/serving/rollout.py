@@ -88,6 +88,9 @@ def advance(
 def _turn_to(record: RolloutRecord, change: AliasChange, *, now: datetime) -> RolloutRecord:
     """The alias has moved."""
     facts = {"change": change.number}
+    if change.action == "remove":
+        reason = f"{change.alias} was removed by {change.by}: version {record.stable} goes on"
+        return _next(record, now, phase="stable", candidate=None, share=0.0, reason=reason, facts=facts)
     if change.version == record.stable:
         reason = f"{change.alias} is version {change.version}, which is served"
         return _next(record, now, phase="stable", candidate=None, share=0.0, reason=reason, facts=facts)

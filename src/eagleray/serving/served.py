@@ -6,23 +6,28 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 from zlib import crc32
 
 from eagleray.errors import EaglerayError
+from eagleray.serving import streams
+from eagleray.serving.agreement import differ
 from eagleray.serving.batching import Overloaded
-from eagleray.serving.problems import Mistake, ProblemError, malformed, overloaded, unavailable
+from eagleray.serving.problems import Mistake, Problem, ProblemError, malformed, overloaded, unavailable
 from eagleray.serving.traffic import TrafficLog
 from eagleray.serving.versions import Hosted
 
 _MAX_SHADOWS = 8  # copies under way at once: what is beyond is not compared
-_TOLERANCE = 0.02  # of numbers, between versions
 _BUSY = 429
 _LOAD_AGAIN_S = 10.0
 _log = logging.getLogger(__name__)
+
+_Answer = TypeVar("_Answer")
+_Piece = TypeVar("_Piece")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +69,7 @@ class Served:
         self._uses: Counter[Hosted] = Counter()
         self._before: int | None = None  # the stable version before, while that of now is not loaded
         self._shadows: set[asyncio.Task[None]] = set()
+        self._load_again_at = 0.0  # after a stable version that could not be loaded
         self.refusals: dict[int, str] = {}
         self.used_at = time.monotonic()
 
@@ -94,10 +100,17 @@ class Served:
         """The stable version, for a request. Raises ProblemError where it cannot be loaded."""
         try:
             return await self.stable()
-        except EaglerayError as error:
-            _log.error("%s@%d cannot be loaded: %s", self.name, self.desired.stable, error)
-            problem = unavailable(f"the model {self.name} cannot be loaded now; the log says why", _LOAD_AGAIN_S)
-            raise ProblemError(problem) from error
+        except Exception as error:  # what somebody else made may fail to load in any way
+            is_told = isinstance(error, EaglerayError)
+            _log.error("%s@%d cannot be loaded: %s", self.name, self.desired.stable, error, exc_info=not is_told)
+            self._load_again_at = time.monotonic() + _LOAD_AGAIN_S
+            raise ProblemError(self._unavailable(_LOAD_AGAIN_S)) from error
+
+    def check_worth_loading(self) -> None:
+        """Raise ProblemError where it could not be loaded a moment ago: each try costs another model its place."""
+        left_s = self._load_again_at - time.monotonic()
+        if left_s > 0:
+            raise ProblemError(self._unavailable(left_s))
 
     def follow(self, desired: Desired) -> None:
         """Take over what is wanted: load a candidate that is new, let go of versions that no one wants."""
@@ -127,28 +140,48 @@ class Served:
             ProblemError: the rows are not what the model reads, or too many requests wait.
         """
         stable = await self.available()
+        answer = partial(self._answered, rows=rows, truncate=truncate)
         chosen = self._chosen(stable, request_id)
         if chosen is not stable:
-            return await self._tried(chosen, rows, truncate=truncate)
-        prediction = await self._answered(stable, rows, truncate=truncate)
+            return await self._tried(chosen, answer)
+        prediction = await answer(stable)
         self._copy(rows, prediction, truncate=truncate)
         return prediction
 
-    async def _tried(self, candidate: Hosted, rows: Sequence[Mapping[str, Any]], *, truncate: bool) -> Prediction:
+    async def write(
+        self, begin: Callable[[Hosted], Awaitable[AsyncGenerator[_Piece, None]]], *, request_id: str
+    ) -> AsyncGenerator[_Piece, None]:
+        """An answer that comes in pieces, by the version whose turn it is; the first piece is there already.
+
+        A candidate that fails before that is replaced by the stable version: `begin` is called again. The version is in
+        use until the answer has ended, was closed or dropped.
+
+        Raises:
+            ProblemError: the request is not what the model reads, or too many wait.
+        """
+        stable = await self.available()
+        answer = partial(self._begun, begin=begin)
+        chosen = self._chosen(stable, request_id)
+        return await (self._tried(chosen, answer) if chosen is not stable else answer(stable))
+
+    def _unavailable(self, retry_after_s: float) -> Problem:
+        return unavailable(f"the model {self.name} cannot be loaded now; the log says why", retry_after_s)
+
+    async def _tried(self, candidate: Hosted, answer: Callable[[Hosted], Awaitable[_Answer]]) -> _Answer:
         """The candidate's answer, or that of the stable version."""
         try:
-            return await self._answered(candidate, rows, truncate=truncate)
+            return await answer(candidate)
         except ProblemError as refusal:
             if refusal.problem.status == _BUSY:  # the versions share their thread: the other is no less busy
                 raise
-            prediction = await self._answered(await self.available(), rows, truncate=truncate)
-            # Nothing is wrong with the rows.
+            found = await answer(await self.available())
+            # Nothing is wrong with the request.
             self._traffic.failed(self.name, candidate.version)
             _log.warning("%s@%d refused what is answered: %s", self.name, candidate.version, refusal)
-            return prediction
+            return found
         except Exception:  # counted where it was raised
             _log.exception("%s@%d could not answer, the stable version does", self.name, candidate.version)
-        return await self._answered(await self.available(), rows, truncate=truncate)
+        return await answer(await self.available())
 
     def _chosen(self, stable: Hosted, request_id: str) -> Hosted:
         candidate = self._hosted.get(self.desired.candidate or 0)
@@ -157,25 +190,28 @@ class Served:
             return stable
         return candidate
 
-    async def _answered(self, hosted: Hosted, rows: Sequence[Mapping[str, Any]], *, truncate: bool) -> Prediction:
-        began = time.perf_counter()
+    async def _answered(self, hosted: Hosted, *, rows: Sequence[Mapping[str, Any]], truncate: bool) -> Prediction:
         with self._in_use(hosted):
+            samples = await self._samples(hosted, rows)
+            hosted.check_lengths(samples, truncate=truncate)
             try:
-                samples = await self._samples(hosted, rows)
-                hosted.check_lengths(samples, truncate=truncate)
                 outputs = await hosted.answer(samples)
             except Overloaded as error:
                 raise ProblemError(overloaded(error.retry_after_s)) from error
-            except ProblemError:
-                raise
-            except asyncio.CancelledError:  # nobody waited any longer: it took at least so long
-                self._traffic.answered(self.name, hosted.version, seconds=time.perf_counter() - began)
-                raise
-            except Exception:
-                self._traffic.failed(self.name, hosted.version)
-                raise
-        self._traffic.answered(self.name, hosted.version, seconds=time.perf_counter() - began)
         return Prediction(self.name, hosted.version, outputs)
+
+    async def _begun(
+        self, hosted: Hosted, *, begin: Callable[[Hosted], Awaitable[AsyncGenerator[_Piece, None]]]
+    ) -> AsyncGenerator[_Piece, None]:
+        return await streams.begun(self._written(hosted, begin))
+
+    async def _written(
+        self, hosted: Hosted, begin: Callable[[Hosted], Awaitable[AsyncGenerator[_Piece, None]]]
+    ) -> AsyncGenerator[_Piece, None]:
+        with self._in_use(hosted):
+            async with aclosing(await begin(hosted)) as pieces:
+                async for piece in pieces:
+                    yield piece
 
     async def _samples(self, hosted: Hosted, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         try:
@@ -185,9 +221,21 @@ class Served:
 
     @contextmanager
     def _in_use(self, hosted: Hosted) -> Iterator[None]:
+        """A request that a version answers: until its end the version is not closed, and then it is counted."""
+        began = time.perf_counter()
         self._uses[hosted] += 1
         try:
             yield
+        except ProblemError:  # the request's fault, or nobody's
+            raise
+        except (asyncio.CancelledError, GeneratorExit):  # nobody waited any longer: it took at least so long
+            self._traffic.answered(self.name, hosted.version, seconds=time.perf_counter() - began)
+            raise
+        except Exception:
+            self._traffic.failed(self.name, hosted.version)
+            raise
+        else:
+            self._traffic.answered(self.name, hosted.version, seconds=time.perf_counter() - began)
         finally:
             self._uses[hosted] -= 1
             self._close_unused()
@@ -215,7 +263,7 @@ class Served:
         self, candidate: Hosted, rows: Sequence[Mapping[str, Any]], prediction: Prediction, *, truncate: bool
     ) -> None:
         try:
-            answered = await self._answered(candidate, rows, truncate=truncate)
+            answered = await self._answered(candidate, rows=rows, truncate=truncate)
         except Exception as error:  # the caller has had an answer
             if isinstance(error, ProblemError) and error.problem.status != _BUSY:
                 self._traffic.failed(self.name, candidate.version)  # others are counted where they are raised
@@ -247,12 +295,3 @@ class Served:
             raise
         finally:
             del self._loading[version]
-
-
-def differ(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether two answers to the same input say different things."""
-    if one.keys() != other.keys() or any(one.get(key) != other.get(key) for key in ("label", "labels", "text")):
-        return True
-    if "value" in one:
-        return abs(float(one["value"]) - float(other["value"])) > _TOLERANCE * max(1.0, abs(float(one["value"])))
-    return False

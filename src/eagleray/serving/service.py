@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from eagleray.errors import UserError
 from eagleray.serving import combine
-from eagleray.serving.problems import ProblemError, unknown_model
+from eagleray.serving.problems import ProblemError, malformed, unknown_model
 from eagleray.serving.rollout import Traffic
 from eagleray.serving.served import Desired, Prediction, Served
 from eagleray.serving.telemetry import Telemetry
@@ -20,6 +20,8 @@ from eagleray.serving.versions import Hosted, Threads, Versions
 from eagleray.spec.endpoint import EndpointSpec
 from eagleray.spec.serving import EnsembleSpec
 from eagleray.store.objects import Objects
+
+_Piece = TypeVar("_Piece")
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,9 +134,13 @@ class Service:
         outputs = [combine.combined(answers, weights, how=ensemble.combine) for answers in by_row]
         return Prediction(ensemble.name, None, outputs)
 
-    async def hosted(self, name: str | None) -> Hosted:
-        """The stable version of a model. Raises ProblemError where there is none, or it cannot be loaded."""
-        return await (await self._resident(name)).available()
+    async def write(
+        self, name: str, begin: Callable[[Hosted], Awaitable[AsyncGenerator[_Piece, None]]], *, request_id: str
+    ) -> AsyncGenerator[_Piece, None]:
+        """An answer in pieces, by a version that `begin` is called with (see `Served.write`). Raises ProblemError."""
+        if name in self._ensembles:
+            raise ProblemError(malformed(f"model {name!r} is an ensemble: use /v1/predict", status=400))
+        return await (await self._resident(name)).write(begin, request_id=request_id)
 
     def desired(self) -> dict[str, Desired]:
         """What is followed now, by name."""
@@ -159,6 +165,7 @@ class Service:
         if served is None:
             raise ProblemError(unknown_model(wanted, self.names))
         if not served.is_resident:
+            served.check_worth_loading()
             self._make_room()
         return served
 

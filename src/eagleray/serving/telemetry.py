@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from collections import defaultdict
 from collections.abc import Iterable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.core import Metric
-from prometheus_client.parser import text_string_to_metric_families
-from prometheus_client.registry import Collector
 
 _SECONDS = (0.002, 0.005, 0.01, 0.02, 0.035, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _SIZES = (1, 2, 4, 8, 16, 32, 64)
+_FAMILY_BEGINS = re.compile(r"^(?=# HELP )", re.MULTILINE)  # a label's line breaks are escaped
 
 
 class Telemetry:
@@ -69,23 +69,19 @@ class Telemetry:
 
 
 def merged(texts: Iterable[str], *, num_replicas: int) -> str:
-    """The metrics of several replicas as one text, in which each family stands once."""
-    families: dict[str, Metric] = {}
+    """The metrics of several replicas as one text, in which each family stands once.
+
+    By their lines: to parse and write those of 16 replicas would keep the coordinator from everything else for 0.1 s.
+    """
+    heads: dict[str, str] = {}
+    samples: dict[str, list[str]] = defaultdict(list)
     for text in texts:
-        for family in text_string_to_metric_families(text):
-            if family.name in families:
-                families[family.name].samples.extend(family.samples)
-            else:
-                families[family.name] = family
+        for family in _FAMILY_BEGINS.split(text)[1:]:
+            help_line, type_line, lines = family.split("\n", 2)
+            name = help_line.split(" ", 3)[2]
+            heads.setdefault(name, f"{help_line}\n{type_line}\n")
+            samples[name].append(lines)
     registry = CollectorRegistry()
-    registry.register(_Families(families))
     Gauge("eagleray_replicas", "Replicas that gave a sign of life.", registry=registry).set(num_replicas)
-    return generate_latest(registry).decode()
-
-
-class _Families(Collector):
-    def __init__(self, families: dict[str, Metric]) -> None:
-        self._families = families
-
-    def collect(self) -> Iterable[Metric]:
-        return self._families.values()
+    families = ("".join((head, *samples[name])) for name, head in heads.items())
+    return "".join((*families, generate_latest(registry).decode()))

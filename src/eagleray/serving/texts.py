@@ -1,24 +1,23 @@
-"""A hosted language model as OpenAI's routes take it."""
+"""The language models of a service, as OpenAI's routes take them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from eagleray.serving.generation import GenerationRequest, Generator, Stream
 from eagleray.serving.loaded import Loaded
+from eagleray.serving.openai import TextModel, Written
+from eagleray.serving.problems import ProblemError, malformed
+from eagleray.serving.service import Service
+from eagleray.serving.versions import Hosted
 
 
 class HostedText:
     """One version of a language model that continues texts."""
 
-    def __init__(self, name: str, loaded: Loaded, generator: Generator, *, max_new_tokens: int) -> None:
-        self._name, self._loaded, self._generator = name, loaded, generator
+    def __init__(self, loaded: Loaded, generator: Generator, *, max_new_tokens: int) -> None:
+        self._loaded, self._generator = loaded, generator
         self._max_new_tokens = max_new_tokens
-
-    @property
-    def name(self) -> str:
-        """What requests call it by."""
-        return self._name
 
     @property
     def max_new_tokens(self) -> int:
@@ -44,6 +43,31 @@ class HostedText:
 
     def _ids(self, row: dict[str, object]) -> tuple[int, ...]:
         return tuple(self._loaded.tokenise([row], max_length=NO_CUT)[0]["input_ids"])
+
+
+class ServedTexts:
+    """Those that are served, by name; `service` is asked at each request."""
+
+    def __init__(self, service: Callable[[], Service]) -> None:
+        self._service = service
+
+    async def write(self, name: str, begin: Callable[[TextModel], Awaitable[Written]], *, request_id: str) -> Written:
+        """An answer by the version whose turn it is. Raises ProblemError."""
+        service = self._service()
+
+        async def begun(hosted: Hosted) -> Written:
+            if hosted.generator is None:
+                raise ProblemError(malformed(f"model {name!r} generates no text: use /v1/predict", status=400))
+            most = service.spec.limits.max_new_tokens
+            return await begin(HostedText(hosted.loaded, hosted.generator, max_new_tokens=most))
+
+        return await service.write(name, begun, request_id=request_id)
+
+    def count(self, name: str, *, route: str, status: int, seconds: float) -> None:
+        """Count a request that has ended."""
+        service = self._service()
+        model = name if name in service.names else "unknown"
+        service.telemetry.request(route=route, status=status, model=model, version="", seconds=seconds)
 
 
 NO_CUT = 2**31

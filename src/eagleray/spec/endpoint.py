@@ -63,6 +63,8 @@ class VllmBackendSpec(Spec):
 
     type: Literal["vllm"]
     """What runs the model."""
+    dtype: Literal["bf16", "fp16", "fp32"] = "bf16"
+    """In which precision; fp16 for GPUs that have no bf16."""
     tensor_parallel_size: Annotated[int, Field(ge=1)] = 1
     """GPUs that one copy of the model is spread over."""
     max_model_len: Annotated[int, Field(ge=1)] | None = None

@@ -85,6 +85,8 @@ class Endpoint(Spec):
 def _conflicts(spec: ServingSpec) -> Iterator[Conflict]:
     for name in sorted({name for name in spec.names if spec.names.count(name) > 1}):
         yield Conflict("models", f"`{name}` stands twice: requests could not tell them apart")
+    if spec.ensembles and spec.endpoint.backend.type == "vllm":
+        yield Conflict("ensembles", "models that vllm runs continue texts, there is nothing to combine: leave it out")
     known = {each.name for each in spec.models}
     for number, ensemble in enumerate(spec.ensembles):
         for member in ensemble.members:

@@ -50,13 +50,16 @@ __all__ = [
     "delete",
     "fetch",
     "golden",
+    "histories",
     "history",
+    "last_change",
     "names",
     "newest",
     "point",
     "put_file",
     "put_golden",
     "read",
+    "remove_alias",
     "resolve",
     "stored",
     "version_before",
@@ -75,31 +78,41 @@ class AliasChange(Record):
     alias: str
     number: int
     version: int
+    """The version that the alias points to; where it was removed, the one that it pointed to last."""
     previous: int | None = None
-    action: Literal["promote", "rollback"]
+    action: Literal["promote", "rollback", "remove"]
     at: AwareDatetime
     by: str
     reason: str = ""
 
 
 def aliases(objects: Objects, name: str) -> dict[str, AliasChange]:
-    """The newest change of each alias."""
-    known = [alias for alias in objects.folders(paths.aliases(name)) if paths.is_alias(alias)]
-    found = {alias: chains.newest(objects, paths.alias(name, alias), AliasChange) for alias in known}
-    return {alias: change for alias, change in found.items() if change is not None}
+    """The newest change of each alias that there is."""
+    found = {alias: last_change(objects, name, alias) for alias in _ever(objects, name)}
+    return {alias: change for alias, change in found.items() if change is not None and change.action != "remove"}
 
 
 def current(objects: Objects, name: str, alias: str) -> AliasChange:
     """The newest change of one alias. Raises UserError with those that there are."""
-    change = chains.newest(objects, paths.alias(name, alias), AliasChange)
-    if change is None:
-        raise _no_alias(objects, name, alias)
+    change = last_change(objects, name, alias)
+    if change is None or change.action == "remove":
+        raise _no_alias(objects, name, alias, removed=change)
     return change
+
+
+def last_change(objects: Objects, name: str, alias: str) -> AliasChange | None:
+    """The newest change of one alias, its removal included; None where there never was one."""
+    return chains.newest(objects, paths.alias(name, alias), AliasChange)
 
 
 def history(objects: Objects, name: str, alias: str) -> list[AliasChange]:
     """All changes of an alias, the oldest first."""
     return chains.history(objects, paths.alias(name, alias), AliasChange)
+
+
+def histories(objects: Objects, name: str) -> dict[str, list[AliasChange]]:
+    """All changes of every alias that there ever was."""
+    return {alias: history(objects, name, alias) for alias in _ever(objects, name)}
 
 
 def version_before(changes: Sequence[AliasChange]) -> int | None:
@@ -136,6 +149,9 @@ def point(
     read(objects, name, version)
     chain = paths.alias(name, alias)
     previous = records.load(objects, paths.link(chain, seen), AliasChange).version if seen else None
+    last = None if seen else last_change(objects, name, alias)
+    if last is not None and last.action == "remove":  # the numbers go on where they ended
+        seen = last.number
     change = AliasChange(
         name=name,
         alias=alias,
@@ -147,9 +163,19 @@ def point(
         by=by,
         reason=reason,
     )
-    if not chains.add(objects, chain, change.number, change):
-        raise _moved(current(objects, name, alias))
-    return change
+    return _written(objects, change)
+
+
+def remove_alias(objects: Objects, name: str, alias: str, *, by: str, reason: str, now: datetime) -> AliasChange:
+    """Let an alias point nowhere; its history stays. An endpoint that follows it goes on with what it serves.
+
+    Raises:
+        AliasMoved: somebody has moved it meanwhile.
+        UserError: there is no such alias.
+    """
+    last = current(objects, name, alias)
+    changes = {"number": last.number + 1, "previous": last.version, "action": "remove"}
+    return _written(objects, last.model_copy(update={**changes, "at": now, "by": by, "reason": reason}))
 
 
 def resolve(objects: Objects, reference: Reference) -> VersionRecord:
@@ -171,7 +197,7 @@ def check_unused(objects: Objects, name: str, version: int) -> None:
                 f"promote {name}@VERSION --alias {alias}`"
             )
     for rollout in rollouts.of_model(objects, name):
-        if version in (rollout.stable, rollout.candidate):
+        if version in (rollout.stable, rollout.candidate) and not _is_removed(objects, name, rollout.alias):
             role = "stable" if version == rollout.stable else "candidate"
             raise UserError(
                 f"{name}@{version} is the {role} version of the endpoint that follows {rollout.alias}: wait until that "
@@ -185,19 +211,40 @@ def delete(objects: Objects, name: str, version: int) -> None:
     remove(objects, name, version)
 
 
-def _moved(change: AliasChange) -> AliasMoved:
+def _ever(objects: Objects, name: str) -> list[str]:
+    """The aliases that there ever were."""
+    return [alias for alias in objects.folders(paths.aliases(name)) if paths.is_alias(alias)]
+
+
+def _is_removed(objects: Objects, name: str, alias: str) -> bool:
+    last = last_change(objects, name, alias)
+    return last is not None and last.action == "remove"
+
+
+def _written(objects: Objects, change: AliasChange) -> AliasChange:
+    if not chains.add(objects, paths.alias(change.name, change.alias), change.number, change):
+        raise _moved(objects, change)
+    return change
+
+
+def _moved(objects: Objects, late: AliasChange) -> AliasMoved:
+    name, alias = late.name, late.alias
+    newest = last_change(objects, name, alias)
+    by = newest.by if newest is not None else "somebody"
+    if newest is None or newest.action == "remove":
+        return AliasMoved(f"{alias} of {name} was removed by {by} meanwhile: look at `eagleray models list`")
     return AliasMoved(
-        f"{change.alias} of {change.name} was given to version {change.version} by {change.by} meanwhile: look at "
-        f"`eagleray models show {change.name}@{change.alias}`, and decide again"
+        f"{alias} of {name} was given to version {newest.version} by {by} meanwhile: look at "
+        f"`eagleray models show {name}@{alias}`, and decide again"
     )
 
 
-def _no_alias(objects: Objects, name: str, alias: str) -> UserError:
+def _no_alias(objects: Objects, name: str, alias: str, *, removed: AliasChange | None) -> UserError:
     newest(objects, name)  # raises where there is no such model
+    makes_it = f"`eagleray models promote {name}@VERSION --alias {alias}` makes it"
+    if removed is not None:
+        was = f"pointed to version {removed.version}"
+        return UserError(f"the alias {alias} of model {name} {was} and was removed by {removed.by}: {makes_it} anew")
     return references.unknown(
-        "alias",
-        alias,
-        known=list(aliases(objects, name)),
-        where=f"of model {name}",
-        or_else=f"`eagleray models promote {name}@VERSION --alias {alias}` makes it",
+        "alias", alias, known=list(aliases(objects, name)), where=f"of model {name}", or_else=makes_it
     )

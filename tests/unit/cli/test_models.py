@@ -337,6 +337,46 @@ def test_a_rollback_needs_nothing_of_what_it_leaves(objects: Objects) -> None:
     assert _alias(objects) == 1
 
 
+# unalias
+
+
+def test_unalias(objects: Objects) -> None:
+    new_version(objects)
+    new_version(objects)
+    promote(objects, 1)
+    promote(objects, 2, alias="candidate")
+    assert _out("unalias", "demo", "--alias", "candidate", "--reason", "refused").splitlines() == [
+        "demo@candidate is removed, it was version 2",
+        "to undo this: eagleray models promote demo@2 --alias candidate",
+    ]
+    assert _json("list")[0]["aliases"] == {"champion": 1}
+    assert "was removed by" in _told("show", "demo@candidate")
+    shown = _json("show", "demo@2")
+    assert (shown["aliases"], [each["action"] for each in shown["history"]["candidate"]]) == ([], ["promote", "remove"])
+    assert "remove 2 ->" in _out("show", "demo@2")
+    _out("promote", "demo@1", "--alias", "candidate")
+    assert _alias(objects, "candidate") == 1
+
+
+def test_unalias_tells_of_an_endpoint_that_follows(objects: Objects) -> None:
+    new_version(objects)
+    promote(objects, 1)
+    rollouts.write(objects, RolloutRecord(name="demo", alias="champion", number=1, stable=1, phase="stable", at=NOW))
+    assert "an endpoint that still follows it goes on with that version" in _out(
+        "unalias", "demo", "--alias", "champion"
+    )
+
+
+def test_unalias_takes_an_alias_that_is_there(objects: Objects) -> None:
+    new_version(objects)
+    promote(objects, 1)
+    assert "Missing option '--alias'" in _call("unalias", "demo").output
+    assert "did you mean champion?" in _told("unalias", "demo", "--alias", "champio")
+    told = _json("unalias", "demo", "--alias", "champion")
+    assert (told["action"], told["version"], told["number"]) == ("remove", 1, 2)
+    assert "was removed by" in _told("unalias", "demo", "--alias", "champion")
+
+
 # export
 
 

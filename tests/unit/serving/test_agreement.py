@@ -77,3 +77,23 @@ def test_a_few_quantised_answers_may_be_further_apart(num_wrong: int, tolerance:
 
     assert len(told) == num_told
     assert told[:1] == (["row 1: label 'bad' instead of 'good'"] if num_told else [])
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [
+        pytest.param({"label": "a", "probabilities": {"a": 0.9}}, {"label": "a", "probabilities": {"a": 0.6}}, False),
+        pytest.param({"label": "a", "probabilities": {}}, {"label": "b", "probabilities": {}}, True),
+        pytest.param({"labels": ["a"]}, {"labels": ["a", "b"]}, True),
+        pytest.param({"labels": ["a"]}, {"labels": ["a"]}, False),
+        pytest.param({"text": "a"}, {"text": "a b"}, True),
+        pytest.param({"value": 0.5}, {"value": 0.515}, False),
+        pytest.param({"value": 0.5}, {"value": 0.53}, True),
+        pytest.param({"value": 100.0}, {"value": 101.5}, False),
+        pytest.param({"value": -100.0}, {"value": -103.0}, True),
+        pytest.param({"value": 0.5}, {"label": "a"}, True),
+        pytest.param({"label": "a"}, {"value": 0.5}, True),
+    ],
+)
+def test_two_versions(one: dict[str, Any], other: dict[str, Any], expected: bool) -> None:
+    assert agreement.differ(one, other) == expected

@@ -10,7 +10,7 @@ from eagleray.errors import UserError
 from eagleray.serving import follow
 from eagleray.serving.served import Desired
 from eagleray.spec.serving import ServedModelSpec
-from eagleray.store import records, rollouts
+from eagleray.store import records, registry, rollouts
 from eagleray.store.objects import Objects, open_storage
 from eagleray.store.references import Reference
 from eagleray.store.rollouts import RolloutRecord
@@ -96,6 +96,27 @@ def test_a_proven_version_that_is_gone(objects: Objects) -> None:
 
     with pytest.raises(UserError, match="demo@7 is served by champion and is gone: promote another version"):
         follow.at_start(objects, _models(here="demo@champion"))
+
+
+def test_an_alias_that_was_removed_is_gone_on_with_and_not_begun_with(objects: Objects) -> None:
+    follow.check_aliases(objects, _models(a="demo@1", b="demo@champion", c="demo"))
+    served = follow.record_of(objects, CHAMPION)
+    registry.remove_alias(objects, "demo", "champion", by="me@here", reason="", now=NOW)
+
+    assert follow.at_start(objects, _models(here="demo@champion")) == {"here": Desired(stable=2)}
+    assert follow.record_of(objects, CHAMPION) == served
+    change = follow.alias_of(objects, CHAMPION)
+    assert (change.action, change.number, change.version) == ("remove", 2, 2)
+    with pytest.raises(UserError, match=r"pointed to version 2 and was removed by me@here: `eagleray models promote"):
+        follow.check_aliases(objects, _models(here="demo@champion"))
+
+
+def test_nobody_begins_with_an_alias_that_was_removed(objects: Objects) -> None:
+    registry.remove_alias(objects, "demo", "champion", by="me@here", reason="", now=NOW)
+
+    with pytest.raises(UserError, match="was removed by me@here"):
+        follow.at_start(objects, _models(here="demo@champion"))
+    assert rollouts.newest(objects, "demo", "champion") is None
 
 
 class _Late(Objects):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
@@ -30,9 +30,9 @@ def client(generator: Generator) -> TestClient:
     return _client(TinyTextModel(generator))
 
 
-def _client(provider: Any) -> TestClient:
+def _client(provider: Any, *, timeout_s: float = 60) -> TestClient:
     app = FastAPI()
-    app.include_router(router(provider))
+    app.include_router(router(provider, timeout_s=timeout_s))
     return TestClient(app)
 
 
@@ -178,20 +178,81 @@ def test_one_refused_prompt_of_several_ends_the_others(client: TestClient, gener
 
 
 def test_a_failure_in_mid_stream_is_an_event() -> None:
-    class Failing(TinyTextModel):
-        max_length = None  # type: ignore[assignment]
-
-        def generate(self, request: GenerationRequest) -> Any:
-            return pieces()
-
     async def pieces() -> AsyncIterator[Piece]:
         yield Piece("fine", (1,), (), None)
         raise Stopped("the model failed: RuntimeError")
 
-    first, error = _events(_client(Failing(None)).post("/v1/completions", json={**TEXT, "stream": True}).text)  # type: ignore[arg-type]
+    first, error = _events(_client(_Writer(pieces)).post("/v1/completions", json={**TEXT, "stream": True}).text)
     assert first["choices"][0]["text"] == "fine"
     assert error["error"]["type"] == "server_error"
     assert "the model failed" in error["error"]["message"]
+
+
+class _Writer(TinyTextModel):
+    """Writes what a test says."""
+
+    max_length = None  # type: ignore[assignment]
+
+    def __init__(self, write: Callable[[], AsyncIterator[Piece]]) -> None:
+        super().__init__(None)  # type: ignore[arg-type]
+        self._write = write
+
+    def generate(self, request: GenerationRequest) -> Any:
+        return self._write()
+
+
+@pytest.mark.parametrize("stream", [True, False], ids=["stream", "whole"])
+def test_a_failure_before_the_first_piece_has_a_status(stream: bool) -> None:
+    async def fail() -> AsyncIterator[Piece]:
+        raise Stopped("the model failed: RuntimeError")
+        yield
+
+    model = _Writer(fail)
+    answer = _client(model).post("/v1/completions", json={**TEXT, "stream": stream})
+    assert (answer.status_code, answer.json()["error"]["type"]) == (503, "server_error")
+    assert answer.headers["retry-after"] == "1"
+    assert model.counted == [("/v1/completions", 503)]
+
+
+@pytest.mark.parametrize("stream", [True, False], ids=["stream", "whole"])
+def test_an_answer_that_takes_too_long_is_ended(stream: bool) -> None:
+    ended: list[bool] = []
+
+    class Silence(AsyncIterator[Piece]):
+        async def __anext__(self) -> Piece:
+            await asyncio.Event().wait()
+            raise AssertionError
+
+        async def aclose(self) -> None:
+            ended.append(True)
+
+    model = _Writer(Silence)
+    answer = _client(model, timeout_s=0.05).post("/v1/completions", json={**TEXT, "stream": stream})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (504, "timed_out")
+    assert (ended, model.counted) == ([True], [("/v1/completions", 504)])
+
+
+def test_a_stream_may_last_longer_than_an_answer() -> None:
+    async def write() -> AsyncIterator[Piece]:
+        yield Piece("fine", (1,), (), None)
+        await asyncio.sleep(0.2)
+        yield Piece("!", (2,), (), "stop")
+
+    client = _client(_Writer(write), timeout_s=0.1)
+    events = _events(client.post("/v1/completions", json={**TEXT, "stream": True}).text)
+    assert "".join(event["choices"][0]["text"] for event in events) == "fine!"
+
+
+def test_every_end_is_counted_once(generator: Generator) -> None:
+    model = TinyTextModel(generator)
+    client = _client(model)
+    for path, body in (("/v1/chat/completions", CHAT), ("/v1/completions", TEXT)):
+        for stream in (False, True):
+            client.post(path, json={**body, "stream": stream})
+            assert model.counted.pop() == (path, 200)
+        client.post(path, json={**body, "model": "nobody", "stream": True})
+        assert model.counted.pop() == (path, 404)
+    assert model.counted == []
 
 
 @pytest.mark.parametrize("stream", [True, False], ids=["stream", "whole"])
@@ -218,10 +279,13 @@ def test_a_client_that_hangs_up_frees_its_row(stream: bool) -> None:
         scope = {"type": "http", "method": "POST", "path": "/v1/completions", "headers": [], "query_string": b""}
         await app(scope, receive, send)
         await _until_free(generator)
+        await asyncio.sleep(0)
+        assert model.counted == [("/v1/completions", 499)]
 
     with tiny_generator(positions=1_000_000) as generator:
         app = FastAPI()
-        app.include_router(router(TinyTextModel(generator, max_new_tokens=900_000)))
+        model = TinyTextModel(generator, max_new_tokens=900_000)
+        app.include_router(router(model, timeout_s=60))
         asyncio.run(asyncio.wait_for(hang_up(), 30))
 
 

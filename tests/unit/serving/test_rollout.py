@@ -103,6 +103,21 @@ def test_an_alias_back_on_the_stable_version_ends_it(phase: str) -> None:
 
 
 @pytest.mark.parametrize("phase", PHASES)
+def test_an_alias_that_is_removed_ends_it_and_the_stable_version_goes_on(phase: str) -> None:
+    record = _record(phase)
+    observed = Observed(proof=(), loaded=frozenset({1, 2}))
+    found = rollout.advance(record, _change(5, 2, "remove"), observed, spec=SPEC, now=NOW)
+
+    assert found is not None
+    assert (found.phase, found.stable, found.candidate, found.share) == ("stable", 1, None, 0.0)
+    assert (found.reason, found.facts) == ("champion was removed by me@here: version 1 goes on", {"change": 5})
+    assert rollout.advance(found, _change(5, 2, "remove"), observed, spec=SPEC, now=NOW + WATCHED) is None
+    promoted_again = rollout.advance(found, _change(6, 2), observed, spec=SPEC, now=NOW)
+    assert promoted_again is not None
+    assert (promoted_again.phase, promoted_again.candidate) == ("proving", 2)
+
+
+@pytest.mark.parametrize("phase", PHASES)
 def test_an_older_change_than_that_of_the_record_decides_nothing(phase: str) -> None:
     """It was read before another endpoint that follows the alias wrote the record."""
     observed = Observed(proof=(), loaded=frozenset({1, 2}), refusals={2: "broken"})

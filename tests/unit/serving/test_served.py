@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import gc
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -11,8 +12,8 @@ import pytest
 
 from eagleray.errors import ModelSourceError
 from eagleray.serving.batching import Overloaded
-from eagleray.serving.problems import ProblemError, too_long
-from eagleray.serving.served import Desired, Served, differ
+from eagleray.serving.problems import Problem, ProblemError, overloaded, too_long
+from eagleray.serving.served import Desired, Served
 from eagleray.serving.traffic import TrafficLog
 from eagleray.serving.versions import Hosted
 
@@ -305,6 +306,21 @@ def test_all_callers_learn_that_it_cannot_be_loaded_and_the_next_tries_again() -
     _run(story)
 
 
+def test_what_could_not_be_loaded_is_not_worth_another_place_at_once() -> None:
+    async def story(world: World) -> None:
+        world.broken[1] = RuntimeError("damaged in a way that nobody foresaw")
+        served = world.served()
+        served.check_worth_loading()
+        with pytest.raises(ProblemError):
+            await _ask(served)
+        with pytest.raises(ProblemError) as raised:
+            served.check_worth_loading()
+        assert raised.value.problem.status == 503
+        assert 0 < int(raised.value.problem.headers["Retry-After"]) <= 10
+
+    _run(story)
+
+
 def test_a_candidate_that_cannot_be_loaded_is_told_of_and_tried_once() -> None:
     async def story(world: World) -> None:
         world.broken[2] = ModelSourceError("damaged")
@@ -444,6 +460,117 @@ def test_every_use_counts_as_one() -> None:
     _run(story)
 
 
+# answers in pieces
+
+
+def _begin(world: World, *, fails_at: int | None = None) -> Callable[[Hosted], Awaitable[AsyncGenerator[str, None]]]:
+    """Two pieces that name the version; those of version 2 break off before the piece `fails_at`."""
+
+    async def begin(hosted: Hosted) -> AsyncGenerator[str, None]:
+        return pieces(cast(Model, hosted))
+
+    async def pieces(model: Model) -> AsyncGenerator[str, None]:
+        for number in range(2):
+            if model.version == 2 and number == fails_at:
+                raise RuntimeError("the model failed")
+            await asyncio.sleep(0)
+            assert not model.is_closed, "closed while it answers"
+            yield f"v{model.version}"
+
+    return begin
+
+
+def _refusing(problem: Problem, versions: set[int]) -> Callable[[Hosted], Awaitable[AsyncGenerator[str, None]]]:
+    async def begin(hosted: Hosted) -> AsyncGenerator[str, None]:
+        if hosted.version in versions:
+            raise ProblemError(problem)
+        return await _begin(World())(hosted)
+
+    return begin
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_the_candidate_writes_its_share(share: float) -> None:
+    async def story(world: World) -> None:
+        served = await _with_candidate(world, share)
+        for number in range(50):
+            pieces = [piece async for piece in await served.write(_begin(world), request_id=f"r{number}")]
+            assert pieces == [f"v{await _ask(served, f'r{number}')}"] * 2
+        asked = {version: seen for version, (seen, errors) in world.traffic().items() if not errors}
+        assert sum(asked.values()) == 100
+        assert all(count % 2 == 0 for count in asked.values()), "both kinds of request are counted"
+        assert set(asked) == {0.0: {1}, 0.3: {1, 2}, 1.0: {2}}[share]
+
+    _run(story)
+
+
+def test_what_the_candidate_cannot_begin_the_stable_version_writes() -> None:
+    async def story(world: World) -> None:
+        served = await _with_candidate(world)
+        assert [piece async for piece in await served.write(_begin(world, fails_at=0), request_id="r")] == ["v1", "v1"]
+        assert world.traffic() == {1: (1, 0), 2: (1, 1)}
+
+    _run(story)
+
+
+def test_an_answer_that_breaks_off_is_counted_and_not_begun_again() -> None:
+    async def story(world: World) -> None:
+        served = await _with_candidate(world)
+        written, pieces = await served.write(_begin(world, fails_at=1), request_id="r"), []
+        with pytest.raises(RuntimeError, match="the model failed"):
+            async for piece in written:
+                pieces.append(piece)
+        assert (pieces, world.traffic()) == (["v2"], {2: (1, 1)})
+
+    _run(story)
+
+
+@pytest.mark.parametrize(
+    ("problem", "versions", "expected"),
+    [
+        pytest.param(too_long(9, 8), {1, 2}, {}, id="too-long"),
+        pytest.param(too_long(9, 8), {2}, {1: (1, 0), 2: (1, 1)}, id="too-long-for-the-candidate"),
+        pytest.param(overloaded(1.0), {1, 2}, {}, id="busy"),
+        pytest.param(overloaded(1.0), {2}, {}, id="candidate-busy"),
+    ],
+)
+def test_a_text_that_is_refused(problem: Problem, versions: set[int], expected: dict[int, tuple[int, int]]) -> None:
+    async def story(world: World) -> None:
+        served = await _with_candidate(world)
+        if expected:
+            assert [piece async for piece in await served.write(_refusing(problem, versions), request_id="r")]
+        else:
+            with pytest.raises(ProblemError) as raised:
+                await served.write(_refusing(problem, versions), request_id="r")
+            assert raised.value.problem == problem
+        assert world.traffic() == expected
+
+    _run(story)
+
+
+@pytest.mark.parametrize("end", ["read", "closed", "dropped"])
+def test_a_version_is_in_use_until_its_last_piece(end: str) -> None:
+    async def story(world: World) -> None:
+        served = await _with_candidate(world, share=0.0)
+        written = await served.write(_begin(world), request_id="r")
+        served.follow(Desired(2))
+        assert (served.loaded, world.models[1].is_closed) == ({2}, False)
+        match end:
+            case "read":
+                assert [piece async for piece in written] == ["v1", "v1"]
+            case "closed":
+                assert await anext(written) == "v1"
+                await written.aclose()
+            case "dropped":  # by a client that left before the answer could begin
+                del written
+                gc.collect()
+                await _settle()
+        assert world.models[1].is_closed
+        assert world.traffic() == {1: (1, 0)}
+
+    _run(story)
+
+
 # copies
 
 
@@ -514,23 +641,3 @@ def test_nothing_is_copied_where_nobody_asked_for_it(desired: Desired) -> None:
         assert world.traffic() == {1: (1, 0)}
 
     _run(story)
-
-
-@pytest.mark.parametrize(
-    ("one", "other", "expected"),
-    [
-        pytest.param({"label": "a", "probabilities": {"a": 0.9}}, {"label": "a", "probabilities": {"a": 0.6}}, False),
-        pytest.param({"label": "a", "probabilities": {}}, {"label": "b", "probabilities": {}}, True),
-        pytest.param({"labels": ["a"]}, {"labels": ["a", "b"]}, True),
-        pytest.param({"labels": ["a"]}, {"labels": ["a"]}, False),
-        pytest.param({"text": "a"}, {"text": "a b"}, True),
-        pytest.param({"value": 0.5}, {"value": 0.515}, False),
-        pytest.param({"value": 0.5}, {"value": 0.53}, True),
-        pytest.param({"value": 100.0}, {"value": 101.5}, False),
-        pytest.param({"value": -100.0}, {"value": -103.0}, True),
-        pytest.param({"value": 0.5}, {"label": "a"}, True),
-        pytest.param({"label": "a"}, {"value": 0.5}, True),
-    ],
-)
-def test_difference(one: dict[str, Any], other: dict[str, Any], expected: bool) -> None:
-    assert differ(one, other) == expected

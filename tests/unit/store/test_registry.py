@@ -398,3 +398,65 @@ def test_a_version_that_is_served_is_not_deleted(
         return
     with pytest.raises(UserError, match=rf"demo@1 {told} of the endpoint that follows prod"):
         registry.delete(local, "demo", 1)
+
+
+# aliases that are removed
+
+
+def _remove(objects: Objects, alias: str = "champion") -> AliasChange:
+    return registry.remove_alias(objects, "demo", alias, by="me@here", reason="no more", now=NOW)
+
+
+def test_a_removed_alias_points_nowhere_and_keeps_its_history(objects: Objects) -> None:
+    new_version(objects)
+    first = promote(objects, 1)
+    removed = _remove(objects)
+
+    assert (removed.action, removed.number, removed.version, removed.previous) == ("remove", 2, 1, 1)
+    assert (removed.by, removed.reason) == ("me@here", "no more")
+    assert registry.aliases(objects, "demo") == {}
+    assert registry.histories(objects, "demo") == {"champion": [first, removed]}
+    for look in (lambda: registry.current(objects, "demo", "champion"), lambda: _remove(objects)):
+        with pytest.raises(UserError, match="the alias champion of model demo pointed to version 1 and was removed"):
+            look()
+    with pytest.raises(UserError, match="was removed by me@here"):
+        registry.resolve(objects, parse("demo@champion"))
+
+
+def test_a_removed_alias_is_given_anew_under_the_next_number(objects: Objects) -> None:
+    for _ in range(2):
+        new_version(objects)
+    promote(objects, 1)
+    _remove(objects)
+    again = registry.point(objects, "demo", "champion", 2, action="promote", by="", reason="", seen=0, now=NOW)
+
+    assert (again.number, again.version, again.previous) == (3, 2, None)
+    assert registry.current(objects, "demo", "champion") == again
+    assert registry.version_before(registry.history(objects, "demo", "champion")) == 1
+
+
+def test_who_decided_on_an_alias_that_was_removed_meanwhile_is_told(objects: Objects) -> None:
+    new_version(objects)
+    seen = promote(objects, 1).number
+    _remove(objects)
+    with pytest.raises(AliasMoved, match="champion of demo was removed by me@here meanwhile"):
+        registry.point(objects, "demo", "champion", 1, action="promote", by="", reason="", seen=seen, now=NOW)
+
+
+def test_an_alias_that_never_was_is_not_removed(objects: Objects) -> None:
+    new_version(objects)
+    promote(objects, 1)
+    with pytest.raises(UserError, match="did you mean champion"):
+        _remove(objects, "champio")
+
+
+def test_a_version_whose_alias_was_removed_may_be_deleted(local: Objects) -> None:
+    """Also where an endpoint has followed it: nothing else would ever set the version free."""
+    new_version(local)
+    promote(local, 1)
+    rollouts.write(local, RolloutRecord(name="demo", alias="champion", number=1, stable=1, phase="stable", at=NOW))
+    with pytest.raises(UserError, match="has the alias champion"):
+        registry.delete(local, "demo", 1)
+    _remove(local)
+    registry.delete(local, "demo", 1)
+    assert registry.versions(local, "demo") == []
