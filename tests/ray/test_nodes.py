@@ -30,9 +30,17 @@ def test_a_node_that_does_not_see_the_storage(model: Path, reviews: Path, tmp_pa
         node.wait_for("Ray runtime started")
         assert wait_until(lambda: head.num_nodes() == 2, timeout_s=60)
 
+        at_head = {"RAY_ADDRESS": head.node_address}
+        look = head.start("eagleray", "plan", str(job), "--storage", str(storage), "--preflight", **at_head)
+        up = head.start("eagleray", "up", str(job), "--storage", str(storage), **at_head)
         command = head.start("eagleray", "submit", str(job), "--storage", str(storage))
 
+        assert look.wait() == 2, look.out + look.err
+        assert up.wait() == 2, up.out + up.err
         assert command.wait() == 2, command.out + command.err
+    assert look.out.count("spec.storage") == 3
+    assert "not what others write to it" in " ".join(look.out.split())
+    assert re.search(rf"error: [\d.]+/\w+: spec\.storage: {re.escape(str(storage))} is there, but not", up.err), up.err
     assert re.search(rf"error: spec\.storage: {re.escape(str(storage))} is not there on [\d.]+/\w+: ", command.out)
     assert "s3://" in command.out
     assert list(storage.iterdir()) == []

@@ -10,8 +10,6 @@ from eagleray.cli import printing
 from eagleray.cli import storage as storages
 from eagleray.cli.options import AsJson, Storage
 
-_COLOURS = {"ok": "green", "warning": "yellow", "missing": "red"}
-
 
 def doctor(storage: Storage = None, as_json: AsJson = False) -> None:
     """Look at this machine and this installation: packages, GPUs, memory, disk, ports, storage, cluster.
@@ -30,15 +28,8 @@ def doctor(storage: Storage = None, as_json: AsJson = False) -> None:
     if as_json:
         printing.show_json([asdict(each) for each in findings])
     else:
-        from rich.table import Table
-        from rich.text import Text
+        from eagleray.cli.findings_table import findings_table
 
-        table = Table(box=None, pad_edge=False)
-        for column in ("what", "state", "seen"):
-            table.add_column(column, overflow="fold", no_wrap=column != "seen")
-        for each in findings:
-            seen = f"{each.seen}\n→ {each.remedy}" if each.remedy else each.seen
-            table.add_row(each.what, Text(each.state, style=_COLOURS[each.state]), Text(seen))
-        printing.show(table)
-    if any(each.state == "missing" for each in findings):
+        printing.show(findings_table(findings))
+    if any(each.state == "error" for each in findings):
         raise typer.Exit(1)

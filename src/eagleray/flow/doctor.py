@@ -5,21 +5,17 @@ from __future__ import annotations
 import os
 import platform
 import resource
-import shutil
 import socket
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
-from typing import Literal
 
 from packaging.requirements import Requirement
 
 from eagleray.errors import EaglerayError
+from eagleray.flow.findings import Finding, State, free_space, shared_memory
 from eagleray.store.objects import local_directory, open_storage
-
-State = Literal["ok", "warning", "missing"]
 
 EXTRAS = {
     "submit": "`eagleray submit`",
@@ -28,32 +24,20 @@ EXTRAS = {
     "track": "telling MLflow",
 }
 PORTS = {8000: "endpoints", 8265: "the dashboard of a Ray head"}
-_MIN_SHARED_BYTES = 512 * 2**20
-_MIN_FREE_BYTES = 5 * 2**30
 _MIN_OPEN_FILES = 4096
 _REACH_S = 3.0
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at."""
-
-    what: str
-    state: State
-    seen: str
-    remedy: str = ""
 
 
 def examine(*, storage: str, cache_dir: Path) -> Iterator[Finding]:
     """Look at this machine and this installation, one thing after another."""
     yield Finding("python", "ok", f"{platform.python_version()} in {sys.prefix}")
-    yield _packages("core", "everything", state="missing")
+    yield _packages("core", "everything", state="error")
     for extra, function in EXTRAS.items():
         yield _packages(extra, function, state="warning")
     yield _gpus()
-    yield _shared_memory(Path("/dev/shm"))
+    yield shared_memory()
     yield _open_files()
-    yield _free_space("cache", cache_dir, "EAGLERAY_CACHE names another directory")
+    yield free_space("cache", cache_dir, "EAGLERAY_CACHE names another directory")
     yield _storage(storage)
     for port, function in PORTS.items():
         yield _port(port, function)
@@ -101,19 +85,6 @@ def _gpus() -> Finding:
     return Finding("gpus", "ok", f"{len(devices)}: {', '.join(devices)}")
 
 
-def _shared_memory(place: Path) -> Finding:
-    """Ray keeps its objects there; in a container it is often 64 MB."""
-    free = shutil.disk_usage(place).free
-    if free < _MIN_SHARED_BYTES:
-        return Finding(
-            "shared memory",
-            "warning",
-            f"{free / 2**20:.0f} MB free in {place}",
-            "give more, as `docker run --shm-size=2g`",
-        )
-    return Finding("shared memory", "ok", f"{free / 2**30:.1f} GiB free in {place}")
-
-
 def _open_files() -> Finding:
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if limit < _MIN_OPEN_FILES:
@@ -121,26 +92,17 @@ def _open_files() -> Finding:
     return Finding("open files", "ok", f"at most {limit}")
 
 
-def _free_space(what: str, directory: Path, remedy: str) -> Finding:
-    there = next(each for each in (directory, *directory.parents) if each.exists())
-    free = shutil.disk_usage(there).free
-    if not os.access(there, os.W_OK):
-        return Finding(what, "missing", f"{directory} cannot be written", remedy)
-    state: State = "ok" if free >= _MIN_FREE_BYTES else "warning"
-    return Finding(what, state, f"{free / 2**30:.1f} GiB free in {directory}", "" if state == "ok" else remedy)
-
-
 def _storage(uri: str) -> Finding:
     remedy = "--storage, EAGLERAY_STORAGE or spec.storage names another place"
     try:
         directory = local_directory(uri)
         if directory is not None and not directory.exists():  # the first run makes it
-            return _free_space("storage", directory, remedy)
+            return free_space("storage", directory, remedy)
         open_storage(uri).check_writable()
     except EaglerayError as error:
-        return Finding("storage", "missing", str(error), remedy)
+        return Finding("storage", "error", str(error), remedy)
     if directory is not None:
-        return _free_space("storage", directory, remedy)
+        return free_space("storage", directory, remedy)
     return Finding("storage", "ok", f"{uri} can be written")
 
 
@@ -166,7 +128,7 @@ def _cluster(address: str) -> Finding:
         socket.create_connection((host.strip("[]"), int(port)), timeout=_REACH_S).close()
     except OSError as error:
         return Finding(
-            "cluster", "missing", f"RAY_ADDRESS={address} does not answer: {error}", "start the head, or unset it"
+            "cluster", "error", f"RAY_ADDRESS={address} does not answer: {error}", "start the head, or unset it"
         )
     mode = os.environ.get("RAY_AUTH_MODE", "")
     has_token = any(os.environ.get(name) for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"))

@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
 
+from eagleray.flow import machines
 from eagleray.flow.making import Making
 from eagleray.flow.places import Place
 from eagleray.flow.publishing import Publishing
@@ -35,7 +36,7 @@ class Life:
     ) -> None:
         """`place` is where the endpoint runs, None where the document has none; `by` goes into the alias' history."""
         self._document, self._observer, self._place = document, observer, place
-        self._objects, self._stack = open_storage(storage), ExitStack()
+        self._objects, self._storage, self._stack = open_storage(storage), storage, ExitStack()
         self._making = Making(
             document,
             self._objects,
@@ -96,4 +97,11 @@ class Life:
         preflight.check(self._document.spec, self._objects)
         if self._place is not None:
             self._place.check()
-        return f"{self._objects.uri} can be written, model and data are there"
+        findings = list(machines.examine(self._document, self._objects, storage=self._storage, stack=self._stack))
+        for each in findings:
+            if each.state == "warning":
+                self._observer.warn(str(each))
+        machines.raise_errors(findings)
+        others = sum(each.what.endswith("spec.storage") for each in findings) - 1
+        nodes = f", and each of the cluster's {others} nodes sees them" if others else ""
+        return f"{self._objects.uri} can be written, model and data are there{nodes}"

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 import ray
+from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from eagleray.errors import UserError
 from eagleray.spec.finetune import FineTuneSpec
 from eagleray.store.objects import Objects
 from eagleray.train.cluster import live_nodes
+
+_Asked = ParamSpec("_Asked")
+_Answer = TypeVar("_Answer")
 
 GOES_WITH_JOB = (
     "storage {storage} lies in the job's temporary folder, which Ray deletes after the job: give a bucket or the "
@@ -36,11 +42,11 @@ def check_all_see(spec: FineTuneSpec, objects: Objects, *, num_nodes: int) -> No
         local["spec.storage"] = str(objects.local_path / probe)
         objects.put(probe, b"")
     try:
-        seen = _ask_nodes(list(local.values()))
+        seen = ask_each(_found, list(local.values()))
     finally:
         objects.delete([probe])
     for path, source in local.items():
-        if blind := [node for node, found in seen.items() if not found[source]]:
+        if blind := [node for node, found in seen.items() if isinstance(found, RayError) or not found[source]]:
             raise UserError(_message(path, source.removesuffix(f"/{probe}"), blind))
 
 
@@ -49,16 +55,24 @@ def goes_with_job(path: Path) -> bool:
     return "runtime_resources" in path.parts and "working_dir_files" in path.parts
 
 
-def _ask_nodes(sources: list[str]) -> dict[str, dict[str, bool]]:
-    """Which of the paths (or globs) each node finds, by node address."""
-    look = ray.remote(num_cpus=0)(_found)
+def ask_each(
+    question: Callable[_Asked, _Answer], *args: _Asked.args, **kwargs: _Asked.kwargs
+) -> dict[str, _Answer | RayError]:
+    """What a function of a module says on each node of the connected cluster, by node; a node that cannot says why."""
+    ask = ray.remote(num_cpus=0, max_retries=0)(question)
     asked = {
-        node["NodeManagerAddress"] + "/" + node["NodeID"][:8]: look.options(
+        node["NodeManagerAddress"] + "/" + node["NodeID"][:8]: ask.options(
             scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-        ).remote(sources)
+        ).remote(*args, **kwargs)
         for node in live_nodes()
     }
-    return dict(zip(asked, ray.get(list(asked.values())), strict=True))
+    answers: dict[str, _Answer | RayError] = {}
+    for node, reference in asked.items():
+        try:
+            answers[node] = ray.get(reference)
+        except RayError as error:
+            answers[node] = error
+    return answers
 
 
 def _found(sources: list[str]) -> dict[str, bool]:

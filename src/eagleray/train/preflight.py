@@ -23,17 +23,22 @@ def check(spec: FineTuneSpec, objects: Objects) -> None:
         StorageError: the storage cannot be written.
     """
     objects.check_writable()
-    model_sources.check(
-        spec.model.source, allow_pickle=spec.model.allow_pickle, allow_remote_code=spec.model.allow_remote_code
-    )
+    check_sources(spec)
     if spec.tracking is not None and importlib.util.find_spec("mlflow") is None:
         raise UserError(
             "spec.tracking.type: mlflow needs its client, which is not installed: pip install 'eagleray[track]'"
         )
+    if is_embedded():
+        shape = cluster.worker_shape(spec.scale, embedded=True)
+        cluster.check_fits(spec.scale, shape, cluster.this_machine(), where="this machine")
+
+
+def check_sources(spec: FineTuneSpec) -> None:
+    """Raise UserError where model or data are not on this machine, or must not be loaded; hub ids are not looked up."""
+    model_sources.check(
+        spec.model.source, allow_pickle=spec.model.allow_pickle, allow_remote_code=spec.model.allow_remote_code
+    )
     named = {"train": spec.data.train, "validation": spec.data.validation.file, "test": spec.data.test}
     for split, source in named.items():
         if source is not None:
             data_sources.locate(source, split=split)
-    if is_embedded():
-        shape = cluster.worker_shape(spec.scale, embedded=True)
-        cluster.check_fits(spec.scale, shape, cluster.this_machine(), where="this machine")

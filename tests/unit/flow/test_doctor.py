@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from eagleray.flow import doctor
+from eagleray.flow import findings as machine
 from eagleray.flow.doctor import Finding, examine
 
 
@@ -61,18 +62,18 @@ def test_a_port_that_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{port}")
         assert "answers" in findings(tmp_path)["cluster"].seen
     found = findings(tmp_path)["cluster"]
-    assert (found.state, found.remedy) == ("missing", "start the head, or unset it")
+    assert (found.state, found.remedy) == ("error", "start the head, or unset it")
 
 
 def test_a_storage_that_is_none(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     found = findings(tmp_path, str(tmp_path / "file"))["storage"]
-    assert found.state == "missing"
+    assert found.state == "error"
     assert "EAGLERAY_STORAGE" in found.remedy
 
 
 def test_little_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "_MIN_FREE_BYTES", 2**60)
-    monkeypatch.setattr(doctor, "_MIN_SHARED_BYTES", 2**60)
+    monkeypatch.setattr(machine, "_MIN_FREE_BYTES", 2**60)
+    monkeypatch.setattr(machine, "_MIN_SHARED_BYTES", 2**60)
     found = findings(tmp_path)
     assert {found[name].state for name in ("cache", "storage", "shared memory")} == {"warning"}
