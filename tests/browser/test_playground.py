@@ -6,7 +6,7 @@ import asyncio
 import threading
 import time
 import weakref
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -124,9 +124,9 @@ class FakeService:
     def loaded_at(self, name: str) -> int:
         return 0
 
-    async def hosted(self, name: str) -> Any:
+    async def write(self, name: str, begin: Callable[[Any], Awaitable[AsyncGenerator[Any, None]]], **_: Any) -> Any:
         tokenise = lambda rows, **_: [{"input_ids": (1, 2, 3)} for _ in rows]  # noqa: E731
-        return SimpleNamespace(generator=self.generator, loaded=SimpleNamespace(tokenise=tokenise))
+        return await begin(SimpleNamespace(generator=self.generator, loaded=SimpleNamespace(tokenise=tokenise)))
 
 
 class OneKey:
