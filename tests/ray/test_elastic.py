@@ -21,7 +21,7 @@ from tests.ray.second_node import SecondNode
 from tests.ray.watching import Watcher
 
 RUN = "test-0001"
-STEPS = 140
+STEPS = 700  # seconds of training: a stop that is asked for is heard within one
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def elastic(model: Path, reviews: Path) -> FineTune:
     return disturbed.wanted(
         model,
         reviews,
-        train={"epochs": 20, "micro_batch_size": 2, "learning_rate": 1e-4},
+        train={"epochs": 100, "micro_batch_size": 2, "learning_rate": 1e-4},
         scale={"num_workers": 2, "min_workers": 1, "cpus_per_worker": 1, "zero": {"stage": 2}},
     )
 
