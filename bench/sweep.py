@@ -455,8 +455,8 @@ def _toy_sweep(directory: Path, section: dict[str, Any], trainable: Any, *, tota
     from eagleray.spec.finetune import FineTune
     from eagleray.store import events, sweeps
     from eagleray.store.objects import open_storage
-    from eagleray.train.cluster import WorkerShape
     from eagleray.train.recorder import BackgroundWriter
+    from eagleray.train.resources import WorkerShape
     from eagleray.tune import capacity, proposals, tuner
     from eagleray.tune import search as searches
     from eagleray.tune.board import Board

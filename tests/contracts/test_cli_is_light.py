@@ -47,7 +47,9 @@ def _run(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         pytest.param(["plan", "--help"], id="plan-help"),
         pytest.param(["runs", "--help"], id="runs-help"),
         pytest.param(["schema"], id="schema"),
-        pytest.param(["plan", str(ROOT / "jobs" / "finetune" / "text-classification-cpu.yaml")], id="plan"),
+        pytest.param(
+            ["plan", str(ROOT / "jobs" / "finetune" / "text-classification-cpu.yaml"), "--document"], id="plan"
+        ),
     ],
 )
 def test_loads_nothing_heavy(arguments: list[str]) -> None:

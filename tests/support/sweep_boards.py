@@ -11,8 +11,8 @@ from eagleray.spec.checkpoint import BestBySpec
 from eagleray.store.events import Event
 from eagleray.store.sweeps import Log, Trial
 from eagleray.tune.board import Board
+from eagleray.tune.grid import Params
 from eagleray.tune.proposals import Plan
-from eagleray.tune.search import Params
 from tests.support import sweep_documents
 from tests.support.sweep_events import OBJECTIVES
 

@@ -1,18 +1,20 @@
-"""`eagleray plan`: the document as a run would take it, with where each value came from."""
+"""`eagleray plan`: does it fit, how long, what does it cost, what will happen?"""
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from eagleray.cli import printing
 from eagleray.cli.inputs import read_document
 from eagleray.cli.options import AsJson, DocumentFile, Overrides, Storage
+from eagleray.errors import UserError
 
 if TYPE_CHECKING:
+    from eagleray.flow.plan import Plan
     from eagleray.spec.document import Loaded
 
 
@@ -20,31 +22,92 @@ def plan(
     file: DocumentFile,
     overrides: Overrides = None,
     storage: Storage = None,
+    document: Annotated[
+        bool, typer.Option("--document", help="Print the document instead, each value with where it came from.")
+    ] = False,
     preflight: Annotated[
         bool,
         typer.Option("--preflight", help="Ask each machine that it would run on instead: storage, versions, clocks."),
     ] = False,
+    probe: Annotated[
+        bool, typer.Option("--probe", help="Take a few real steps on the real workers, and tell the time by them.")
+    ] = False,
+    prices: Annotated[
+        Path | None,
+        typer.Option("--prices", help="A YAML file of what a device costs an hour, as `H100: 2.9`."),
+    ] = None,
+    accelerator: Annotated[
+        str | None, typer.Option("--accelerator", help="Which device of the price table; left out: what is found.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check a document and print it with every value and its origin.
+    """Tell what a document takes, before anything is taken: memory, steps, storage, time, money.
 
-    Nothing is trained, downloaded or written. Everything that is wrong is reported at once, with its line; the exit
-    code is then 2. Paths are printed as a run would open them: those in the document are relative to its folder.
+    Weights are counted without loading them; the data are tokenised as the run would, which finds them in the cache.
+    Nothing else is done unless --probe asks for it. Everything that is wrong with the document is reported at once,
+    with its line; the exit code is then 2.
 
     \b
     Examples:
       eagleray plan jobs/finetune/text-classification-cpu.yaml
-      eagleray plan job.yaml --set train.learning_rate=3e-5 --set method.type=lora
-      eagleray plan job.yaml --json | jq .document.spec.train
+      eagleray plan job.yaml --set method.type=lora --probe --prices prices.yaml
+      eagleray plan job.yaml --document --json | jq .document.spec.train
       RAY_ADDRESS=10.0.0.1:6379 eagleray plan job.yaml --preflight
     """
+    loaded = read_document(file, overrides=overrides, storage=storage)
+    if sum((document, preflight, probe)) > 1:
+        raise UserError("--document, --preflight and --probe exclude each other: each prints something else")
+    if document:
+        _show_document(loaded, as_json=as_json)
+    elif preflight:
+        _ask_machines(loaded, as_json=as_json)
+    else:
+        made = _made(loaded, probes=probe, prices=prices, accelerator=accelerator)
+        _show_plan(made, loaded, as_json=as_json)
+
+
+def _show_document(loaded: Loaded, *, as_json: bool) -> None:
     from eagleray.cli.resolved_text import render
 
-    loaded = read_document(file, overrides=overrides, storage=storage)
-    if preflight:
-        _ask_machines(loaded, as_json=as_json)
+    if as_json:
+        printing.show_json(_document_facts(loaded))
+    else:
+        typer.echo(render(loaded.document, origins=loaded.origins))
+
+
+def _made(loaded: Loaded, *, probes: bool, prices: Path | None, accelerator: str | None) -> Plan:
+    from rich.console import Console
+
+    from eagleray.cli.progress import RunView
+    from eagleray.train import ray_environment
+
+    with RunView(Console(stderr=True)) as view:
+        ray_environment.prepare()
+        from eagleray.flow import plan as planning
+        from eagleray.store.cache import cache_root
+
+        return planning.make(
+            loaded.document,
+            storage=loaded.document.spec.storage or "./runs",
+            cache_dir=cache_root(),
+            view=view,
+            probes=probes,
+            prices=prices,
+            accelerator=accelerator,
+        )
+
+
+def _show_plan(made: Plan, loaded: Loaded, *, as_json: bool) -> None:
+    if as_json:
+        facts = asdict(made)
+        facts["estimate"]["data"] = made.estimate.data.model_dump(mode="json")
+        for way, option in zip(facts["estimate"]["memory"], made.estimate.memory, strict=True):
+            way["zero"] = option.zero.model_dump(mode="json")
+        printing.show_json(_document_facts(loaded) | facts)
         return
-    typer.echo(_json(loaded) if as_json else render(loaded.document, origins=loaded.origins))
+    from eagleray.cli.plan_text import parts
+
+    printing.show(*parts(made))
 
 
 def _ask_machines(loaded: Loaded, *, as_json: bool) -> None:
@@ -68,10 +131,9 @@ def _ask_machines(loaded: Loaded, *, as_json: bool) -> None:
         raise typer.Exit(2)
 
 
-def _json(loaded: Loaded) -> str:
-    facts = {
+def _document_facts(loaded: Loaded) -> dict[str, Any]:
+    return {
         "document": loaded.document.model_dump(mode="json"),
         "origins": {path: asdict(origin) for path, origin in loaded.origins.items()},
         "path": str(loaded.path),
     }
-    return json.dumps(facts, indent=2, ensure_ascii=False)

@@ -22,6 +22,7 @@ from eagleray.spec.endpoint import EndpointSpec
 from eagleray.spec.serving import ServingSpec
 from eagleray.store.objects import open_storage
 from eagleray.train import cluster
+from eagleray.train.resources import this_machine
 
 READY_S = 300.0
 
@@ -42,7 +43,7 @@ def check(spec: ServingSpec, storage: str) -> None:
     authority(spec.endpoint.auth, objects)
     if spec.endpoint.tls is not None:
         tls.check(spec.endpoint.tls)
-    replicas, machine = spec.endpoint.replicas, cluster.this_machine()
+    replicas, machine = spec.endpoint.replicas, this_machine()
     if ray.is_initialized():
         machine = cluster.resources()
     if replicas.min * replicas.cpus > machine.num_cpus or replicas.min * replicas.gpus > machine.num_gpus:

@@ -66,10 +66,7 @@ def load_model(
         sources.check_config(place, source=source)
         sources.check_weights(place, source=source, allow_pickle=allow_pickle)
     with _explained(source, what="the model"):
-        config = AutoConfig.from_pretrained(place, **options)
-        for name, value in config_overrides.items():
-            if hasattr(config, name):
-                setattr(config, name, value)
+        config = _config(place, options, overrides=config_overrides)
         model, facts = model_class.from_pretrained(
             place,
             **options,
@@ -80,6 +77,35 @@ def load_model(
             output_loading_info=True,
         )
     _check_loaded(model, facts, source=source)
+    return model  # type: ignore[no-any-return]
+
+
+def empty_model(
+    model_class: type[Any],
+    *,
+    source: str,
+    revision: str = "main",
+    dtype: torch.dtype,
+    config_overrides: dict[str, Any],
+    allow_remote_code: bool = False,
+) -> PreTrainedModel:
+    """What `load_model` returns but for its weights, which are on the meta device: only the config is read.
+
+    Raises:
+        ModelSourceError: it is not there, must not be loaded, or its config describes no model.
+    """
+    place, options = _prepared(source, revision=revision, allow_remote_code=allow_remote_code)
+    if isinstance(place, Path):
+        sources.check_config(place, source=source)
+    with _explained(source, what="the config"):
+        config = _config(place, options, overrides=config_overrides)
+    try:
+        with torch.device("meta"):
+            model = model_class.from_config(config, dtype=dtype, trust_remote_code=allow_remote_code)
+    except Exception as error:  # a value of the config that a layer cannot have may raise anything
+        raise ModelSourceError(
+            f"model.source {source}: no model can be built from its config.json: {type(error).__name__}: {error}"
+        ) from error
     return model  # type: ignore[no-any-return]
 
 
@@ -132,6 +158,14 @@ def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
 def source_sha256(source: str) -> str:
     """The hash of a local source's weights; "" for a hub id, which its revision names."""
     return sources.sha256(source)
+
+
+def _config(place: Path | str, options: dict[str, Any], *, overrides: dict[str, Any]) -> PreTrainedConfig:
+    config = AutoConfig.from_pretrained(place, **options)
+    for name, value in overrides.items():
+        if hasattr(config, name):
+            setattr(config, name, value)
+    return config  # type: ignore[no-any-return]
 
 
 def _prepared(source: str, *, revision: str, allow_remote_code: bool) -> tuple[Path | str, dict[str, Any]]:

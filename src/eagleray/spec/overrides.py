@@ -47,7 +47,7 @@ def with_value(data: Mapping[str, Any], path: paths.Path, value: Any, *, root: t
     """Return the plain values of a document with one replaced; mappings on the way that are missing are made.
 
     A choice that the document leaves to its default keeps the default's `type`, so that
-    `train.schedule.warmup=0.2` means the schedule that `eagleray plan` shows.
+    `train.schedule.warmup=0.2` means the schedule that `eagleray plan --document` shows.
     """
     changed: dict[str, Any] = _with_value(data, path, value, allowed=root)
     return changed

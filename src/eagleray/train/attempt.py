@@ -22,7 +22,7 @@ from ray.util.placement_group import remove_placement_group
 
 from eagleray.train import worker
 from eagleray.train.assembly import Job
-from eagleray.train.cluster import WorkerShape
+from eagleray.train.resources import WorkerShape
 from eagleray.train.session import Outcome
 
 

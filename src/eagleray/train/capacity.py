@@ -8,7 +8,7 @@ from collections.abc import Callable
 from eagleray.errors import ClusterError
 from eagleray.spec.scale import ScaleSpec
 from eagleray.train import attempts, cluster
-from eagleray.train.cluster import WorkerShape
+from eagleray.train.resources import WorkerShape, num_fitting
 
 LOOK_INTERVAL_S = 0.1
 SETTLE_S = 10.0
@@ -38,7 +38,7 @@ def wait(
     has_said = False
     while True:
         waited_s = time.monotonic() - started
-        fitting = cluster.num_fitting(shape, cluster.free())
+        fitting = num_fitting(shape, cluster.free())
         is_settled = waited_s > SETTLE_S
         fewest = smallest(scale) if is_settled else scale.num_workers
         number = attempts.num_workers(fitting=fitting, smallest=fewest, largest=scale.num_workers)
@@ -58,4 +58,4 @@ def wait(
 
 def grown(scale: ScaleSpec, shape: WorkerShape, *, num_workers: int) -> int:
     """Return how many workers a run of `num_workers` could have now, by what is free beside it."""
-    return min(scale.num_workers, num_workers + cluster.num_fitting(shape, cluster.free()))
+    return min(scale.num_workers, num_workers + num_fitting(shape, cluster.free()))

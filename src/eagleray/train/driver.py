@@ -26,7 +26,7 @@ from eagleray.store.runs import ProgressRecord, RunRecord
 from eagleray.train import attempts, capacity, casualties, cluster
 from eagleray.train.assembly import Job
 from eagleray.train.attempt import Attempt, Lost
-from eagleray.train.cluster import WorkerShape
+from eagleray.train.resources import WorkerShape, num_fitting
 from eagleray.train.session import Outcome
 from eagleray.train.signals import Signals
 
@@ -124,7 +124,7 @@ class Driver:
         """All workers; of an elastic run as many as fit now. Where others use the cluster, Ray says what is missing."""
         if self._scale.min_workers is None:
             return self._scale.num_workers
-        fitting = cluster.num_fitting(self._shape, cluster.free())
+        fitting = num_fitting(self._shape, cluster.free())
         return max(self._scale.min_workers, min(fitting, self._scale.num_workers))
 
     def _next_number(self) -> int:

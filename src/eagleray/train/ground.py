@@ -17,10 +17,10 @@ from eagleray.store.lease import Renewal
 from eagleray.store.objects import Objects, open_storage
 from eagleray.store.runs import LockRecord
 from eagleray.train import cluster, inputs, lock, nodes, preflight
-from eagleray.train.cluster import WorkerShape
 from eagleray.train.driver import Observer
 from eagleray.train.inputs import Inputs
 from eagleray.train.ray_environment import is_embedded
+from eagleray.train.resources import WorkerShape, check_fits
 from eagleray.train.resumption import Basis
 
 
@@ -60,7 +60,7 @@ class Ground:
         preparation = _prepare(self._document, cache_dir, self._observer)
         self._observer.say("starting Ray on this machine" if embedded else "connecting to the Ray cluster")
         resources = self._stack.enter_context(cluster.connected())
-        cluster.check_fits(spec.scale, shape, resources, where="this machine" if embedded else "the cluster")
+        check_fits(spec.scale, shape, resources, where="this machine" if embedded else "the cluster")
         nodes.check_all_see(spec, self.objects, num_nodes=resources.num_nodes)
         loaded = preparation.result()
         self._observer.data(loaded.data.report)

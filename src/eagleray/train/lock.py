@@ -10,8 +10,8 @@ import subprocess
 from eagleray.model.load import source_sha256
 from eagleray.spec.finetune import FineTune
 from eagleray.store.runs import LockRecord
-from eagleray.train.cluster import Resources
 from eagleray.train.inputs import Inputs
+from eagleray.train.resources import Resources
 
 PACKAGES = ("eagleray", "ray", "torch", "transformers", "deepspeed", "peft", "datasets", "tokenizers", "numpy")
 

@@ -9,8 +9,8 @@ from eagleray.errors import UserError
 from eagleray.model import sources as model_sources
 from eagleray.spec.finetune import FineTuneSpec
 from eagleray.store.objects import Objects
-from eagleray.train import cluster
 from eagleray.train.ray_environment import is_embedded
+from eagleray.train.resources import check_fits, this_machine, worker_shape
 
 
 def check(spec: FineTuneSpec, objects: Objects) -> None:
@@ -29,8 +29,8 @@ def check(spec: FineTuneSpec, objects: Objects) -> None:
             "spec.tracking.type: mlflow needs its client, which is not installed: pip install 'eagleray[track]'"
         )
     if is_embedded():
-        shape = cluster.worker_shape(spec.scale, embedded=True)
-        cluster.check_fits(spec.scale, shape, cluster.this_machine(), where="this machine")
+        shape = worker_shape(spec.scale, embedded=True)
+        check_fits(spec.scale, shape, this_machine(), where="this machine")
 
 
 def check_sources(spec: FineTuneSpec) -> None:

@@ -9,10 +9,11 @@ from eagleray.spec.finetune import FineTune
 from eagleray.store import events, runs
 from eagleray.store.objects import Objects
 from eagleray.store.runs import ForkRecord, LockRecord, RunRecord
-from eagleray.train import cluster, ground, resumption
+from eagleray.train import ground, resumption
 from eagleray.train.assembly import Job
 from eagleray.train.driver import Driver, Observer
 from eagleray.train.ray_environment import is_embedded
+from eagleray.train.resources import worker_shape
 from eagleray.train.resumption import Fork, GoOn, New
 
 
@@ -39,7 +40,7 @@ def fine_tune(
     """
     with ground.opened(document, storage=storage, observer=observer) as opened:
         objects = opened.objects
-        shape = cluster.worker_shape(document.spec.scale, embedded=is_embedded())
+        shape = worker_shape(document.spec.scale, embedded=is_embedded())
         earlier = (
             None if begins_anew and not forks else resumption.find(objects, document.metadata.name, kind="FineTune")
         )

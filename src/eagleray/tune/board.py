@@ -17,7 +17,8 @@ from eagleray.store import ranking, sweeps
 from eagleray.store.events import Event
 from eagleray.store.sweeps import Log, Sweep, Trial
 from eagleray.tune import proposals
-from eagleray.tune.search import Params, Search
+from eagleray.tune.grid import Params
+from eagleray.tune.search import Search
 
 WAIT: Literal["wait"] = "wait"
 _MAX_REFUSED = 1000

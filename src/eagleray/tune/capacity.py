@@ -10,7 +10,7 @@ from dataclasses import replace
 from eagleray.spec.scale import ScaleSpec
 from eagleray.spec.sweep import SweepSpec
 from eagleray.train import cluster
-from eagleray.train.cluster import WorkerShape
+from eagleray.train.resources import WorkerShape, num_fitting, worker_shape
 from eagleray.tune import schedulers
 
 LOOK_INTERVAL_S = 2.0
@@ -22,7 +22,7 @@ def trial_shape(scale: ScaleSpec, *, embedded: bool) -> WorkerShape:
     One CPU, where the document does not say: two trials beside each other, with a thread each, are faster than one
     after another with two.
     """
-    shape = cluster.worker_shape(scale, embedded=embedded)
+    shape = worker_shape(scale, embedded=embedded)
     return shape if scale.cpus_per_worker is not None else replace(shape, num_cpus=1)
 
 
@@ -50,7 +50,7 @@ class _Limit:
         now = time.monotonic()
         if now - self._asked_at > LOOK_INTERVAL_S:
             self._asked_at = now
-            fitting = cluster.num_fitting(self._shape, cluster.resources()) // self._scale.num_workers
+            fitting = num_fitting(self._shape, cluster.resources()) // self._scale.num_workers
             waiting = 1 if self._scale.num_workers == 1 else 0
             self._found = min(max(1, fitting) + waiting, self._most or fitting + waiting)
         return self._found

@@ -12,6 +12,8 @@ from typing import Any
 
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
+from eagleray.tune.rungs import rungs
+
 _TIE = 1e-6
 """Of the loss: less than what one row of a large evaluation changes in a metric."""
 
@@ -26,11 +28,8 @@ class Halving(FIFOScheduler):
         super().__init__()  # type: ignore[no-untyped-call]
         self._step, self._value, self._loss, self._sign = step, metric, loss, sign
         self._max_steps, self._reduction_factor = max_steps, reduction_factor
-        self._rungs: dict[int, dict[int, float]] = {}  # by step: what each trial reported there
-        rung = grace_steps
-        while rung <= max_steps:
-            self._rungs[rung] = {}
-            rung *= reduction_factor
+        steps = rungs(grace_steps=grace_steps, max_steps=max_steps, reduction_factor=reduction_factor)
+        self._rungs: dict[int, dict[int, float]] = {step: {} for step in steps}  # what each trial reported there
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """Decide what becomes of a trial."""

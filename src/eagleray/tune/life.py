@@ -18,7 +18,7 @@ from eagleray.store.patience import persist
 from eagleray.store.runs import ForkRecord, LockRecord, RunRecord
 from eagleray.train import resumption
 from eagleray.train.assembly import Job
-from eagleray.train.cluster import WorkerShape
+from eagleray.train.resources import WorkerShape
 from eagleray.train.session import Evaluation, Outcome
 from eagleray.tune import nested, proposals, unfit
 from eagleray.tune.alone import Alone

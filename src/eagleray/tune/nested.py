@@ -13,7 +13,7 @@ from eagleray.store.patience import persist
 from eagleray.train import attempts
 from eagleray.train.assembly import Job
 from eagleray.train.attempt import Attempt, Lost
-from eagleray.train.cluster import WorkerShape
+from eagleray.train.resources import WorkerShape
 from eagleray.train.session import Evaluation, Outcome
 
 LOOK_INTERVAL_S = 0.5

@@ -17,7 +17,6 @@ from ray.tune.schedulers import (
     TrialScheduler,
 )
 
-from eagleray.errors import UserError
 from eagleray.spec.space import stepped
 from eagleray.spec.sweep import (
     AshaSpec,
@@ -33,37 +32,11 @@ from eagleray.store import sweeps
 from eagleray.store.sweeps import Trial
 from eagleray.tune import search
 from eagleray.tune.halving import Halving
+from eagleray.tune.rungs import grace_steps
 
 STEP = "step"
 PAUSES = (HyperbandSpec, PbtSpec)
 """Those that let a trial wait for others, and go on with it from a checkpoint."""
-
-_GRACE_SHARE = 9  # two rungs below the last at a reduction by three
-
-
-def grace_steps(scheduler: SchedulerSpec, total_steps: int) -> int:
-    """Return after how many steps a trial is looked at for the first time.
-
-    Raises:
-        UserError: a trial has come to its end before.
-    """
-    last = min(total_steps, getattr(scheduler, "max_steps", None) or total_steps)
-    if isinstance(scheduler, AshaSpec | MedianSpec) and (scheduler.grace_steps or 0) > last:
-        raise UserError(
-            f"spec.sweep.scheduler.grace_steps: {scheduler.grace_steps} is more than the {last} optimizer steps of a "
-            "trial: none could ever be stopped; give less, or leave it out"
-        )
-    match scheduler:
-        case AshaSpec():
-            return scheduler.grace_steps or max(1, (scheduler.max_steps or total_steps) // _GRACE_SHARE)
-        case MedianSpec():
-            return scheduler.grace_steps or max(1, total_steps // _GRACE_SHARE)
-        case PbtSpec():
-            return scheduler.every_steps
-        case HyperbandSpec():
-            return max(1, (scheduler.max_steps or total_steps) // _GRACE_SHARE)
-        case FifoSpec():
-            return max(1, total_steps // _GRACE_SHARE)
 
 
 def build(

@@ -7,7 +7,7 @@ import json
 import math
 import random
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol, TypeVar
 
 import optuna
@@ -21,7 +21,6 @@ from optuna.distributions import (
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from eagleray.spec.space import stepped
 from eagleray.spec.sweep import (
     ConstraintSpec,
     DimensionSpec,
@@ -33,9 +32,9 @@ from eagleray.spec.sweep import (
 )
 from eagleray.store import best, ranking
 from eagleray.store.sweeps import Trial
+from eagleray.tune import grid
+from eagleray.tune.grid import Params, Space
 
-Params = dict[str, Any]
-Space = Mapping[str, DimensionSpec]
 T = TypeVar("T")
 
 
@@ -69,11 +68,6 @@ def build(
             return Optuna(space, search, objectives=objectives, constraints=constraints)
 
 
-def grid_size(space: Space) -> int:
-    """Return how many configurations a grid has."""
-    return sum(1 for _ in _grid(space))
-
-
 class Grid:
     """Every combination once, in the order of the document: the last key changes fastest."""
 
@@ -83,9 +77,9 @@ class Grid:
     def ask(self, number: int, *, turn: int, known: Params) -> Params | None:
         """See Search. Known configurations take no place in the grid."""
         if known:
-            first = {key: _listed(each)[0] for key, each in self._space.items()}
-            return _existing(self._space, {**first, **known})
-        return next(itertools.islice(_grid(self._space), turn, None), None)
+            first = {key: grid.listed(each)[0] for key, each in self._space.items()}
+            return grid.existing(self._space, {**first, **known})
+        return next(itertools.islice(grid.configurations(self._space), turn, None), None)
 
     def tell(self, trial: Trial) -> None:
         """Learn nothing."""
@@ -104,7 +98,7 @@ class Random:
         points = list(itertools.product(*grids.values()))
         point = dict(zip(grids, points[turn % len(points)], strict=True))
         drawn = {key: point[key] if key in point else draw(each, lots) for key, each in self._space.items()}
-        return _existing(self._space, {**drawn, **known})
+        return grid.existing(self._space, {**drawn, **known})
 
     def tell(self, trial: Trial) -> None:
         """Learn nothing."""
@@ -122,7 +116,7 @@ class Optuna:
         constraints: Sequence[ConstraintSpec] = (),
     ) -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        self._space, self._search = _in_order(space), search
+        self._space, self._search = grid.in_order(space), search
         self._objectives, self._constraints = objectives, constraints
         self._asked: dict[int, int] = {}  # trial: its id in the study's storage
         self._study = optuna.create_study(directions=[_DIRECTIONS[each.mode] for each in objectives])
@@ -138,7 +132,7 @@ class Optuna:
         self._asked[number] = asked._trial_id
         params: Params = {}
         for key, dimension in self._space.items():
-            if _exists(dimension, params):
+            if grid.exists(dimension, params):
                 params[key] = _value(dimension, _suggest(asked, key, dimension))
         return params
 
@@ -213,7 +207,7 @@ def _distribution(dimension: DimensionSpec) -> BaseDistribution:
             low, high = _bounds(dimension.int_uniform)
             return IntDistribution(int(low), int(high))
         case _:
-            return CategoricalDistribution([_encoded(value) for value in _listed(dimension)])
+            return CategoricalDistribution([_encoded(value) for value in grid.listed(dimension)])
 
 
 def _suggest(asked: optuna.Trial, key: str, dimension: DimensionSpec) -> Any:
@@ -225,15 +219,6 @@ def _suggest(asked: optuna.Trial, key: str, dimension: DimensionSpec) -> Any:
         case CategoricalDistribution(choices=choices):
             return asked.suggest_categorical(key, choices)
     raise AssertionError("unreachable")
-
-
-def _listed(dimension: DimensionSpec) -> tuple[Any, ...]:
-    """The values of a key that has so many."""
-    if dimension.quantized is not None:
-        return stepped(*dimension.quantized)
-    if dimension.int_uniform is not None:
-        return tuple(range(dimension.int_uniform[0], dimension.int_uniform[1] + 1))
-    return dimension.choice or dimension.grid or ()
 
 
 def _bounds(given: Sequence[float] | None) -> tuple[float, float]:
@@ -253,7 +238,7 @@ def draw(dimension: DimensionSpec, lots: random.Random) -> Any:
             low, high = _bounds(dimension.int_uniform)
             return lots.randint(int(low), int(high))
         case _:
-            return lots.choice(_listed(dimension))
+            return lots.choice(grid.listed(dimension))
 
 
 def _encoded(value: Any) -> CategoricalChoiceType:
@@ -269,38 +254,5 @@ def _plain(dimension: DimensionSpec, value: Any) -> Any:
 def _value(dimension: DimensionSpec, plain: Any) -> Any:
     """A value that Optuna has as that of the document."""
     if isinstance(_distribution(dimension), CategoricalDistribution):
-        return next(value for value in _listed(dimension) if _encoded(value) == plain)
+        return next(value for value in grid.listed(dimension) if _encoded(value) == plain)
     return plain
-
-
-def _exists(dimension: DimensionSpec, params: Params) -> bool:
-    return all(key in params and params[key] == value for key, value in dimension.when.items())
-
-
-def _existing(space: Space, params: Params) -> Params:
-    """The values of those keys whose conditions hold."""
-    kept: Params = {}
-    for key, dimension in _in_order(space).items():
-        if _exists(dimension, kept):
-            kept[key] = params[key]
-    return {key: kept[key] for key in space if key in kept}
-
-
-def _in_order(space: Space) -> dict[str, DimensionSpec]:
-    """The keys such that those which a condition is about come before."""
-    ordered: dict[str, DimensionSpec] = {}
-    while len(ordered) < len(space):
-        ready = {key: each for key, each in space.items() if key not in ordered and each.when.keys() <= ordered.keys()}
-        ordered |= ready
-    return ordered
-
-
-def _grid(space: Space) -> Iterator[Params]:
-    """All combinations, each once: those that differ only in a key that does not exist in them are one."""
-    seen: set[str] = set()
-    for values in itertools.product(*map(_listed, space.values())):
-        params = _existing(space, dict(zip(space, values, strict=True)))
-        identity = json.dumps(params, sort_keys=True)
-        if identity not in seen:
-            seen.add(identity)
-            yield params

@@ -16,11 +16,11 @@ from eagleray.store import ranking, runs, sweeps
 from eagleray.store.objects import Objects
 from eagleray.store.runs import LockRecord, RunRecord
 from eagleray.train import cadence, ground, resumption
-from eagleray.train.cluster import WorkerShape
 from eagleray.train.inputs import Inputs
 from eagleray.train.ray_environment import is_embedded
+from eagleray.train.resources import WorkerShape
 from eagleray.train.resumption import GoOn
-from eagleray.tune import capacity, earlier, final, proposals, schedulers, tuner
+from eagleray.tune import capacity, earlier, final, proposals, rungs, schedulers, tuner
 from eagleray.tune.driver import Driver, Setup, SweepObserver
 from eagleray.tune.earlier import Finished
 from eagleray.tune.life import Shared
@@ -93,7 +93,7 @@ def _setup(
     pauses = isinstance(spec.scheduler, schedulers.PAUSES)
     plan = proposals.Plan(
         best_by=BestBySpec(metric=by.metric, mode=by.mode),
-        evaluate_every_steps=schedulers.grace_steps(spec.scheduler, total_steps),
+        evaluate_every_steps=rungs.grace_steps(spec.scheduler, total_steps),
         saves_each_evaluation=pauses,
         keep=_num_kept(spec.scheduler, train.evaluate_every_steps),
         footprint=tuple(metric for metric in FOOTPRINT if metric in named),

@@ -6,7 +6,7 @@ import pytest
 
 from eagleray.errors import UserError
 from eagleray.spec.scale import ScaleSpec
-from eagleray.train.cluster import Node, Resources, WorkerShape, check_fits
+from eagleray.train.resources import Node, Resources, WorkerShape, check_fits
 
 ONE = (Node(4, 0),)
 TWO = (Node(2, 0), Node(2, 0))

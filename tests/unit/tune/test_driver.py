@@ -10,7 +10,7 @@ from eagleray.errors import EaglerayError, TrainingError
 from eagleray.store import lease, paths, runs, sweeps
 from eagleray.store.objects import Objects, open_storage
 from eagleray.store.runs import ProgressRecord, RunRecord
-from eagleray.train.cluster import WorkerShape
+from eagleray.train.resources import WorkerShape
 from eagleray.tune.board import Board
 from eagleray.tune.driver import AT_ONCE_S, ENDING_S, Driver, Setup
 from eagleray.tune.life import Shared

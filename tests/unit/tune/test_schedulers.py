@@ -22,7 +22,7 @@ from eagleray.spec.sweep import (
     SchedulerSpec,
 )
 from eagleray.store.sweeps import Report, State, Trial
-from eagleray.tune import schedulers
+from eagleray.tune import rungs, schedulers
 from tests.support.sweep_documents import RATE, space_of
 
 SCORE = ObjectiveSpec(metric="f1_macro", mode="max")
@@ -92,7 +92,7 @@ def _run(scheduler: Any, number: int, values: Iterable[float], *, first_step: in
     ],
 )
 def test_grace_steps(spec: SchedulerSpec, total_steps: int, expected: int) -> None:
-    assert schedulers.grace_steps(spec, total_steps) == expected
+    assert rungs.grace_steps(spec, total_steps) == expected
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_grace_steps(spec: SchedulerSpec, total_steps: int, expected: int) -> No
 )
 def test_a_grace_that_no_trial_comes_to(spec: SchedulerSpec, told: str) -> None:
     with pytest.raises(UserError, match=told):
-        schedulers.grace_steps(spec, TOTAL_STEPS)
+        rungs.grace_steps(spec, TOTAL_STEPS)
 
 
 ALL = pytest.mark.parametrize(

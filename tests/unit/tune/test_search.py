@@ -21,8 +21,9 @@ from eagleray.spec.sweep import (
     SearchSpec,
 )
 from eagleray.store.sweeps import Report, State, Trial
-from eagleray.tune import search
-from eagleray.tune.search import Params, Search
+from eagleray.tune import grid, search
+from eagleray.tune.grid import Params
+from eagleray.tune.search import Search
 from tests.support.sweep_documents import METHOD, RATE, space_of
 
 GRID, RANDOM = GridSearchSpec(type="grid"), RandomSearchSpec(type="random", seed=3)
@@ -164,7 +165,7 @@ def test_a_grid_is_complete_and_without_duplicates(space: str, expected: list[Pa
     found = _build(GRID, space_of(space))
 
     assert [found.ask(turn, turn=turn, known={}) for turn in range(len(expected) + 1)] == [*expected, None]
-    assert search.grid_size(space_of(space)) == len(expected)
+    assert grid.size(space_of(space)) == len(expected)
 
 
 def test_random_goes_through_a_grid_and_draws_the_rest() -> None:

@@ -1,0 +1,47 @@
+"""What a pass holds, traced without memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from eagleray.train import activations
+from eagleray.train.activations import Trace
+
+
+def _loss(forward: Any, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+    outputs = forward(batch["inputs"])
+    return (outputs * outputs).sum(), outputs
+
+
+def _trace(rows: int, *, learns: bool = True, width: int = 64) -> Trace:
+    with torch.device("meta"):
+        inner = [layer for _ in range(2) for layer in (nn.Linear(width, width), nn.Tanh())]
+        model = nn.Sequential(nn.Linear(8, width), nn.Tanh(), *inner, nn.Linear(width, 2))
+    model[:-1].requires_grad_(learns)
+    return activations.trace(model, {"inputs": torch.zeros(rows, 8)}, loss=_loss, attention_drops=False)
+
+
+def test_rows_lie_on_a_line() -> None:
+    two, three, four = (_trace(rows).activations for rows in (20, 30, 40))
+
+    assert three - two == four - three > 0
+
+
+def test_what_autograd_keeps_is_in_it() -> None:
+    kept = 20 * 64 * 4 * 3  # each output of tanh, fp32
+
+    assert kept <= _trace(20).activations <= 4 * kept
+
+
+def test_a_frozen_layer_keeps_nothing_of_its_inputs() -> None:
+    assert _trace(20, learns=False).activations < _trace(20).activations
+
+
+def test_gradients_of_weights_are_told_apart() -> None:
+    found = _trace(20, width=512)
+
+    assert found.with_gradients >= 2 * 512 * 512 * 4
+    assert found.activations < 2 * 512 * 512 * 4  # one of both may be on its way
