@@ -13,9 +13,8 @@ help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 .PHONY: demo
-demo: .venv/ready  ## fine-tune a real encoder on real text with two workers, then predict (three minutes on two cores)
-	EAGLERAY_STORAGE="$(CURDIR)/runs" eagleray train jobs/demo.yaml
-	EAGLERAY_STORAGE="$(CURDIR)/runs" eagleray predict demo --input jobs/data/demo-sentences.jsonl
+demo: .venv/ready  ## a plan, a sweep, a model, its gate, an endpoint and requests: all of it, on real film sentences
+	eagleray demo runs/demo
 
 .PHONY: test
 test: .venv/ready  ## every test but the slow ones

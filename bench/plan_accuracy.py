@@ -32,7 +32,11 @@ sys.path.insert(0, str(ROOT))  # the gloo workers are those of the tests
 from tests.support.gloo import GlooWorkers
 from tests.support.training import GlooRun
 
-DOCUMENTS = {"encoder": ROOT / "jobs" / "demo.yaml", "decoder": ROOT / "jobs" / "finetune" / "causal-lm-lora-cpu.yaml"}
+FINETUNE = ROOT / "jobs" / "finetune"
+DOCUMENTS = {
+    "encoder": FINETUNE / "text-classification-zero2.yaml",
+    "decoder": FINETUNE / "causal-lm-lora-cpu.yaml",
+}
 METHODS = ("full", "lora")
 STAGES = (0, 2, 3)
 NUM_WORKERS = 2

@@ -3,7 +3,7 @@
 Both are processes started by this script, in turn, and timed by the wall clock from the moment before they are
 started. One untimed run of each comes first, so that files are in the page cache and the data is in the data cache.
 
-ours   `eagleray train` on jobs/demo.yaml (MiniLM, two workers, ZeRO-2), three steps, without the baselines, which would
+ours   `eagleray train` on two workers at ZeRO-2 (MiniLM), three steps, without the baselines, which would
        run before the first step, and with small validation and test splits. Until the time that its step figures give
        for step 1.
 floor  the least that any script on the same stack needs: `ray.init`, and a two-worker TorchTrainer (gloo) whose train
@@ -32,7 +32,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-DOCUMENT = Path(__file__).parents[1] / "jobs" / "demo.yaml"
+DOCUMENT = Path(__file__).parents[1] / "jobs" / "finetune" / "text-classification-zero2.yaml"
 NUM_WORKERS = 2
 LARGEST_RATIO = 1.3
 STAGES = ("record", "assembled", "first step")

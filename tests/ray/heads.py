@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.ray.processes import Command, Shell, shell, wait_until
+from tests.support.loopback import free_port
 
 TOKEN = "a-token-of-the-tests-0123456789abcdef"
 ON_NODE = (
@@ -63,7 +64,7 @@ def started(folder: Path, *, num_cpus: int) -> Iterator[Head]:
     token.touch(mode=0o600)
     token.write_text(TOKEN, encoding="utf-8")
     temp_dir = Path(tempfile.mkdtemp(prefix="er-"))  # Ray's sockets lie in it: a path has room for 107 bytes
-    port, dashboard, client = _free_port(), _free_port(), _free_port()
+    port, dashboard, client = free_port(), free_port(), free_port()
     try:
         with shell(folder, RAY_AUTH_MODE="token", RAY_AUTH_TOKEN_PATH=str(token)) as opened:
             head = Head(opened, f"http://127.0.0.1:{dashboard}", f"127.0.0.1:{port}", temp_dir)
@@ -87,12 +88,6 @@ def the_run(storage: Path) -> dict[str, object]:
     """The record of the only run on a storage."""
     [record] = storage.glob("runs/*/run.json")
     return dict(json.loads(record.read_text(encoding="utf-8")))
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 def _is_open(port: int) -> bool:

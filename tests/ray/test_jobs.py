@@ -19,6 +19,7 @@ from eagleray.spec.document import dump
 from tests.ray import heads
 from tests.ray.heads import Head
 from tests.ray.processes import shell, wait_until
+from tests.support.loopback import ask, free_port
 from tests.support.training import document
 
 
@@ -99,6 +100,29 @@ def test_submit_returns_the_exit_code_of_the_job(head: Head, project: Path, stor
     assert "Traceback" not in command.out + command.err
     assert head.status(heads.job_of(command)) == "FAILED"
     assert list(storage.iterdir()) == []
+
+
+@pytest.mark.slow  # trains, and starts Ray Serve
+def test_submit_leaves_an_endpoint(head: Head, project: Path, storage: Path, tmp_path: Path) -> None:
+    """It outlives its job, and the same job finds nothing more to do."""
+    port = free_port()
+    _write_job(project, promote={"alias": "champion"}, endpoint={"port": port})
+    submit = ("eagleray", "submit", str(project / "job.yaml"), "--storage", str(storage))
+
+    first = head.start(*submit)
+
+    assert first.wait() == 0, first.out + first.err
+    key = next(line for line in first.out.splitlines() if line.startswith("er_"))
+    answers = [ask(port, "/v1/predict", body={"inputs": "a joy to watch"}, key=key)]
+    again = head.start(*submit)
+    assert again.wait() == 0, again.out + again.err
+    told = [line.partition(":")[0].split() for line in again.out.splitlines()]
+    for step in ("data", "train", "evaluate", "register", "gate", "promote", "deploy"):
+        assert [step, "already", "there"] in told
+    answers.append(ask(port, "/v1/predict", body={"inputs": "a joy to watch"}, key=key))
+    assert [(status, answer["version"]) for status, answer in answers] == [(200, 1), (200, 1)]
+    ended = head.start("serve", "shutdown", "--yes", "--address", head.address)
+    assert ended.wait() == 0, ended.err
 
 
 @pytest.mark.slow  # one start of Ray Train more

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import socket
 from collections.abc import Iterator
-from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +13,7 @@ from eagleray.spec.document import dump
 from eagleray.store import paths, registry, runs
 from eagleray.store.objects import Objects
 from tests.ray.processes import Command, Shell, shell, wait_until
+from tests.support.loopback import ask, free_port
 from tests.support.training import document, write_reviews
 
 SEARCH = {
@@ -96,9 +94,7 @@ def test_killed_while_it_trains(user: Shell, model_with_dropout: Path, reviews: 
 def test_killed_in_each_step_and_after_it(
     user: Shell, model_with_dropout: Path, reviews: Path, objects: Objects, tmp_path: Path
 ) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     endpoint = {"port": port, "rollout": {"watch_s": 1}}
     job = Job(user, model_with_dropout, reviews, sweep=SEARCH, endpoint=endpoint)
     job.run("--until", "promote", storage="unharmed")
@@ -116,7 +112,7 @@ def test_killed_in_each_step_and_after_it(
     assert registry.current(objects, "test", "champion").version == version.version
     assert [each.kind for each in runs.list_runs(objects)] == ["FineTune", "Sweep"]
     key = next(line for line in _outputs(user) if line.startswith("er_"))
-    status, answer = _ask(port, key)
+    status, answer = ask(port, "/v1/predict", body={"inputs": "a joy to watch"}, key=key)
     assert (status, answer["version"]) == (200, version.version)
     last.interrupt()
     assert last.wait() == 0, last.err
@@ -125,13 +121,3 @@ def test_killed_in_each_step_and_after_it(
 def _outputs(user: Shell) -> Iterator[str]:
     for file in sorted(user.folder.glob("*.out")):
         yield from file.read_text(encoding="utf-8").splitlines()
-
-
-def _ask(port: int, key: str) -> tuple[int, Any]:
-    connection = HTTPConnection("127.0.0.1", port, timeout=30)
-    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {key}"}
-    connection.request("POST", "/v1/predict", json.dumps({"inputs": "a joy to watch"}), headers)
-    answer = connection.getresponse()
-    found = answer.status, json.loads(answer.read())
-    connection.close()
-    return found

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import ssl
 import subprocess
 import sys
@@ -18,6 +17,8 @@ from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPSConnection
 from pathlib import Path
 from typing import Any
+
+from tests.support.loopback import free_port
 
 EAGLERAY = Path(sys.executable).parent / "eagleray"
 READY_S = 120.0
@@ -128,7 +129,7 @@ def served(
     target: str, storage: Path, scratch: Path, *options: str, certificate: Path | None = None
 ) -> Iterator[Served]:
     """Serve `target` until the context is left, by Ctrl-C."""
-    port = _free_port()
+    port = free_port()
     environment = {
         **os.environ,
         "EAGLERAY_STORAGE": str(storage),
@@ -179,9 +180,3 @@ def _command(pid: int) -> bytes:
         return Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:  # it has just ended
         return b""
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

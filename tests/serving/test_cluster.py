@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 from collections.abc import Iterator
 from http.client import HTTPConnection
 from pathlib import Path
@@ -15,6 +14,7 @@ import yaml
 from eagleray.store.objects import Objects, open_storage
 from tests.ray.heads import Head, started
 from tests.ray.processes import wait_until
+from tests.support.loopback import free_port
 from tests.support.served_models import new_version
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]  # each starts a cluster or deploys to it
@@ -63,9 +63,7 @@ def status(head: Head) -> str:
 def test_serve_deploy(head: Head, storage: Objects, scratch: Path) -> None:
     """The shipped configuration, with this storage, a free port and the backend that a tiny model has."""
     config = yaml.safe_load(SERVE_CONFIG.read_text(encoding="utf-8"))
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = config["http_options"]["port"] = probe.getsockname()[1]
+    port = config["http_options"]["port"] = free_port()
     [application] = config["applications"]
     application["args"] |= {"storage": storage.uri, "cache_dir": str(scratch / "cache")}
     application["args"]["endpoint"] = {"backend": {"type": "torch"}, "replicas": {"min": 1, "max": 2}}

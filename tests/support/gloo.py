@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import multiprocessing
 import signal
-import socket
 import traceback
 from collections.abc import Callable
 from multiprocessing import connection
@@ -13,6 +12,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from eagleray.train.group import Group
+from tests.support.loopback import free_port
 
 PR_SET_PDEATHSIG = 1
 PATIENCE_S = 15.0
@@ -23,7 +23,7 @@ class GlooWorkers:
 
     def __init__(self, world_size: int) -> None:
         context = multiprocessing.get_context("spawn")
-        port = _free_port()
+        port = free_port()
         self._pipes: list[Connection] = []
         self._processes = []
         for rank in range(world_size):
@@ -96,9 +96,3 @@ def _answer(order: tuple[Callable[..., Any], tuple[Any, ...]], group: Group) -> 
         return function(group, *arguments), None
     except Exception as error:
         return error, traceback.format_exc()
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])

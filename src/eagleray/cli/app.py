@@ -10,6 +10,7 @@ import typer
 
 import eagleray
 from eagleray.cli import cache, checkpoints, edge, keys, models, runs, sweep
+from eagleray.cli.demo import demo
 from eagleray.cli.doctor import doctor
 from eagleray.cli.plan import plan
 from eagleray.cli.predict import predict
@@ -84,3 +85,4 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(cache.app, name="cache")
 app.command()(schema)
 app.command()(doctor)
+app.command()(demo)

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from eagleray.errors import UserError
+
 DocumentFile = Annotated[Path, typer.Argument(metavar="FILE", help="The document, a YAML file.", show_default=False)]
 
 Overrides = Annotated[
@@ -28,6 +30,22 @@ Storage = Annotated[
         help="Where everything is written and read: a directory, s3://bucket/prefix, gs://… or az://…. "
         "Else EAGLERAY_STORAGE, else the document's, else ./runs.",
         show_default=False,
+    ),
+]
+
+
+def _step(given: str) -> str:
+    from eagleray.flow.steps import STEPS
+
+    if given not in STEPS:
+        raise UserError(f"--until {given}: give one of {', '.join(STEPS)}")
+    return given
+
+
+Until = Annotated[
+    str,
+    typer.Option(
+        "--until", metavar="STEP", help="Stop after this step of `up`.", show_default="the last one", callback=_step
     ),
 ]
 

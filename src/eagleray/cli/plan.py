@@ -62,20 +62,14 @@ def plan(
     elif preflight:
         _ask_machines(loaded, as_json=as_json)
     else:
-        made = _made(loaded, probes=probe, prices=prices, accelerator=accelerator)
-        _show_plan(made, loaded, as_json=as_json)
+        made = made_plan(loaded, probes=probe, prices=prices, accelerator=accelerator)
+        show_plan(made, loaded, as_json=as_json)
 
 
-def _show_document(loaded: Loaded, *, as_json: bool) -> None:
-    from eagleray.cli.resolved_text import render
-
-    if as_json:
-        printing.show_json(_document_facts(loaded))
-    else:
-        typer.echo(render(loaded.document, origins=loaded.origins))
-
-
-def _made(loaded: Loaded, *, probes: bool, prices: Path | None, accelerator: str | None) -> Plan:
+def made_plan(
+    loaded: Loaded, *, probes: bool = False, prices: Path | None = None, accelerator: str | None = None
+) -> Plan:
+    """The plan of a document, made while a live line says what is being done."""
     from rich.console import Console
 
     from eagleray.cli.progress import RunView
@@ -97,7 +91,8 @@ def _made(loaded: Loaded, *, probes: bool, prices: Path | None, accelerator: str
         )
 
 
-def _show_plan(made: Plan, loaded: Loaded, *, as_json: bool) -> None:
+def show_plan(made: Plan, loaded: Loaded, *, as_json: bool = False) -> None:
+    """Print a plan."""
     if as_json:
         facts = asdict(made)
         facts["estimate"]["data"] = made.estimate.data.model_dump(mode="json")
@@ -108,6 +103,15 @@ def _show_plan(made: Plan, loaded: Loaded, *, as_json: bool) -> None:
     from eagleray.cli.plan_text import parts
 
     printing.show(*parts(made))
+
+
+def _show_document(loaded: Loaded, *, as_json: bool) -> None:
+    from eagleray.cli.resolved_text import render
+
+    if as_json:
+        printing.show_json(_document_facts(loaded))
+    else:
+        typer.echo(render(loaded.document, origins=loaded.origins))
 
 
 def _ask_machines(loaded: Loaded, *, as_json: bool) -> None:

@@ -1,4 +1,4 @@
-"""`eagleray submit`: train a document as a job on a Ray cluster."""
+"""`eagleray submit`: take a document all the way as a job on a Ray cluster."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from eagleray.cli.options import DocumentFile, Overrides, Storage
+from eagleray.cli.options import DocumentFile, Overrides, Storage, Until
 
 DEFAULT_ADDRESS = "http://127.0.0.1:8265"
 
@@ -26,17 +26,19 @@ def submit(
             show_default=False,
         ),
     ] = None,
+    until: Until = "verify",
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Follow the job to its end.")] = True,
 ) -> None:
-    """Train a document as a job on a Ray cluster.
+    """Take a document all the way as a job on a Ray cluster: what `eagleray up` does, there.
 
     Uploads the document and the local files it names, follows the log and ends with the job's exit code. Ctrl-C
-    stops following; the job goes on. eagleray has to be installed on the cluster. Where the cluster asks for a
-    token, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH.
+    stops following; the job goes on. An endpoint stays when the job has ended. eagleray has to be installed on the
+    cluster. Where the cluster asks for a token, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH.
 
     \b
     Examples:
       eagleray submit job.yaml --storage s3://bucket/runs
+      eagleray submit job.yaml --storage s3://bucket/runs --until train
       eagleray submit job.yaml --address http://head:8265 --storage /shared/runs --no-wait
     """
     from eagleray.flow import submit as jobs
@@ -48,7 +50,7 @@ def submit(
 
     cluster = address or os.environ.get("RAY_API_SERVER_ADDRESS") or DEFAULT_ADDRESS
     absolute = locations.absolute(loaded.document, (Path.cwd() / file).parent)
-    job = jobs.submit(absolute, address=cluster, storage=where)
+    job = jobs.submit(absolute, address=cluster, storage=where, until=until)
     again = f"ray job logs --follow --address {cluster} {job}"
     typer.echo(f"job {job}; to follow it: {again}", err=True)
     if not wait:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from eagleray.cli.inputs import read_document
-from eagleray.cli.options import DocumentFile, Overrides, Storage
+from eagleray.cli.options import DocumentFile, Overrides, Storage, Until
 from eagleray.errors import UserError
 
 if TYPE_CHECKING:
+    from eagleray.cli.up_view import UpView
     from eagleray.flow.places import Place, Say
+    from eagleray.flow.up import Life
+    from eagleray.spec.document import Loaded
     from eagleray.spec.finetune import FineTune
 
 
@@ -21,9 +26,7 @@ def up(
     file: DocumentFile,
     overrides: Overrides = None,
     storage: Storage = None,
-    until: Annotated[
-        str, typer.Option("--until", metavar="STEP", help="Stop after this step.", show_default="the last one")
-    ] = "verify",
+    until: Until = "verify",
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Tell what is there and what would be done; do nothing.")
     ] = False,
@@ -51,35 +54,14 @@ def up(
       eagleray up job.yaml --until promote
       eagleray up job.yaml --detach
     """
-    from eagleray.flow.steps import STEPS
-
-    if until not in STEPS:
-        raise UserError(f"--until {until}: give one of {', '.join(STEPS)}")
     loaded = read_document(file, overrides=overrides, storage=storage)
-    document, storage_uri = loaded.document, loaded.document.spec.storage or "./runs"
 
     from rich.console import Console
 
-    from eagleray.cli.caller import caller
     from eagleray.cli.up_view import UpView
-    from eagleray.train import ray_environment
 
     view = UpView(Console(stderr=True, quiet=quiet))
-    ray_environment.prepare()
-    ray_environment.prepare_serve()
-    from eagleray.flow.up import Life
-    from eagleray.store.cache import cache_root
-
-    place = _place(document, file, overrides or (), storage_uri, say=view.say, detach=detach)
-    with Life(
-        document,
-        storage=storage_uri,
-        cache_dir=cache_root(),
-        observer=view,
-        place=place,
-        by=caller(),
-        begins_anew=new,
-    ) as life:
+    with life_of(loaded, overrides=overrides or (), view=view, detach=detach, new=new) as (life, place):
         if dry_run:
             life.look(until=until)
             return
@@ -89,8 +71,36 @@ def up(
             _wait(view.say)
 
 
+@contextmanager
+def life_of(
+    loaded: Loaded, *, overrides: Sequence[str], view: UpView, detach: bool = False, new: bool = False
+) -> Iterator[tuple[Life, Place | None]]:
+    """The life of a document that was read with these overrides, and the place of its endpoint, if it has one."""
+    document, storage = loaded.document, loaded.document.spec.storage or "./runs"
+
+    from eagleray.cli.caller import caller
+    from eagleray.train import ray_environment
+
+    ray_environment.prepare()
+    ray_environment.prepare_serve()
+    from eagleray.flow.up import Life
+    from eagleray.store.cache import cache_root
+
+    place = _place(document, loaded.path, overrides, storage, say=view.say, detach=detach)
+    with Life(
+        document,
+        storage=storage,
+        cache_dir=cache_root(),
+        observer=view,
+        place=place,
+        by=caller(),
+        begins_anew=new,
+    ) as life:
+        yield life, place
+
+
 def _place(
-    document: FineTune, file: Path, overrides: list[str] | tuple[str, ...], storage: str, *, say: Say, detach: bool
+    document: FineTune, file: Path, overrides: Sequence[str], storage: str, *, say: Say, detach: bool
 ) -> Place | None:
     from eagleray.flow import places
     from eagleray.store.cache import cache_root

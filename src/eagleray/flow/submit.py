@@ -24,8 +24,8 @@ KNOCK_TIMEOUT_S = 10.0
 """How long a cluster may take to answer at all: Ray's client itself would wait for ever."""
 
 
-def submit(document: FineTune, *, address: str, storage: str) -> str:
-    """Upload the document with the local files it names, start `eagleray train` on the cluster, return the job's id.
+def submit(document: FineTune, *, address: str, storage: str, until: str) -> str:
+    """Upload the document with the local files it names, start `eagleray up` on the cluster, return the job's id.
 
     Raises:
         UserError: the storage is one that only the head node would see, or a file is missing.
@@ -37,7 +37,7 @@ def submit(document: FineTune, *, address: str, storage: str) -> str:
         staging.stage(document, Path(folder))
         with _named(address):
             return _client(address).submit_job(
-                entrypoint=shlex.join(["eagleray", "train", staging.DOCUMENT, "--storage", storage]),
+                entrypoint=shlex.join(["eagleray", "up", staging.DOCUMENT, "--storage", storage, "--until", until]),
                 runtime_env={"working_dir": folder},
                 metadata={"eagleray/name": document.metadata.name},
             )

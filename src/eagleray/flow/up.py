@@ -17,6 +17,7 @@ from eagleray.flow.publishing import Publishing
 from eagleray.flow.steps import STEPS, Observer, Step
 from eagleray.spec.finetune import FineTune
 from eagleray.store.objects import open_storage
+from eagleray.store.runs import RunRecord
 from eagleray.train import preflight
 
 
@@ -62,6 +63,11 @@ class Life:
 
     def __exit__(self, *error: object) -> None:
         self._stack.close()
+
+    @property
+    def run(self) -> RunRecord:
+        """The run whose model counts; there is one once it is trained or found."""
+        return self._making.run
 
     def go(self, *, until: str) -> None:
         """Do what is not done yet, up to and with a step.

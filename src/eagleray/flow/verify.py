@@ -37,7 +37,7 @@ def verify(spec: ServingSpec, objects: Objects, version: VersionRecord, *, say: 
     endpoint = spec.endpoint
     deadline = time.monotonic() + _longest_s(endpoint)
     say(f"asking for an answer of {version.name}@{version.version}")
-    with _key(endpoint, objects) as key:
+    with momentary_key(endpoint, objects) as key:
         body = {"inputs": [golden[0].input]}
         while (told := _answer(endpoint, body, key)) != version.version:
             _check_not_taken_back(objects, spec, version)
@@ -59,20 +59,8 @@ def first_key(endpoint: EndpointSpec, objects: Objects, *, name: str) -> NewKey 
     return keys.create(home, name, now=now)
 
 
-def _answer(endpoint: EndpointSpec, body: Any, key: str | None) -> int | str:
-    """The version that answered, or what else was said."""
-    try:
-        status, answer = places.ask(
-            endpoint, "/v1/predict", body=body, key=key, timeout_s=endpoint.limits.request_timeout_s
-        )
-    except OSError as error:
-        return str(error)
-    version = answer.get("version")
-    return version if isinstance(version, int) else f"status {status}, {answer.get('detail', 'no problem is told')}"
-
-
 @contextmanager
-def _key(endpoint: EndpointSpec, objects: Objects) -> Iterator[str | None]:
+def momentary_key(endpoint: EndpointSpec, objects: Objects) -> Iterator[str | None]:
     """A key for this moment: the texts of those that there are nobody knows any more."""
     if isinstance(endpoint.auth, NoAuthSpec):
         yield None
@@ -83,6 +71,18 @@ def _key(endpoint: EndpointSpec, objects: Objects) -> Iterator[str | None]:
         yield made.text
     finally:
         keys.revoke(home, KEY_NAME, number=made.record.number, now=datetime.now(UTC))
+
+
+def _answer(endpoint: EndpointSpec, body: Any, key: str | None) -> int | str:
+    """The version that answered, or what else was said."""
+    try:
+        status, answer = places.ask(
+            endpoint, "/v1/predict", body=body, key=key, timeout_s=endpoint.limits.request_timeout_s
+        )
+    except OSError as error:
+        return str(error)
+    version = answer.get("version")
+    return version if isinstance(version, int) else f"status {status}, {answer.get('detail', 'no problem is told')}"
 
 
 def _home(endpoint: EndpointSpec, objects: Objects) -> KeyHome:

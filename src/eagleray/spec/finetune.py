@@ -96,10 +96,14 @@ def _conflicts(spec: FineTuneSpec) -> Iterator[Conflict]:
     if isinstance(spec.task, TextClassificationSpec) and spec.task.problem == "regression":
         yield from _regression_conflicts(spec.task, label_smoothing=spec.train.label_smoothing)
     yield from _metric_conflicts(spec)
-    if spec.train.global_batch_size < spec.scale.num_workers:
+    yield from _scale_conflicts(spec.scale, "scale", global_batch_size=spec.train.global_batch_size)
+
+
+def _scale_conflicts(scale: ScaleSpec, place: str, *, global_batch_size: int) -> Iterator[Conflict]:
+    if global_batch_size < scale.num_workers:
         yield Conflict(
-            "scale.num_workers",
-            f"{spec.scale.num_workers} workers are more than train.global_batch_size {spec.train.global_batch_size}: "
+            f"{place}.num_workers",
+            f"{scale.num_workers} workers are more than train.global_batch_size {global_batch_size}: "
             "every worker needs at least one sample a step",
         )
 
@@ -138,7 +142,11 @@ def _gate_conflicts(spec: FineTuneSpec, known: tuple[str, ...]) -> Iterator[Conf
 
 def _final_conflicts(spec: FineTuneSpec) -> Iterator[Conflict]:
     final = spec.sweep.final if spec.sweep else None
-    if final is None or not final.with_validation:
+    if final is None:
+        return
+    if final.scale is not None:
+        yield from _scale_conflicts(final.scale, "sweep.final.scale", global_batch_size=spec.train.global_batch_size)
+    if not final.with_validation:
         return
     place, instead = "sweep.final.with_validation", "or set it to false"
     if spec.data.test is None:

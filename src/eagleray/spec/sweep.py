@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from eagleray.spec.base import Conflict, ConflictError, InWords, Spec, Text
+from eagleray.spec.scale import ScaleSpec
 
 Value = Annotated[
     bool | int | float | str | tuple[str, ...], InWords("a single value, or a list of strings where the key takes one")
@@ -228,6 +229,8 @@ class FinalSpec(Spec):
     """Passes over the data. Left out: as many as a trial had."""
     with_validation: bool = True
     """Train on the validation rows, too: the test rows, which must be there, then judge the model alone."""
+    scale: ScaleSpec | None = None
+    """Its workers: what a trial learns with few, this run learns with more. Left out: those of a trial."""
 
 
 class SweepSpec(Spec):

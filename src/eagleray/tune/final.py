@@ -32,7 +32,7 @@ def document(base: FineTune, params: Mapping[str, Any]) -> FineTune:
     if final is None:
         raise UserError("--final: the document has no spec.sweep.final: say there how the last run is trained")
     best = space.apply(base, params)
-    spec = best.spec
+    spec = best.spec.model_copy(update={"scale": final.scale or best.spec.scale})
     # A bound in steps would hold the run to the length of a trial.
     longer = {} if final.epochs is None else {"epochs": final.epochs, "max_steps": None}
     train = spec.train.model_copy(update=longer)

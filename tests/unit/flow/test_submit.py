@@ -42,7 +42,9 @@ def test_nothing_at_the_address(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
         taken.bind(("127.0.0.1", 0))  # bound and not listening: a connection is refused
         address = f"http://127.0.0.1:{taken.getsockname()[1]}"
         with pytest.raises(ClusterError, match=f"no Ray cluster answers at {address}: .*refused"):
-            submit.submit(document.loads(text, source="test").document, address=address, storage="/mnt/runs")
+            submit.submit(
+                document.loads(text, source="test").document, address=address, storage="/mnt/runs", until="verify"
+            )
 
 
 @pytest.mark.parametrize(
@@ -65,7 +67,7 @@ def test_exit_code(status: JobStatus, code: int | None, expected: int | str) -> 
         submission_id="raysubmit_1",
         driver_info=None,
         status=status,
-        entrypoint="eagleray train document.yaml",
+        entrypoint="eagleray up document.yaml",
         message="no room",
         driver_exit_code=code,
     )

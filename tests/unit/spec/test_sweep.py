@@ -542,6 +542,15 @@ def test_final_with_validation_needs_test_rows(data: str, finding: str) -> None:
     assert _findings(text) == [f"final.with_validation: {finding}"]
 
 
+def test_final_with_more_workers_than_samples_a_step() -> None:
+    text = documents.text(sweep=section(final="{with_validation: false, scale: {num_workers: 33}}"))
+
+    assert _findings(text) == [
+        "final.scale.num_workers: 33 workers are more than train.global_batch_size 32: every worker needs at least one "
+        "sample a step"
+    ]
+
+
 @pytest.mark.parametrize(
     "sweep",
     [

@@ -54,6 +54,17 @@ def test_the_bound_of_a_trial_in_steps(text: str, max_steps: int | None) -> None
     assert final.document(base, BEST).spec.train.max_steps == max_steps
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("{}", (1, 0)), ("{scale: {num_workers: 2, zero: {stage: 2}}}", (2, 2))],
+    ids=["as-a-trial", "with-more"],
+)
+def test_the_workers_of_the_last_run(text: str, expected: tuple[int, int]) -> None:
+    scale = _final(text).spec.scale
+
+    assert (scale.num_workers, scale.zero.stage) == expected
+
+
 def test_on_training_and_validation_rows_nothing_is_chosen_by_the_test_rows() -> None:
     spec = _final("{epochs: 7}").spec
 

