@@ -25,5 +25,6 @@ def test_steps_are_measured_and_thrown_away(
     assert 20 <= measured.num_steps < 5000 * 7
     assert 0 < measured.step_s < 5
     assert measured.startup_s > 0
-    assert not storage.exists()
+    assert measured.upload_bytes_per_s > 0
+    assert list(storage.iterdir()) == []
     assert [path.name for path in scratch.iterdir() if path.name.startswith("eagleray-probe")] == []

@@ -65,7 +65,7 @@ def _facts(plan: Plan) -> Iterator[tuple[str, str]]:
     yield "evaluations", f"{length.num_evaluations:,} of {tested}"
     yield (
         "storage",
-        f"{length.num_checkpoints:,} checkpoints of {size(found.checkpoint_bytes)}, "
+        f"{length.num_checkpoints:,} checkpoints of {size(found.checkpoint_bytes)}{_upload(plan)}, "
         f"model {size(found.exported_bytes)}; at most {size(found.storage_bytes)} at a time",
     )
     shape = found.shape
@@ -82,6 +82,13 @@ def _facts(plan: Plan) -> Iterator[tuple[str, str]]:
     if plan.price is not None:
         price = f"{plan.price:,.2f}" if plan.price >= 1 else f"{plan.price:.2g}"
         yield "price", f"{price}, at {plan.price_an_hour:g} for a device and hour"
+
+
+def _upload(plan: Plan) -> str:
+    if plan.measured is None:
+        return ""
+    seconds = plan.estimate.checkpoint_bytes / plan.measured.upload_bytes_per_s
+    return f", uploaded in {span(seconds)} beside training"
 
 
 def _time(plan: Plan) -> Iterator[tuple[str, str]]:

@@ -8,11 +8,12 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Seconds, by the driver's clock."""
+    """What was seen, by the driver's clock."""
 
     startup_s: float  # from the call to the first step
     step_s: float
     num_steps: int  # that it is the mean of
+    upload_bytes_per_s: float  # that the storage took of one object
 
 
 class View(Protocol):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from eagleray.flow.measured import Measured, View
 from eagleray.spec.document import dump
 from eagleray.spec.finetune import FineTune
 from eagleray.store.events import Event
-from eagleray.store.objects import open_storage
+from eagleray.store.objects import Objects, open_storage
 from eagleray.store.runs import ProgressRecord, RunRecord
 from eagleray.train.ray_environment import is_embedded
 from eagleray.train.run import fine_tune
@@ -25,6 +27,8 @@ WARM_UP_STEPS = 3
 MIN_S, MAX_S = 5.0, 30.0
 """Steps are taken for so long: at least the first, and no longer than the second once there are `ENOUGH_STEPS`."""
 ENOUGH_STEPS = 20
+UPLOADED_BYTES = 32 * 2**20
+"""Of one object: enough that a connection comes up to its speed."""
 
 
 def probe(document: FineTune, *, storage: str, cache_dir: Path, view: View) -> Measured:
@@ -41,8 +45,28 @@ def probe(document: FineTune, *, storage: str, cache_dir: Path, view: View) -> M
         try:
             fine_tune(document, text=dump(document), storage=place, cache_dir=cache_dir, observer=watch)
         except _Enough:
-            view.say(f"{watch.measured.num_steps} steps measured")
-    return watch.measured
+            view.say(f"{watch.steps.num} steps measured")
+    steps = watch.steps
+    return Measured(steps.startup_s, steps.seconds, steps.num, upload_bytes_per_s=_upload_speed(open_storage(storage)))
+
+
+def _upload_speed(objects: Objects) -> float:
+    key, data = f".eagleray-probe-{uuid.uuid4().hex}", os.urandom(UPLOADED_BYTES)
+    started = time.monotonic()
+    try:
+        objects.put(key, data)
+        return len(data) / (time.monotonic() - started)
+    finally:
+        objects.delete([key])
+
+
+@dataclass(frozen=True, slots=True)
+class _Steps:
+    """What the steps took."""
+
+    startup_s: float
+    seconds: float  # one step
+    num: int
 
 
 class _Enough(Exception):  # it is no error
@@ -59,13 +83,13 @@ class _Watch:
         self._seen: list[tuple[int, datetime]] = []
 
     @property
-    def measured(self) -> Measured:
+    def steps(self) -> _Steps:
         """What is known: of a run that was over before, what it showed."""
         steady = [each for each in self._seen if each[0] >= WARM_UP_STEPS] or self._seen
         (first, begun), (last, ended) = steady[0], steady[-1]
         if first == last:  # over at the first look: all its steps, with what was around them
-            return Measured(self._startup_s, (time.monotonic() - self._begun - self._startup_s) / max(last, 1), last)
-        return Measured(self._startup_s, (ended - begun).total_seconds() / (last - first), last - first)
+            return _Steps(self._startup_s, (time.monotonic() - self._begun - self._startup_s) / max(last, 1), last)
+        return _Steps(self._startup_s, (ended - begun).total_seconds() / (last - first), last - first)
 
     def say(self, message: str) -> None:
         """Tell it."""
@@ -94,10 +118,10 @@ class _Watch:
         if not self._seen:
             self._startup_s = time.monotonic() - self._begun
         self._seen.append((progress.step, progress.updated_at))
-        measured = self.measured
-        lasted = measured.step_s * measured.num_steps
-        is_steady = self._seen[0][0] < progress.step and measured.num_steps > 1
-        if is_steady and lasted >= MIN_S and (measured.num_steps >= ENOUGH_STEPS or lasted >= MAX_S):
+        steps = self.steps
+        lasted = steps.seconds * steps.num
+        is_steady = self._seen[0][0] < progress.step and steps.num > 1
+        if is_steady and lasted >= MIN_S and (steps.num >= ENOUGH_STEPS or lasted >= MAX_S):
             raise _Enough
 
 
