@@ -58,14 +58,14 @@ def _facts(plan: Plan) -> Iterator[tuple[str, str]]:
     least = "about " if batches.is_measured_later else ""
     yield (
         "batch",
-        f"{batches.global_batch_size} samples: {found.num_workers} workers x {batches.accumulation} x "
+        f"{batches.global_batch_size} samples: {_counted(found.num_workers, 'worker')} x {batches.accumulation} x "
         f"{least}{batches.micro_batch_size}",
     )
     tested = f"{length.validation_rows:,} rows, {length.test_rows:,} test rows"
     yield "evaluations", f"{length.num_evaluations:,} of {tested}"
     yield (
         "storage",
-        f"{length.num_checkpoints:,} checkpoints of {size(found.checkpoint_bytes)}{_upload(plan)}, "
+        f"{_counted(length.num_checkpoints, 'checkpoint')} of {size(found.checkpoint_bytes)}{_upload(plan)}, "
         f"model {size(found.exported_bytes)}; at most {size(found.storage_bytes)} at a time",
     )
     shape = found.shape
@@ -77,11 +77,16 @@ def _facts(plan: Plan) -> Iterator[tuple[str, str]]:
         yield (
             "sweep",
             f"{trials.trials} trials of up to {trials.steps_each:,} steps: {trials.steps:,} steps, with pruning about "
-            f"{trials.expected_steps:,} ({trials.expected_steps / trials.steps:.0%}){_hours(plan)}",
+            f"{trials.expected_steps:,} ({trials.expected_steps / trials.steps:.0%})"
+            f"{f', then {trials.final_steps:,} of the last run' if trials.final_steps else ''}{_hours(plan)}",
         )
     if plan.price is not None:
         price = f"{plan.price:,.2f}" if plan.price >= 1 else f"{plan.price:.2g}"
         yield "price", f"{price}, at {plan.price_an_hour:g} for a device and hour"
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}{'s' if number != 1 else ''}"
 
 
 def _upload(plan: Plan) -> str:

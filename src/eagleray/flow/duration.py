@@ -37,6 +37,7 @@ class SweepSize:
     steps_each: int  # of a trial that nothing stops
     steps: int  # without pruning
     expected_steps: int  # with it, on average
+    final_steps: int  # of the last run, with the best configuration; 0 where there is none
 
 
 def duration(spec: FineTuneSpec, estimate: Estimate, measured: Measured) -> Duration:
@@ -56,7 +57,7 @@ def step_hours(estimate: Estimate, measured: Measured, steps: int) -> float:
     return _device_hours(estimate, steps * measured.step_s)
 
 
-def sweep_size(sweep: SweepSpec, total_steps: int) -> SweepSize | None:
+def sweep_size(sweep: SweepSpec, total_steps: int, *, steps_per_epoch: int) -> SweepSize | None:
     """Return the size of a search; None where it is not bounded by a number of trials.
 
     Raises:
@@ -81,7 +82,8 @@ def sweep_size(sweep: SweepSpec, total_steps: int) -> SweepSize | None:
         )
     if sweep.budget.steps is not None:
         expected = min(expected, sweep.budget.steps)
-    return SweepSize(trials, last, trials * last, round(expected))
+    final = 0 if sweep.final is None else (sweep.final.epochs or 0) * steps_per_epoch or total_steps
+    return SweepSize(trials, last, trials * last, round(expected), final)
 
 
 def price_an_hour(prices: Path, accelerator: str) -> float:

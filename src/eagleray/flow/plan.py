@@ -29,7 +29,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class SweepCost:
-    """A search: in device-hours where a step was measured."""
+    """A search with its last run: in device-hours where a step was measured."""
 
     size: SweepSize
     device_hours: float | None  # without pruning
@@ -80,7 +80,7 @@ def make(
             on_progress=lambda stage, count: view.say(f"{stage} {count:,}"),
         )
         misfit = _misfit(spec, shape, place)
-        sweep = duration.sweep_size(spec.sweep, found.length.total_steps) if spec.sweep is not None else None
+        sweep = _sweep_size(spec, found)
         measured = _measured(document, storage, cache_dir, view, misfit=misfit) if probes else None
     takes = duration.duration(spec, found, measured) if measured else None
     cost = _sweep_cost(sweep, found, measured)
@@ -127,6 +127,13 @@ def _measured(document: FineTune, storage: str, cache_dir: Path, view: View, *, 
     return probe(document, storage=storage, cache_dir=cache_dir, view=view)
 
 
+def _sweep_size(spec: FineTuneSpec, found: Estimate) -> SweepSize | None:
+    if spec.sweep is None:
+        return None
+    length = found.length
+    return duration.sweep_size(spec.sweep, length.total_steps, steps_per_epoch=length.steps_per_epoch)
+
+
 def _sweep_cost(size: SweepSize | None, found: Estimate, measured: Measured | None) -> SweepCost | None:
     if size is None:
         return None
@@ -134,6 +141,6 @@ def _sweep_cost(size: SweepSize | None, found: Estimate, measured: Measured | No
         return SweepCost(size, None, None)
     return SweepCost(
         size,
-        duration.step_hours(found, measured, size.steps),
-        duration.step_hours(found, measured, size.expected_steps),
+        duration.step_hours(found, measured, size.steps + size.final_steps),
+        duration.step_hours(found, measured, size.expected_steps + size.final_steps),
     )

@@ -46,14 +46,30 @@ SPACE = "space: {train.learning_rate: {choice: [1.0e-4, 1.0e-3, 1.0e-2]}}"
     ],
 )
 def test_sweep_size(section: str, trials: int, expected: int) -> None:
-    found = duration.sweep_size(_sweep(section), 100)
+    found = duration.sweep_size(_sweep(section), 100, steps_per_epoch=50)
 
     assert found is not None
     assert (found.trials, found.steps_each, found.steps, found.expected_steps) == (trials, 100, trials * 100, expected)
 
 
+@pytest.mark.parametrize(
+    ("final", "expected"),
+    [("null", 0), ("{with_validation: false}", 100), ("{epochs: 3, with_validation: false}", 150)],
+    ids=["none", "as-long-as-a-trial", "in-epochs"],
+)
+def test_the_last_run_of_a_sweep(final: str, expected: int) -> None:
+    section = f"{{{SPACE}, budget: {{trials: 4}}, final: {final}}}"
+
+    found = duration.sweep_size(_sweep(section), 100, steps_per_epoch=50)
+
+    assert found is not None
+    assert found.final_steps == expected
+
+
 def test_asha_is_expected_to_prune() -> None:
-    found = duration.sweep_size(_sweep(f"{{{SPACE}, budget: {{trials: 30}}, scheduler: {{type: asha}}}}"), 900)
+    found = duration.sweep_size(
+        _sweep(f"{{{SPACE}, budget: {{trials: 30}}, scheduler: {{type: asha}}}}"), 900, steps_per_epoch=50
+    )
 
     assert found is not None
     assert found.steps == 27_000
