@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import re
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -116,6 +119,29 @@ def test_killed_in_each_step_and_after_it(
     assert (status, answer["version"]) == (200, version.version)
     last.interrupt()
     assert last.wait() == 0, last.err
+
+
+@pytest.mark.slow  # trains, and starts Ray Serve
+def test_detached(user: Shell, model: Path, reviews: Path, objects: Objects) -> None:
+    """It outlives the command that started it, is found again, and ends with the command that was told."""
+    port = free_port()
+    job = Job(user, model, reviews, endpoint={"port": port})
+
+    first = job.run("--detach")
+
+    key = first.out.strip()
+    assert key.startswith("er_")
+    question = {"body": {"inputs": "a joy to watch"}, "key": key}
+    assert ask(port, "/v1/predict", **question)[0] == 200
+    again = job.run("--detach")
+    assert f"deploy     already there: http://127.0.0.1:{port}" in again.err
+    [told] = [line for line in first.err.splitlines() if "to end it: `kill " in line]
+    log, pid = re.findall(r"`tail -f (.+?)`.*`kill (\d+)`", told)[0]
+    assert Path(log).is_file()
+    os.kill(int(pid), signal.SIGTERM)
+    assert wait_until(lambda: not user.left_over(), timeout_s=60), user.left_over()
+    with pytest.raises(ConnectionRefusedError):
+        ask(port, "/v1/predict", **question)
 
 
 def _outputs(user: Shell) -> Iterator[str]:
