@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+MAX_LAYER_RECORDS = 200
+
 
 @dataclass(frozen=True, slots=True)
 class Due:
@@ -22,6 +24,15 @@ def total_steps(steps_per_epoch: int, *, epochs: int, max_steps: int | None) -> 
     """Return the number of optimizer steps of a run."""
     steps = epochs * steps_per_epoch
     return steps if max_steps is None else min(steps, max_steps)
+
+
+def measures_layers(step: int, *, log_every: int, total_steps: int) -> bool:
+    """Return whether the gradients of `step` are measured by layer: of the first step, and of some that are logged.
+
+    That is a pass over all gradients and a record of a number a layer, hence no more than MAX_LAYER_RECORDS in a run.
+    """
+    stride = -(-total_steps // (log_every * MAX_LAYER_RECORDS)) * log_every
+    return step == 1 or step % stride == 0
 
 
 def due(

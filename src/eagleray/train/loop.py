@@ -30,6 +30,8 @@ class StepReport:
     num_tokens: int  # without padding
     num_cells: int  # with padding
     seconds: float
+    waited_s: float  # of those, until every worker had read its part of the batch
+    layer_norms: dict[str, float]  # as `gradient_norm`, of each layer; empty where the step was not measured
     is_last: bool  # some rank was asked to stop: all of them stop after this step
     used: tuple[int, ...]  # samples that this worker's collate received
     skipped: tuple[BadSample, ...]  # samples that this worker had to leave out
@@ -48,13 +50,15 @@ def train_steps(
     total_steps: int,
     group: Group,
     is_asked_to_stop: Callable[[], bool],
+    measures_layers: Callable[[int], bool],
     mark: Callable[[str], None],
 ) -> Iterator[StepReport]:
     """Train from `first_step` (0 at the start) to `total_steps` optimizer steps and yield a report after each.
 
     The loss of a micro batch is its sum over targets divided by the number of targets of the whole global batch, so
     it depends neither on the number of workers nor on accumulation. DeepSpeed averages gradients over the workers,
-    hence the factor `world_size`. `mark` is told what is done next: silence means that it hangs.
+    hence the factor `world_size`. `measures_layers` says of which steps the gradients are measured by layer. `mark` is
+    told what is done next: silence means that it hangs.
     """
     step = first_step
     while step < total_steps:
@@ -67,6 +71,7 @@ def train_steps(
             num_targets = sum(task.num_targets(batch) for batch in share.batches)
             mark("agreeing on the batch")
             targets, num_asked, num_failed = _sum(group, num_targets, is_asked_to_stop(), failure is not None)
+            waited_s = time.perf_counter() - started
             if num_failed:
                 raise failure or PeerFailed("another worker could not read its part of the batch")
             rate = learning_rate(step)
@@ -80,6 +85,7 @@ def train_steps(
                 engine.backward(loss * (group.world_size / max(targets, 1.0)))
                 loss_sum += loss.item()
             mark("updating the weights")
+            layer_norms = engine.layer_norms() if measures_layers(step + 1) else {}
             norm = engine.step()
             step += 1
             num_cells = sum(batch["input_ids"].numel() for batch in share.batches)
@@ -94,6 +100,8 @@ def train_steps(
                 num_tokens=int(tokens),
                 num_cells=int(cells),
                 seconds=time.perf_counter() - started,
+                waited_s=waited_s,
+                layer_norms=layer_norms,
                 is_last=num_asked > 0,
                 used=tuple(share.used),
                 skipped=tuple(share.skipped),
