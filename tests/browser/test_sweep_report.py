@@ -113,8 +113,8 @@ def _rgb(colour: str) -> str:
 def test_the_button_copies_the_best_configuration(browser: Browser, tmp_path: Path) -> None:
     permissions = ["clipboard-read", "clipboard-write"]
     with _opened(browser, _html(sweep_samples.asha()), tmp_path, permissions=permissions) as (page, wrong):
-        page.click("#copy")
-        page.wait_for_function("() => document.querySelector('#copy').textContent === 'Copied'")
+        page.click("[data-copies]")
+        page.wait_for_function("() => document.querySelector('[data-copies]').textContent === 'Copied'")
         copied = page.evaluate("navigator.clipboard.readText()")
 
     assert copied == DOCUMENT
