@@ -150,9 +150,6 @@ def mistakes(split: str = "test", *, num_sure: int = 3) -> MistakesRecord:
 
 def data() -> DataReport:
     """What was found in the data: two labels, of which the second is rare."""
-    lengths = LengthReport(
-        shortest=3, median=21, p95=58, longest=140, edges=(8, 16, 32, 64), counts=(90, 320, 610, 240, 31), num_cut=31
-    )
     counts = {
         "train": {"ham": 1280, "spam": 11},
         "validation": {"ham": 130, "spam": 9},
@@ -168,12 +165,20 @@ def data() -> DataReport:
                 label_counts=each,
                 duplicates=0,
                 leaked=0,
-                lengths=lengths,
+                lengths=_lengths(sum(each.values())),
             )
             for name, each in counts.items()
         ),
         max_length=64,
         warnings=("train: 12 of 1,291 rows repeat the input of another row <b>twice</b>",),
+    )
+
+
+def _lengths(rows: int) -> LengthReport:
+    counts = [rows * share // 100 for share in (7, 25, 47, 19)]
+    counts.append(rows - sum(counts))
+    return LengthReport(
+        shortest=3, median=21, p95=58, longest=140, edges=(8, 16, 32, 64), counts=tuple(counts), num_cut=counts[-1]
     )
 
 
@@ -195,7 +200,7 @@ def good() -> History:
         lock=LOCK,
         data=data(),
         events=_events(),
-        times=[_times(1, 80, 95.0), _times(2, STEPS, 250.0)],
+        times=[_times(1, 80, 95.0, done=80), _times(2, STEPS, 250.0, done=140)],
         mistakes=[mistakes("validation"), mistakes("test")],
     )
 
@@ -230,12 +235,12 @@ def _events() -> list[Event]:
     return [Event(kind=kind, at=_at(seconds), fields=fields) for seconds, kind, fields in told]
 
 
-def _times(lease: int, step: int, until: float) -> AttemptTimes:
+def _times(lease: int, step: int, until: float, *, done: int) -> AttemptTimes:
     return AttemptTimes(
         lease=lease,
         until=_at(until),
         step=step,
-        seconds={"steps": step * 0.7, "data": step * 0.05, "checkpoint": 1.0 * lease, "evaluation": 8.0 * lease},
+        seconds={"steps": done * 0.7, "data": done * 0.05, "checkpoint": 1.0 * lease, "evaluation": 8.0 * lease},
         saved=(Saved(step=60, steps_s=42.0),),
     )
 
