@@ -50,18 +50,21 @@ def test_labels_that_were_exchanged(trained: Callable[..., History], tmp_path: P
     validation = _reviews(tmp_path / "validation.jsonl", num_rows=40, exchanged=(7, 30))
 
     found = trained(
-        _reviews(tmp_path / "reviews.jsonl", num_rows=90),
+        _reviews(tmp_path / "reviews.jsonl", num_rows=240, exchanged=(11, 40)),
         data={"validation": {"file": str(validation)}},
-        train={"epochs": 12, "learning_rate": 5e-3},
+        train={"epochs": 8, "learning_rate": 5e-3, "global_batch_size": 4, "schedule": {"type": "constant"}},
         checkpoint={"every_steps": 1000},  # one evaluation, of a model that is sure
     )
 
-    (finding,) = [each for each in diagnose(found) if "may have a wrong label" in each.what]
+    (finding,) = [each for each in diagnose(found) if "of validation may have a wrong label" in each.what]
     assert finding.what == "2 rows of validation may have a wrong label"
     assert "validation.jsonl:8" in finding.evidence
     assert "validation.jsonl:31" in finding.evidence
     assert [each.severity for each in diagnose(found) if each.severity == "problem"] == []
     assert 'id="layers"' in render(found)
+    in_training = next(each for each in found.mistakes if each.split == "train")
+    assert {each.index for each in in_training.mistakes[:4]} > {11, 40}
+    assert in_training.step == 120, "the last one of the second epoch"
 
 
 def test_a_rate_that_is_far_too_high(trained: Callable[..., History], tmp_path: Path) -> None:

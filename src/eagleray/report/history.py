@@ -21,7 +21,7 @@ from eagleray.store.objects import ObjectMissing, Objects
 from eagleray.store.runs import LockRecord, RunRecord
 from eagleray.store.times import AttemptTimes
 
-SPLITS = ("validation", "test")
+SPLITS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,6 +71,8 @@ def mistake_tables(history: History) -> list[MistakeTable]:
         shown = [each for each in record.mistakes if each.is_wrong or not has_answers][:SHOWN_MISTAKES]
         counted = wording.counted(record.num_rows, "row")
         note = f"By the model of step {record.step:,}, the highest loss of {counted} first."
+        if record.split == "train":
+            note = f"As they were answered in training up to step {record.step:,}, before they could be known by heart."
         if not shown:
             note = f"There are none: the model of step {record.step:,} answers all of {counted} rightly."
         elif any(rows.looks_wrong(each) for each in shown):

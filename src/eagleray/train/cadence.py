@@ -35,6 +35,18 @@ def measures_layers(step: int, *, log_every: int, total_steps: int) -> bool:
     return step == 1 or step % stride == 0
 
 
+def doubted(*, steps_per_epoch: int, total_steps: int) -> range:
+    """Return the steps whose rows are looked at for labels that look wrong.
+
+    That is the second epoch: the model knows what is to be told apart, and no row by heart yet. Where there is no whole
+    second epoch, it is the second half of the first.
+    """
+    if total_steps >= 2 * steps_per_epoch:
+        return range(steps_per_epoch + 1, 2 * steps_per_epoch + 1)
+    last = min(steps_per_epoch, total_steps)
+    return range(last // 2 + 1, last + 1)
+
+
 def due(
     *, step: int, steps_per_epoch: int, total_steps: int, checkpoint_every: int | None, evaluate_every: int | None
 ) -> Due:

@@ -30,7 +30,7 @@ from eagleray.train.loading import Loader
 from eagleray.train.loop import StepReport, train_steps
 from eagleray.train.state import TrainState
 from eagleray.train.watchdog import Hang, Watchdog
-from eagleray.train.worst import Worst
+from eagleray.train.worst import Doubts, Worst
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +101,15 @@ def _train(session: Session, state: TrainState) -> Generator[Evaluation, None, t
         state = yield from _settle(session, state)
     if _is_over(session, state):
         return state, None
-    for report in _steps(session, state.step):
+    doubts = Doubts(
+        session.inputs.task,
+        steps=cadence.doubted(steps_per_epoch=session.steps_per_epoch, total_steps=session.total_steps),
+    )
+    for report in _steps(session, state.step, doubts):
         session.recorder.step(report)
         session.saver.note(report)
+        if report.step == doubts.steps[-1] and doubts.worst is not None:
+            _note_worst(session, doubts.worst, session.inputs.data.train, name="train", step=report.step)
         num_not_finite = _num_not_finite(session, state, report)
         state = replace(state, step=report.step, is_settled=False, num_not_finite=num_not_finite)
         if report.is_last:
@@ -177,7 +183,7 @@ def _num_not_finite(session: Session, state: TrainState, report: StepReport) -> 
     return number
 
 
-def _steps(session: Session, first_step: int) -> Iterator[StepReport]:
+def _steps(session: Session, first_step: int, doubts: Doubts) -> Iterator[StepReport]:
     spec, train = session.spec, session.spec.train
     feed = Feed(
         session.inputs.data.train,
@@ -205,6 +211,7 @@ def _steps(session: Session, first_step: int) -> Iterator[StepReport]:
         measures_layers=partial(
             cadence.measures_layers, log_every=train.log_every_steps, total_steps=session.total_steps
         ),
+        on_logits=doubts.look,
         is_asked_to_stop=lambda: session.recorder.stop_reason is not None or session.recorder.problem is not None,
         mark=session.mark,
     )

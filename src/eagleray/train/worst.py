@@ -9,6 +9,7 @@ from dataclasses import asdict
 import numpy as np
 import torch
 
+from eagleray.data.batches import MicroBatch
 from eagleray.data.tokenized import TokenizedSplit
 from eagleray.store.mistakes import KEPT, MAX_CHARACTERS, Mistake, MistakesRecord
 from eagleray.tasks.base import Batch, Task, Verdict
@@ -52,3 +53,17 @@ class Worst:
         text = self._task.shown(split.row(index))
         cut = text if len(text) <= MAX_CHARACTERS else f"{text[: MAX_CHARACTERS - 1]}…"
         return Mistake(index=index, place=split.place(index), text=cut, loss=loss, **asdict(verdict))
+
+
+class Doubts:
+    """The training rows of some steps that the model was most wrong about when it saw them, by what it said anyway."""
+
+    def __init__(self, task: Task, *, steps: range) -> None:
+        self.steps = steps
+        # Without labels none can be wrong, and of a vocabulary's logits even a second look costs time.
+        self.worst = Worst(task) if task.labels else None
+
+    def look(self, step: int, rows: MicroBatch, logits: torch.Tensor, batch: Batch) -> None:
+        """Look at a micro batch of a step."""
+        if self.worst is not None and step in self.steps:
+            self.worst.add(*rows, logits, batch)

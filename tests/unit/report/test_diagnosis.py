@@ -168,6 +168,17 @@ def _document(**train: Any) -> dict[str, Any]:
             id="wrong labels",
         ),
         pytest.param(
+            history(
+                FALLING,
+                record={"metrics": {"validation": scores([[276, 4], [2, 18]])}},
+                mistakes=[mistakes("train", num_sure=1)],
+            ),
+            "warning",
+            "1 row of train may have a wrong label",
+            "the model is right about 98.0% of the validation rows, but to sms.csv:10 it gives",
+            id="a wrong label to learn from",
+        ),
+        pytest.param(
             history(FALLING, data=run_samples.data(), record={"metrics": {"test": scores([[276, 4], [15, 5]])}}),
             "warning",
             "Too little data for the class 'spam'",

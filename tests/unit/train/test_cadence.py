@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from eagleray.train.cadence import MAX_LAYER_RECORDS, due, measures_layers, steps_per_epoch, total_steps
+from eagleray.train.cadence import MAX_LAYER_RECORDS, doubted, due, measures_layers, steps_per_epoch, total_steps
 
 
 @pytest.mark.parametrize(
@@ -59,3 +59,14 @@ def test_layers_are_measured_a_bounded_number_of_times(
 
     assert measured[: len(first)] == first
     assert len(measured) == count <= MAX_LAYER_RECORDS + 1
+
+
+@pytest.mark.parametrize(
+    ("total_steps", "first", "last"),
+    [(30, 11, 20), (20, 11, 20), (19, 6, 10), (10, 6, 10), (7, 4, 7), (1, 1, 1)],
+    ids=["three epochs", "two", "less than two", "one", "less than one", "one step"],
+)
+def test_labels_are_doubted_in_the_second_epoch(total_steps: int, first: int, last: int) -> None:
+    steps = doubted(steps_per_epoch=10, total_steps=total_steps)
+
+    assert (steps[0], steps[-1]) == (first, last)

@@ -13,7 +13,7 @@ from eagleray.store.mistakes import KEPT, MAX_CHARACTERS
 from eagleray.tasks.causal_lm import CausalLm
 from eagleray.tasks.text_classification import TextClassification
 from eagleray.train.group import Group
-from eagleray.train.worst import Worst
+from eagleray.train.worst import Doubts, Worst
 
 TASK = TextClassification("single-label", labels=("ham", "spam"))
 NUM_ROWS = 3 * KEPT
@@ -107,3 +107,16 @@ def test_texts_count_by_the_mean_of_their_targets_and_packed_rows_not_at_all() -
     assert losses is not None
     assert losses.tolist() == pytest.approx([0.0, 0.0, 9.0], abs=1e-3)
     assert CausalLm().row_losses(logits, {**batch, "position_ids": torch.zeros(3, 2)}) is None
+
+
+@pytest.mark.parametrize(
+    ("labels", "seen"), [(("ham", "spam"), [4, 5]), ((), None)], ids=["labels", "nothing that could be wrong"]
+)
+def test_training_rows_are_looked_at_in_some_steps(labels: tuple[str, ...], seen: list[int] | None) -> None:
+    doubts = Doubts(TextClassification("single-label", labels=labels), steps=range(4, 6))
+    for step in range(1, 9):
+        rows = np.array([step]), np.ones(1, dtype=np.float32)
+        doubts.look(step, rows, torch.tensor([[0.0, 1.0]]), {"labels": torch.tensor([0])})
+
+    found = None if doubts.worst is None else sorted(-index for _, index, _ in doubts.worst._heap)
+    assert found == seen

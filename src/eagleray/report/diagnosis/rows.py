@@ -23,7 +23,10 @@ MISCALIBRATED = 0.1
 def wrong_labels(records: Sequence[MistakesRecord], metrics: Mapping[str, Mapping[str, Any]]) -> Iterator[Finding]:
     """Look for rows that a good model confidently answers otherwise."""
     for record in records:
-        found = suspicious(record, accuracy=metrics.get(record.split, {}).get("accuracy"))
+        # What the model says of rows that it learns from tells nothing of how good it is.
+        judged = "validation" if record.split == "train" else record.split
+        accuracy = metrics.get(judged, {}).get("accuracy")
+        found = suspicious(record, accuracy=accuracy)
         if not found:
             continue
         first = found[0]
@@ -31,12 +34,11 @@ def wrong_labels(records: Sequence[MistakesRecord], metrics: Mapping[str, Mappin
         yield Finding(
             "warning",
             f"{more}{len(found)} {_rows(len(found))} of {record.split} may have a wrong label".capitalize(),
-            f"the model is right about {metrics[record.split]['accuracy']:.1%} of these rows, but to "
+            f"the model is right about {accuracy:.1%} of the {judged} rows, but to "
             f"{', '.join(each.place for each in found[:3])}{', …' if len(found) > 3 else ''} it gives their own label "
             f"less than {UNLIKELY:.0%} ({first.place}: {first.label!r}, the model says {first.answer!r} with "
             f"{first.answer_probability:.1%})",
-            "Read them under the worst mistakes; correct them in the data, or leave such rows out with data.keep. "
-            "Where these rows have wrong labels, training rows of the same source do too",
+            "Read them under the worst mistakes; correct them in the data, or leave such rows out with data.keep",
             record.step,
         )
 
