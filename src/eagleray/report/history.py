@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -30,6 +30,8 @@ class History:
 
     record: RunRecord
     document: Mapping[str, Any]
+    until: datetime
+    """When it was last heard of."""
     lock: LockRecord | None = None
     data: DataReport | None = None
     rows: Sequence[Mapping[str, Any]] = ()
@@ -38,8 +40,6 @@ class History:
     manifests: Sequence[Manifest] = ()
     times: Sequence[AttemptTimes] = ()
     mistakes: Sequence[MistakesRecord] = ()
-    until: datetime = field(default_factory=lambda: datetime.fromtimestamp(0).astimezone())
-    """When it was last heard of."""
 
     @property
     def goodput(self) -> Goodput | None:

@@ -101,6 +101,9 @@ def _spans(
     for event in events:
         match event.kind:
             case "started" if going is not None:
+                if going.lease is not None:  # a trial that was started again: it has no driver to tell of it
+                    yield replace(going, ended_at=max(last, _last_sign(going, accounts)), end="died")
+                    going = Attempt(event.at, event.at)
                 facts = event.fields
                 going = replace(going, lease=facts["lease"], ready_at=event.at, first_step=facts.get("first_step"))
             case "restarted" | "stopped" | "failed" if going is not None:
@@ -114,7 +117,7 @@ def _spans(
     if going is not None:
         has_ended = record.ended_at is not None and record.ended_at >= going.began_at
         end = record.ended_at if has_ended and record.ended_at else max(last, until, _last_sign(going, accounts))
-        yield replace(going, ended_at=end)
+        yield replace(going, ended_at=end, end="failed" if record.phase == "failed" else "")
 
 
 def _last_sign(attempt: Attempt, accounts: Mapping[int, AttemptTimes]) -> datetime:

@@ -114,6 +114,20 @@ def _run(ended: float | None = None, phase: str = "succeeded") -> RunRecord:
             id="workers that never came up, and some that told nothing",
         ),
         pytest.param(
+            _run(200),
+            [_started(10), _started(120, 2, 10)],
+            [_times(1, 20, 60, (10, 20.0), steps=50.0), _times(2, 40, 200, steps=80.0)],
+            {"start_up": 10, "steps": 100, "lost": 30},
+            id="a trial that was started again without a word",
+        ),
+        pytest.param(
+            _run(100, "failed"),
+            [_started(10)],
+            [_times(1, 20, 60, steps=50.0)],
+            {"start_up": 10, "steps": 50, "lost": 40},
+            id="failed without an event",
+        ),
+        pytest.param(
             _run(50),
             [_started(10)],
             [_times(1, 20, 70, steps=50.0)],
