@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -14,40 +12,21 @@ from eagleray.report import sweep as report
 from eagleray.report.palette import INK
 from eagleray.spec.sweep import ObjectiveSpec
 from eagleray.store.sweeps import Sweep
+from tests.browser.pages import DRAWN, opened
 from tests.support import sweep_samples
 from tests.support.sweep_samples import trial
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser
 
 F1 = ObjectiveSpec(metric="f1_macro", mode="max")
 LATENCY = ObjectiveSpec(metric="latency_ms", mode="min")
 DOCUMENT = "kind: FineTune\nspec:\n  train: {learning_rate: 0.001}\n"
 
-DRAWN = """figure => {
-  const shapes = [...figure.querySelectorAll(".cartesianlayer .trace path")].map(path => path.getBoundingClientRect());
-  const box = figure.querySelector(".main-svg").getBoundingClientRect();
-  return {width: box.width, height: box.height, shapes: shapes.filter(each => each.width && each.height).length};
-}"""
 TITLES = """() => [...document.querySelectorAll("#coordinates .annotation-text-g")].map(each => {
   const box = each.getBoundingClientRect();
   return {text: each.textContent, left: box.left, right: box.right, top: box.top, bottom: box.bottom};
 })"""
-
-
-@contextmanager
-def _opened(browser: Browser, html: str, folder: Path, **settings: Any) -> Iterator[tuple[Page, list[str]]]:
-    """The page, and what went wrong on it: errors, and requests for anything but the file."""
-    file = folder / "report.html"
-    file.write_text(html, encoding="utf-8")
-    context = browser.new_context(offline=True, **settings)
-    page, wrong = context.new_page(), []
-    page.on("pageerror", lambda error: wrong.append(f"error: {error}"))
-    page.on("console", lambda message: wrong.append(f"{message.type}: {message.text}"))
-    page.on("request", lambda request: wrong.append(request.url) if request.url != file.as_uri() else None)
-    page.goto(file.as_uri())
-    yield page, wrong
-    context.close()
 
 
 def _html(sweep: Sweep, *objectives: ObjectiveSpec) -> str:
@@ -68,7 +47,7 @@ def _html(sweep: Sweep, *objectives: ObjectiveSpec) -> str:
 )
 def test_every_figure_draws(browser: Browser, tmp_path: Path, html: str, figures: int, scheme: str, width: int) -> None:
     settings = {"color_scheme": scheme, "viewport": {"width": width, "height": 900}}
-    with _opened(browser, html, tmp_path, **settings) as (page, wrong):
+    with opened(browser, html, tmp_path, **settings) as (page, wrong):
         drawn = [figure.evaluate(DRAWN) for figure in page.query_selector_all(".figure")]
         page_width = page.evaluate("document.documentElement.scrollWidth")
 
@@ -81,7 +60,7 @@ def test_every_figure_draws(browser: Browser, tmp_path: Path, html: str, figures
 @pytest.mark.parametrize("width", [1280, 700])
 def test_no_two_labels_of_the_parallel_axes_overlap(browser: Browser, tmp_path: Path, width: int) -> None:
     viewport = {"width": width, "height": 900}
-    with _opened(browser, _html(sweep_samples.asha()), tmp_path, viewport=viewport) as (page, _):
+    with opened(browser, _html(sweep_samples.asha()), tmp_path, viewport=viewport) as (page, _):
         labels = page.evaluate(TITLES)
 
     assert len(labels) > 20
@@ -95,7 +74,7 @@ def _overlap(one: dict[str, float], other: dict[str, float]) -> bool:
 
 def test_figures_take_the_colours_of_the_night_when_it_comes(browser: Browser, tmp_path: Path) -> None:
     fill = "getComputedStyle(document.querySelector('#curves .legendtext')).fill"
-    with _opened(browser, _html(sweep_samples.asha()), tmp_path, color_scheme="light") as (page, wrong):
+    with opened(browser, _html(sweep_samples.asha()), tmp_path, color_scheme="light") as (page, wrong):
         by_day = page.evaluate(fill)
         page.emulate_media(color_scheme="dark")
         page.wait_for_function(f"() => {fill} !== '{by_day}'")
@@ -112,9 +91,9 @@ def _rgb(colour: str) -> str:
 
 def test_the_button_copies_the_best_configuration(browser: Browser, tmp_path: Path) -> None:
     permissions = ["clipboard-read", "clipboard-write"]
-    with _opened(browser, _html(sweep_samples.asha()), tmp_path, permissions=permissions) as (page, wrong):
-        page.click("#copy")
-        page.wait_for_function("() => document.querySelector('#copy').textContent === 'Copied'")
+    with opened(browser, _html(sweep_samples.asha()), tmp_path, permissions=permissions) as (page, wrong):
+        page.click("[data-copies]")
+        page.wait_for_function("() => document.querySelector('[data-copies]').textContent === 'Copied'")
         copied = page.evaluate("navigator.clipboard.readText()")
 
     assert copied == DOCUMENT
@@ -122,7 +101,7 @@ def test_the_button_copies_the_best_configuration(browser: Browser, tmp_path: Pa
 
 
 def test_hovering_tells_the_trial(browser: Browser, tmp_path: Path) -> None:
-    with _opened(browser, _html(sweep_samples.asha()), tmp_path) as (page, wrong):
+    with opened(browser, _html(sweep_samples.asha()), tmp_path) as (page, wrong):
         star = page.locator("#curves .points path").last
         star.hover(force=True)
         told = page.locator("#curves .hovertext").text_content()

@@ -5,6 +5,7 @@ Slow parts are real: processes, gloo and DeepSpeed, because what could go wrong 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -81,4 +82,7 @@ def test_losses_equal_one_worker(
     assert len(trained.losses) == 7
     assert trained.losses == pytest.approx(expected.losses, rel=1e-5)
     assert trained.gradient_norms == pytest.approx(expected.gradient_norms, rel=1e-3)
+    together = [math.hypot(*norms.values()) for norms in trained.layer_norms]
+    assert together == pytest.approx(trained.gradient_norms, rel=1e-3), "the layers are not the whole"
+    assert trained.layer_norms[-1] == pytest.approx(expected.layer_norms[-1], rel=1e-3, abs=1e-6)
     assert expected.losses[0] != pytest.approx(expected.losses[-1], rel=1e-3), "nothing was learned"

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from eagleray.flow.predict import predict
-from eagleray.store import checkpoints, events
+from eagleray.store import checkpoints, events, mistakes, times
 from eagleray.store.objects import open_storage
 from tests.support import tiny_models
 from tests.support.gloo import GlooWorkers
@@ -69,6 +69,20 @@ def test_the_model_predicts_as_it_was_tested(
     right = sum(answer["label"] == row["label"] for answer, row in zip(answers, rows, strict=True))
     assert trained.outcome["metrics"]["test"]["accuracy"] == pytest.approx(right / len(rows))
     assert right / len(rows) > 0.9, "a toy task that was not learned shows nothing"
+    objects = open_storage(str(tmp_path / "storage"))
+    worst = mistakes.read(objects, trained.run, "test")
+    assert worst is not None
+    assert sorted(each.index for each in worst.mistakes) == list(range(len(rows)))
+    assert sum(not each.is_wrong for each in worst.mistakes) == right
+    assert {each.index: (each.text, each.label) for each in worst.mistakes} == {
+        index: (row["text"], row["label"]) for index, row in enumerate(rows)
+    }
+    chosen = mistakes.read(objects, trained.run, "validation")
+    assert chosen is not None
+    assert chosen.step == trained.outcome["best_step"]
+    (spent,) = times.read_all(objects, trained.run)
+    assert set(spent.seconds) == {"steps", "data", "checkpoint", "evaluation"}
+    assert spent.step == spent.saved[-1].step == len(trained.losses)
 
 
 def test_metrics_are_the_same_for_any_number_of_workers(

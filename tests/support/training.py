@@ -77,6 +77,10 @@ class Trained:
     def gradient_norms(self) -> list[float]:
         return [row["gradient_norm"] for row in self.steps if "gradient_norm" in row]
 
+    @property
+    def layer_norms(self) -> list[dict[str, float]]:
+        return [row["gradient_norms"] for row in self.steps if "gradient_norms" in row]
+
 
 def train(workers: Any, document: FineTune, storage: Path, cache: Path) -> Trained:
     """Run a document on gloo workers, from its start to its end."""

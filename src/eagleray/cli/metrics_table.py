@@ -24,6 +24,8 @@ def print_metrics(record: RunRecord) -> None:
     console.print(f"{record.run}: best checkpoint at step {record.best_step}", highlight=False, soft_wrap=True)
     console.print(table)
     console.print(f"predict with it: eagleray predict {record.run} --input FILE", highlight=False, soft_wrap=True)
+    if record.kind == "FineTune":  # a sweep has written a page of its own
+        console.print(f"look at it: eagleray runs report {record.run}", highlight=False, soft_wrap=True)
 
 
 def _numbers(columns: dict[str, dict[str, Any]]) -> list[str]:

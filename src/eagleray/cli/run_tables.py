@@ -8,17 +8,21 @@ from typing import TYPE_CHECKING
 
 from rich.filesize import decimal
 from rich.table import Table
+from rich.text import Text
 
 from eagleray.cli.printing import moment, number
 
 if TYPE_CHECKING:
+    from eagleray.report.diagnosis.finding import Finding
     from eagleray.store.checkpoints import Manifest
     from eagleray.store.events import Event
+    from eagleray.store.goodput import Goodput
     from eagleray.store.ledger import EpochUse, LedgerReport
     from eagleray.store.runs import RunRecord
 
 _SHOWN_METRICS = 2
 _SHOWN_EPOCHS = 3
+_SHOWN_CATEGORIES = 3
 
 
 def runs_table(records: Iterable[RunRecord]) -> Table:
@@ -34,7 +38,14 @@ def runs_table(records: Iterable[RunRecord]) -> Table:
     return table
 
 
-def facts_table(record: RunRecord, *, restarts: dict[str, int], ledger: LedgerReport | None, stored_at: str) -> Table:
+def facts_table(
+    record: RunRecord,
+    *,
+    restarts: dict[str, int],
+    ledger: LedgerReport | None,
+    goodput: Goodput | None,
+    stored_at: str,
+) -> Table:
     """What is known of one run, a fact a row."""
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(no_wrap=True)
@@ -52,6 +63,7 @@ def facts_table(record: RunRecord, *, restarts: dict[str, int], ledger: LedgerRe
         "best step": str(record.best_step) if record.best_step is not None else "",
         "restarts": _restarts_text(restarts),
         "ledger": ledger_text(ledger) if ledger else "",
+        "goodput": goodput_text(goodput) if goodput else "",
         "error": record.error,
         "stored at": stored_at,
     }
@@ -102,6 +114,26 @@ def event_line(event: Event) -> str:
 def count_restarts(events: Iterable[Event]) -> dict[str, int]:
     """How often the workers were started again, by reason."""
     return dict(Counter(str(event.fields.get("reason", "")) for event in events if event.kind == "restarted"))
+
+
+def goodput_text(goodput: Goodput) -> str:
+    """How much of the time went into steps that count, and what took most of the rest."""
+    others = {name: seconds for name, seconds in goodput.seconds.items() if name != "steps" and seconds}
+    largest = sorted(others.items(), key=lambda item: -item[1])[:_SHOWN_CATEGORIES]
+    wall_s = goodput.wall_s or 1.0
+    rest = ", ".join(f"{name.replace('_', '-')} {seconds / wall_s:.0%}" for name, seconds in largest)
+    return f"{goodput.share:.0%} of {goodput.wall_s:,.0f} s{f' ({rest})' if rest else ''}"
+
+
+def diagnosis_table(findings: Iterable[Finding]) -> Table:
+    """A finding a row: what it is, by which numbers, and what to do."""
+    table = Table(box=None, pad_edge=False)
+    table.add_column("diagnosis", no_wrap=True)
+    table.add_column("", overflow="fold")
+    for finding in findings:
+        told = f"{finding.what}\n{finding.evidence}.\n{finding.advice}."
+        table.add_row(finding.severity, Text(told))  # no markup: labels come from the data
+    return table
 
 
 def ledger_text(report: LedgerReport) -> str:

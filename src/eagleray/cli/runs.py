@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from eagleray.cli import printing
+from eagleray.cli import printing, runs_report
 from eagleray.cli import storage as storages
 from eagleray.cli.options import AsJson, RunName, Storage
 from eagleray.errors import UserError
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from eagleray.store.runs import RunRecord
 
 app = typer.Typer(no_args_is_help=True, help="List, show and delete runs.")
+
+app.command()(runs_report.report)
 
 _SHOWN_EVENTS = 10
 
@@ -43,7 +46,7 @@ def list_(storage: Storage = None, as_json: AsJson = False) -> None:
 
 @app.command()
 def show(run: RunName, storage: Storage = None, as_json: AsJson = False) -> None:
-    """Show what is known of a run: document, lock, metrics, checkpoints, sample ledger, events."""
+    """Show what is known of a run: document, lock, metrics, checkpoints, ledger, goodput, diagnosis, events."""
     from eagleray.store import runs
 
     objects = storages.open_there(storage)
@@ -115,36 +118,45 @@ def _listed(record: RunRecord) -> dict[str, Any]:
 
 
 def _shown(objects: Objects, record: RunRecord) -> dict[str, Any]:
-    import yaml
+    from dataclasses import asdict
 
     from eagleray.cli.run_tables import count_restarts
-    from eagleray.store import checkpoints, events, runs
+    from eagleray.report import history
+    from eagleray.report.diagnosis.run import diagnose
+    from eagleray.store import runs
 
+    found = history.read(objects, record)
     progress = runs.read_progress(objects, record.run)
-    manifests = checkpoints.list_manifests(objects, record.run)
-    ledger = _ledger(objects, manifests)
-    happened = events.read_events(objects, record.run)
+    ledger = _ledger(objects, found.manifests)
     return {
         **record.model_dump(mode="json"),
-        "restarts_by_reason": count_restarts(happened),
+        "restarts_by_reason": count_restarts(found.events),
         "progress": progress.model_dump(mode="json") if progress else None,
-        "document": yaml.safe_load(runs.read_document(objects, record.run)),
+        "document": found.document,
         "lock": runs.read_lock(objects, record.run).model_dump(mode="json"),
-        "checkpoints": [manifest.model_dump(mode="json") for manifest in manifests],
+        "checkpoints": [manifest.model_dump(mode="json") for manifest in found.manifests],
         "ledger": ledger.model_dump(mode="json") if ledger else None,
-        "events": [event.model_dump(mode="json") for event in happened],
+        "goodput": found.goodput.model_dump(mode="json") if found.goodput else None,
+        "diagnosis": [asdict(finding) for finding in diagnose(found)],
+        "events": [event.model_dump(mode="json") for event in found.events],
     }
 
 
 def _print_run(objects: Objects, record: RunRecord) -> None:
     from eagleray.cli import run_tables
-    from eagleray.store import checkpoints, events, paths
+    from eagleray.report import history
+    from eagleray.report.diagnosis.run import diagnose
+    from eagleray.store import paths
 
-    happened = events.read_events(objects, record.run)
-    manifests = checkpoints.list_manifests(objects, record.run)
+    found = history.read(objects, record)
+    happened, manifests = found.events, found.manifests
     restarts, ledger = run_tables.count_restarts(happened), _ledger(objects, manifests)
     stored_at = f"{objects.uri.rstrip('/')}/{paths.run(record.run)}"
-    printing.show(run_tables.facts_table(record, restarts=restarts, ledger=ledger, stored_at=stored_at))
+    facts = run_tables.facts_table(record, restarts=restarts, ledger=ledger, goodput=found.goodput, stored_at=stored_at)
+    printing.show(facts)
+    findings = diagnose(found)
+    if findings:
+        printing.show("", run_tables.diagnosis_table(findings))
     if record.metrics:
         printing.show("", run_tables.metrics_table(record))
     if manifests:
@@ -153,7 +165,7 @@ def _print_run(objects: Objects, record: RunRecord) -> None:
         printing.show("", *map(run_tables.event_line, happened[-_SHOWN_EVENTS:]))
 
 
-def _ledger(objects: Objects, manifests: list[Manifest]) -> LedgerReport | None:
+def _ledger(objects: Objects, manifests: Sequence[Manifest]) -> LedgerReport | None:
     """Of the steps up to the newest checkpoint; None where there is none."""
     from eagleray.store import ledger
 

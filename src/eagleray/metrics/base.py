@@ -23,5 +23,6 @@ class Metrics(Protocol):
         ...
 
     def compute(self) -> dict[str, Any]:
-        """The metrics by name: numbers, and where there are classes `confusion_matrix` and `per_class`."""
+        """The metrics by name: numbers, and where there are classes `confusion_matrix`, `per_class` and
+        `calibration`."""
         ...

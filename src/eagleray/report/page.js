@@ -13,7 +13,7 @@ function draw() {
 }
 
 function copy(button) {
-  const text = document.getElementById("best-document");
+  const text = document.getElementById(button.dataset.copies);
   const told = (word) => {
     button.textContent = word;
     setTimeout(() => { button.textContent = "Copy"; }, 1500);
@@ -28,4 +28,6 @@ function copy(button) {
 
 draw();
 night.addEventListener("change", draw);
-document.querySelector("#copy")?.addEventListener("click", (event) => copy(event.target));
+for (const button of document.querySelectorAll("[data-copies]")) {
+  button.addEventListener("click", () => copy(button));
+}

@@ -2,42 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
 
-import plotly.graph_objects as go
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from plotly.offline import get_plotlyjs
-
-from eagleray.report import coordinates, curves, drawing, importance, saved, table, tradeoffs, wording
-from eagleray.report.palette import COLOURS
+from eagleray.report import coordinates, curves, drawing, importance, page, saved, table, tradeoffs, wording
+from eagleray.report.page import Panel, Tile, panel
 from eagleray.spec.sweep import ConstraintSpec, ObjectiveSpec
 from eagleray.store import best, ranking
 from eagleray.store.sweeps import Sweep, Trial
-
-
-@dataclass(frozen=True, slots=True)
-class Tile:
-    """A number that counts."""
-
-    label: str
-    number: str
-    note: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Panel:
-    """A figure with its heading, or in words why there is none."""
-
-    name: str
-    title: str
-    note: str
-    figure: Any | None  # as plotly.js takes it
-    height_px: int = 0
-    width_px: int = 0  # at least; what is narrower is scrolled
 
 
 def render(
@@ -54,21 +26,19 @@ def render(
     none.
     """
     ranked = ranking.ranked(sweep.trials, objectives=objectives, constraints=constraints)
-    environment = Environment(loader=PackageLoader("eagleray.report", ""), autoescape=True, undefined=StrictUndefined)
-    return environment.get_template("sweep.html.jinja").render(
+    panels = list(_panels(sweep, ranked, objectives))
+    return page.render(
+        "sweep.html.jinja",
         run=run,
         headline=" ".join(_headline(sweep, ranked, objectives)),
         constraints=[f"{each.metric} {wording.bounds(each)}" for each in constraints],
         objectives=objectives,
         tiles=list(_tiles(sweep, ranked, objectives)),
-        panels=list(_panels(sweep, ranked, objectives)),
+        panels=panels,
+        has_figures=any(each.figure for each in panels),
         param_keys=table.param_keys(sweep),
         rows=table.rows(sweep, objectives=objectives, constraints=constraints, ranked=ranked),
         best_document=best_document,
-        colours=COLOURS,
-        dark={colour.light: colour.dark for colour in COLOURS.values()},
-        font=drawing.FONT,
-        plotly_js=get_plotlyjs(),
     )
 
 
@@ -100,7 +70,7 @@ def _tiles(sweep: Sweep, ranked: Sequence[Trial], objectives: Sequence[Objective
         value = best.value_of(report.metrics, each.metric) if report else None
         where = f"trial {ranked[0].number} at step {report.step:,}" if ranked and report else "no trial"
         told = table.NOTHING if value is None else wording.number(value)
-        yield Tile(f"best {each.metric}", told, f"{where}; {wording.direction(each)}")
+        yield Tile(f"best {each.metric}", told, f"{where}; {wording.direction(each)}", is_best=True)
     hours = f"{sweep.device}-hours"
     saving = saved.by_pruning(sweep)
     whole = len(sweep.trials) * sweep.total_steps
@@ -116,7 +86,7 @@ def _panels(sweep: Sweep, ranked: Sequence[Trial], objectives: Sequence[Objectiv
     first, top = ranking.primary(objectives), ranked[0] if ranked else None
     no_value = f"Nothing to draw: no trial has a value of {' and '.join(each.metric for each in objectives)}."
     learned = curves.figure(sweep, objective=first, best_trial=top)
-    yield _panel(
+    yield panel(
         "curves",
         f"{first.metric} over the steps",
         _curves_note(sweep),
@@ -124,7 +94,7 @@ def _panels(sweep: Sweep, ranked: Sequence[Trial], objectives: Sequence[Objectiv
         without=no_value,
     )
     width_px = coordinates.AXIS_PX * (len(table.param_keys(sweep)) + len(objectives))
-    yield _panel(
+    yield panel(
         "coordinates",
         "Parameters and what came of them",
         "A line is a trial. What a trial does not have is at the foot of the axis.",
@@ -133,7 +103,7 @@ def _panels(sweep: Sweep, ranked: Sequence[Trial], objectives: Sequence[Objectiv
         width_px=width_px,
     )
     weighed = importance.estimate(sweep.trials, objective=first)
-    yield _panel(
+    yield panel(
         "importance",
         f"Which parameters decide about {first.metric}",
         f"How far the values of the good trials differ from those of all (PED-ANOVA). {weighed.basis}",
@@ -141,7 +111,7 @@ def _panels(sweep: Sweep, ranked: Sequence[Trial], objectives: Sequence[Objectiv
         without=weighed.basis,
     )
     several = len(objectives) > 1
-    yield _panel(
+    yield panel(
         "tradeoffs",
         f"{objectives[0].metric} against {objectives[1].metric if several else 'what it cost'}",
         "Stars are the trials that no other beats in all objectives." if several else "A mark is a trial at its best.",
@@ -158,11 +128,3 @@ def _curves_note(sweep: Sweep) -> str:
     if any(trial.changes for trial in sweep.trials):
         told += " A diamond is where a trial went on from another's checkpoint, with other values."
     return f"{told} Hover to see the values."
-
-
-def _panel(name: str, title: str, note: str, figure: go.Figure | None, *, without: str, width_px: int = 0) -> Panel:
-    if figure is None:
-        return Panel(name, title, note=without, figure=None)
-    # Through JSON, where plotly makes null of what is no number.
-    drawn = json.loads(figure.to_json())
-    return Panel(name, title, note, drawn, height_px=drawn["layout"]["height"], width_px=width_px)

@@ -9,8 +9,8 @@ from eagleray.spec.task import CausalLmSpec, TaskSpec, TextClassificationSpec
 AVERAGED = tuple(
     f"{name}_{average}" for name in ("precision", "recall", "f1") for average in ("macro", "micro", "weighted")
 )
-SINGLE_LABEL = ("loss", "accuracy", *AVERAGED, "matthews")
-MULTI_LABEL = ("loss", "accuracy", *AVERAGED)
+SINGLE_LABEL = ("loss", "accuracy", *AVERAGED, "matthews", "calibration_error")
+MULTI_LABEL = ("loss", "accuracy", *AVERAGED, "calibration_error")
 REGRESSION = ("loss", "mse", "rmse", "mae", "r2", "pearson")
 LANGUAGE_MODEL = ("loss", "perplexity", "token_accuracy", "num_tokens")
 

@@ -149,8 +149,28 @@ def trials(run_id: str) -> str:
     return f"{run(run_id)}/trials"
 
 
+def times_folder(run_id: str) -> str:
+    """Folder of what the attempts did with their time."""
+    return f"{run(run_id)}/times"
+
+
+def times(run_id: str, lease_number: int) -> str:
+    """What one attempt did with its time."""
+    return f"{times_folder(run_id)}/{lease_number:06d}.json"
+
+
+def mistakes(run_id: str, split: str) -> str:
+    """The rows of a split that the model is most wrong about."""
+    return f"{run(run_id)}/mistakes/{split}.json"
+
+
+def data_report(run_id: str) -> str:
+    """What the data looked like when it was prepared."""
+    return f"{run(run_id)}/data.json"
+
+
 def report(run_id: str) -> str:
-    """The page that shows a sweep."""
+    """The page that shows a run or a sweep."""
     return f"{run(run_id)}/report.html"
 
 

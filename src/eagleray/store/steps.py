@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 from pydantic_core import to_json
@@ -10,6 +12,8 @@ from pydantic_core import to_json
 from eagleray.errors import StorageError
 from eagleray.store import paths
 from eagleray.store.objects import Objects
+
+_CONCURRENT_READS = 8  # ten hours of training are some thousand segments, and on S3 reading is mostly waiting
 
 
 class StepLog:
@@ -44,16 +48,23 @@ def read_steps(objects: Objects, run: str) -> list[dict[str, Any]]:
     are in the order of their attempts: what an attempt that was taken for dead wrote late is replaced all the same.
     """
     records: list[dict[str, Any]] = []
-    for info in objects.list(paths.steps_folder(run)):
-        segment = _read(objects, info.key)
-        records = [record for record in records if not _is_replaced(record, segment[0])] + segment
+    with ThreadPoolExecutor(_CONCURRENT_READS) as threads:
+        keys = [info.key for info in objects.list(paths.steps_folder(run))]
+        for segment in threads.map(partial(_read, objects), keys):
+            _replace_end(records, segment)
     return records
 
 
-def _is_replaced(record: dict[str, Any], first: dict[str, Any]) -> bool:
-    if record["step"] == first["step"]:
-        return record.keys() == first.keys()
-    return bool(record["step"] > first["step"])
+def _replace_end(records: list[dict[str, Any]], segment: list[dict[str, Any]]) -> None:
+    """Put a segment where it belongs: at the end, in place of what it says again."""
+    step = segment[0]["step"]
+    again = [record.keys() for record in segment if record["step"] == step]
+    kept = []
+    while records and records[-1]["step"] >= step:
+        record = records.pop()
+        if record["step"] == step and record.keys() not in again:
+            kept.append(record)
+    records += [*reversed(kept), *segment]
 
 
 def _read(objects: Objects, key: str) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ is minimised and what is reported. The loop, the data preparation and `predict` 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -26,6 +27,17 @@ Batch = dict[str, torch.Tensor]
 
 Forward = Callable[..., Any]
 """The model, or the engine around it: `forward(input_ids=…, …)` returns an object with `logits`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a model said of a row, beside what is true, in words."""
+
+    label: str = ""
+    answer: str = ""
+    is_wrong: bool = True
+    label_probability: float | None = None
+    answer_probability: float | None = None
 
 
 class Task(Protocol):
@@ -100,6 +112,18 @@ class Task(Protocol):
         self, forward: Forward, batch: Batch, *, label_smoothing: float = 0.0
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """The weighted SUM of the losses over the targets (scalar, with gradient), and the logits for `Metrics`."""
+        ...
+
+    def row_losses(self, logits: torch.Tensor, batch: Batch) -> torch.Tensor | None:
+        """The loss of each row by the logits of `loss`, (rows,) on the CPU; None where rows are packed together."""
+        ...
+
+    def verdict(self, logits: torch.Tensor, batch: Batch, row: int) -> Verdict:
+        """What the logits of `loss` say of one row of the batch."""
+        ...
+
+    def shown(self, row: Row) -> str:
+        """The input of a row as people read it."""
         ...
 
     def new_metrics(self) -> Metrics:

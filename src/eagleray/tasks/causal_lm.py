@@ -20,7 +20,7 @@ from eagleray.data.packing import pack
 from eagleray.metrics.perplexity import PerplexityMetrics
 from eagleray.spec import reported
 from eagleray.tasks import chat_template, packed_rows
-from eagleray.tasks.base import Batch, Forward, Row, Sample
+from eagleray.tasks.base import Batch, Forward, Row, Sample, Verdict
 from eagleray.tasks.padding import attention_mask
 
 Format = Literal["text", "completion", "chat"]
@@ -162,6 +162,29 @@ class CausalLm:
             chosen.float(), batch["targets"][counted], reduction="none", label_smoothing=label_smoothing
         )
         return (losses * batch["target_weights"][counted]).sum(), chosen
+
+    def row_losses(self, logits: torch.Tensor, batch: Batch) -> torch.Tensor | None:
+        """A row's mean over its targets; 0 where it has none."""
+        if "position_ids" in batch:
+            return None
+        counted = batch["target_weights"] > 0
+        counts = counted.sum(dim=1).tolist()
+        parts = zip(torch.split(logits, counts), torch.split(batch["targets"][counted], counts), strict=True)
+        # Row by row: the logits of a whole batch in fp32 are the largest tensor of an evaluation already.
+        means = [functional.cross_entropy(row.float(), targets) if len(row) else row.sum() for row, targets in parts]
+        return torch.stack(means).float().cpu()
+
+    def verdict(self, logits: torch.Tensor, batch: Batch, row: int) -> Verdict:
+        """A text is not right or wrong."""
+        return Verdict(is_wrong=False)
+
+    def shown(self, row: Row) -> str:
+        match row:
+            case {"text": str(text)}:
+                return text
+            case {"prompt": str(prompt), "completion": str(completion)}:
+                return f"{prompt}\n→ {completion}"
+        return "\n".join(f"{message['role']}: {message['content']}" for message in row["messages"])
 
     def new_metrics(self) -> PerplexityMetrics:
         return PerplexityMetrics()

@@ -6,6 +6,7 @@ put a head over a whole input share them.
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from eagleray.metrics.classification import (
 )
 from eagleray.metrics.regression import RegressionMetrics
 from eagleray.spec import reported
+from eagleray.tasks.base import Verdict
 from eagleray.tasks.labels import read_label, read_number, unknown
 
 ProblemName = Literal["single-label", "multi-label", "regression"]
@@ -57,6 +59,10 @@ class Problem(Protocol):
         ...
 
     def new_metrics(self) -> Metrics: ...
+
+    def verdict(self, logits: torch.Tensor, label: torch.Tensor) -> Verdict:
+        """What the logits of one row, (outputs,), say beside its label, as `tensor` gives it."""
+        ...
 
     def results(self, logits: torch.Tensor) -> list[dict[str, Any]]:
         """What `predict` says of each row."""
@@ -115,6 +121,11 @@ class SingleLabel:
     def new_metrics(self) -> SingleLabelMetrics:
         return SingleLabelMetrics(self.labels)
 
+    def verdict(self, logits: torch.Tensor, label: torch.Tensor) -> Verdict:
+        probabilities = logits.softmax(dim=-1).tolist()
+        own, best = int(label), int(logits.argmax())
+        return Verdict(self.labels[own], self.labels[best], own != best, probabilities[own], probabilities[best])
+
     def results(self, logits: torch.Tensor) -> list[dict[str, Any]]:
         probabilities = _rounded(logits.softmax(dim=-1))
         return [
@@ -172,6 +183,11 @@ class MultiLabel:
 
     def new_metrics(self) -> MultiLabelMetrics:
         return MultiLabelMetrics(self.labels)
+
+    def verdict(self, logits: torch.Tensor, label: torch.Tensor) -> Verdict:
+        own, said = (label > 0).tolist(), (logits > 0).tolist()
+        names = [", ".join(itertools.compress(self.labels, marks)) or "none" for marks in (own, said)]
+        return Verdict(names[0], names[1], own != said)
 
     def results(self, logits: torch.Tensor) -> list[dict[str, Any]]:
         chosen = (logits > 0).tolist()
@@ -235,6 +251,9 @@ class Regression:
 
     def new_metrics(self) -> RegressionMetrics:
         return RegressionMetrics()
+
+    def verdict(self, logits: torch.Tensor, label: torch.Tensor) -> Verdict:
+        return Verdict(f"{float(label):.7g}", f"{float(logits.squeeze(-1)):.7g}")
 
     def results(self, logits: torch.Tensor) -> list[dict[str, Any]]:
         # Seven digits are all that fp32 has; printing its float64 form would show ten that mean nothing.

@@ -15,7 +15,7 @@ from transformers import AutoModelForSequenceClassification, PreTrainedTokenizer
 
 from eagleray.metrics.base import Metrics
 from eagleray.tasks import problems
-from eagleray.tasks.base import Batch, Forward, Row, Sample
+from eagleray.tasks.base import Batch, Forward, Row, Sample, Verdict
 from eagleray.tasks.padding import attention_mask, pad
 from eagleray.tasks.problems import Problem, ProblemName
 
@@ -104,6 +104,15 @@ class TextClassification:
         logits = forward(**_inputs(batch)).logits.float()
         losses = self._problem().losses(logits, batch["labels"], label_smoothing=label_smoothing)
         return (losses * batch["weights"]).sum(), logits
+
+    def row_losses(self, logits: torch.Tensor, batch: Batch) -> torch.Tensor | None:
+        return self._problem().losses(logits, batch["labels"], label_smoothing=0.0).cpu()
+
+    def verdict(self, logits: torch.Tensor, batch: Batch, row: int) -> Verdict:
+        return self._problem().verdict(logits[row].cpu(), batch["labels"][row].cpu())
+
+    def shown(self, row: Row) -> str:
+        return "\n".join(str(row[name]) for name in ("text", "text_pair") if name in row)
 
     def new_metrics(self) -> Metrics:
         return self._problem().new_metrics()

@@ -118,6 +118,7 @@ def assemble(
     recorder.event(
         "started",
         lease=job.lease,
+        first_step=restored.state.step if restored else 0,
         nodes=nodes,
         world_size=group.world_size,
         micro_batch_size=micro_batch_size,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+MAX_LAYER_RECORDS = 200
+
 
 @dataclass(frozen=True, slots=True)
 class Due:
@@ -22,6 +24,27 @@ def total_steps(steps_per_epoch: int, *, epochs: int, max_steps: int | None) -> 
     """Return the number of optimizer steps of a run."""
     steps = epochs * steps_per_epoch
     return steps if max_steps is None else min(steps, max_steps)
+
+
+def measures_layers(step: int, *, log_every: int, total_steps: int) -> bool:
+    """Return whether the gradients of `step` are measured by layer: of the first step, and of some that are logged.
+
+    That is a pass over all gradients and a record of a number a layer, hence no more than MAX_LAYER_RECORDS in a run.
+    """
+    stride = -(-total_steps // (log_every * MAX_LAYER_RECORDS)) * log_every
+    return step == 1 or step % stride == 0
+
+
+def doubted(*, steps_per_epoch: int, total_steps: int) -> range:
+    """Return the steps whose rows are looked at for labels that look wrong.
+
+    That is the second epoch: the model knows what is to be told apart, and no row by heart yet. Where there is no whole
+    second epoch, it is the second half of the first.
+    """
+    if total_steps >= 2 * steps_per_epoch:
+        return range(steps_per_epoch + 1, 2 * steps_per_epoch + 1)
+    last = min(steps_per_epoch, total_steps)
+    return range(last // 2 + 1, last + 1)
 
 
 def due(

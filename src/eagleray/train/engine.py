@@ -39,6 +39,9 @@ class Engine:
             model=model, optimizer=optimizer, config=config, dist_init_required=group.world_size < 1
         )[0]
         self._stage: int = config["zero_optimization"]["stage"]
+        learning = (name for name, parameter in model.named_parameters() if parameter.requires_grad)
+        layers = dict.fromkeys(map(fragments.layer_of, learning))
+        self._layers = {layer: number for number, layer in enumerate(layers)}
         self._clips_itself = self._stage == 0
         self._gradient_clip = gradient_clip if gradient_clip is not None else float("inf")
 
@@ -61,6 +64,21 @@ class Engine:
     def backward(self, loss: torch.Tensor) -> None:
         """Add the gradients of `loss`, whose mean over all ranks is what is to be minimised."""
         self._engine.backward(loss, scale_wrt_gas=False)
+
+    def layer_norms(self) -> dict[str, float]:
+        """Return the norm of each layer's gradient, before clipping: after the last backward pass, before the step.
+
+        Every stage and offload, sharded or not: the ranks add up the squares of what they hold.
+        """
+        held = list(fragments.gradients(self.module, self._engine.optimizer, stage=self._stage))
+        norms = [torch.linalg.vector_norm(gradient, dtype=torch.float32) for _, gradient in held]
+        squares = torch.zeros(len(self._layers), dtype=torch.float64)
+        if norms:
+            layers = torch.tensor([self._layers[fragments.layer_of(name)] for name, _ in held])
+            squares.index_add_(0, layers, torch.stack(norms).to("cpu", torch.float64) ** 2)
+        if self._stage:
+            squares = self._group.sum(squares)
+        return dict(zip(self._layers, squares.sqrt().tolist(), strict=True))
 
     def step(self) -> float:
         """Update the weights and return the norm of the gradient over all weights before clipping."""

@@ -12,6 +12,7 @@ from eagleray.data.tokenized import TokenizedSplit
 from eagleray.tasks.base import Task
 from eagleray.train.feed import Collate
 from eagleray.train.group import Group
+from eagleray.train.worst import Worst
 
 
 def evaluate(
@@ -22,12 +23,13 @@ def evaluate(
     collate: Collate,
     micro_batch_size: int,
     group: Group,
+    worst: Worst | None = None,
     on_batch: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Any]:
     """Return the task's metrics of the model `forward`, in evaluation mode, on `split`: the same at every rank.
 
     Each rank sums over its share of the rows; the sums are added over the ranks once, at the end.
-    `on_batch(done, total)` is called after each micro batch.
+    `worst` looks at every row. `on_batch(done, total)` is called after each micro batch.
     """
     metrics = task.new_metrics()
     shares = eval_batches(
@@ -38,6 +40,8 @@ def evaluate(
             batch = collate(split.samples(rows), weights)
             loss, logits = task.loss(forward, batch)
             metrics.update(loss.item(), logits, batch)
+            if worst is not None:
+                worst.add(rows, weights, logits, batch)
             on_batch(done, len(shares))
     metrics.state.copy_(group.sum(metrics.state))
     return metrics.compute()

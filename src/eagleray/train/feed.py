@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from eagleray.data.batches import Balance, micro_batches
+from eagleray.data.batches import Balance, MicroBatch, micro_batches
 from eagleray.data.tokenized import TokenizedSplit
 from eagleray.errors import BadSamples
 from eagleray.tasks.base import Batch, Sample
@@ -31,6 +31,7 @@ class Share:
     """One worker's part of a global batch."""
 
     batches: list[Batch] = field(default_factory=list)
+    rows: list[MicroBatch] = field(default_factory=list)  # of each batch the samples and their weights
     used: list[int] = field(default_factory=list)  # the samples that collate received, fillers left out
     skipped: list[BadSample] = field(default_factory=list)
     num_tokens: int = 0  # of the samples used, without padding
@@ -79,6 +80,7 @@ class Feed:
     def _add(self, share: Share, rows: np.ndarray, weights: np.ndarray) -> None:
         samples = self._split.samples(rows)
         share.batches.append(self._collate(samples, weights))
+        share.rows.append((rows, weights))
         counted = [sample for sample, weight in zip(samples, weights, strict=True) if weight > 0]
         share.used.extend(sample["index"] for sample in counted)
         share.num_tokens += sum(len(sample["input_ids"]) for sample in counted)

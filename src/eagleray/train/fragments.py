@@ -6,12 +6,15 @@ reading them saves a run, writing into them restores it, whatever DeepSpeed call
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
+
+_PEFT = "base_model.model."
+"""What PEFT puts before every name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +101,53 @@ def sharded_weights(module: nn.Module, optimizer: Any, *, rank: int) -> Iterator
         if numel > 0:
             flat = optimizer.fp32_partitioned_groups_flat[group]
             yield Fragment(name, start, numel, whole, flat, offset, optimizer.optimizer.state[flat])
+
+
+def gradients(module: nn.Module, optimizer: Any, *, stage: int) -> Iterator[tuple[str, torch.Tensor]]:
+    """Each learning parameter's gradient, or the part of it that this rank holds, between backward pass and step.
+
+    At stage 0 every rank has all of it; from stage 1 on what the ranks hold does not overlap.
+    """
+    found: Iterable[tuple[str, torch.Tensor | None]]
+    match stage:
+        case 0:
+            found = ((name, parameter.grad) for name, parameter in _learning(module))
+        case 3:
+            found = _sharded_gradients(module, optimizer)
+        case _:
+            found = ((name, _part_of_gradient(parameter)) for name, parameter in _learning(module))
+    return ((name, gradient.detach()) for name, gradient in found if gradient is not None)
+
+
+def layer_of(name: str) -> str:
+    """The layer that a parameter is of: all up to the number of its block, else its module next to the top.
+
+    `model.layers.3.mlp.up_proj.weight` is of `model.layers.3`, `bert.embeddings.LayerNorm.bias` of `bert.embeddings`.
+    """
+    parts = name.removeprefix(_PEFT).split(".")[:-1]
+    number = next((place for place, part in enumerate(parts) if part.isdecimal()), None)
+    return ".".join(parts[:2] if number is None else parts[: number + 1]) or name
+
+
+def _part_of_gradient(parameter: Any) -> torch.Tensor | None:
+    """Stages 1 and 2: DeepSpeed finds it, on the device or with an offloaded optimizer."""
+    mapping = parameter._hp_mapping
+    return None if mapping is None else mapping.get_lp_grad_fragment(parameter._index_in_param_group)
+
+
+def _sharded_gradients(module: nn.Module, optimizer: Any) -> Iterator[tuple[str, torch.Tensor]]:
+    """Stage 3: with the optimizer's weights where that is offloaded, else in a list in the parameters' order."""
+    names = {id(parameter): name for name, parameter in _learning(module)}
+    for group, parameters in enumerate(optimizer.fp16_groups):
+        for place, parameter in enumerate(parameters):
+            if id(parameter) not in names:
+                continue
+            _, offset, numel = optimizer.grad_position[optimizer.get_param_id(parameter)]
+            offloaded = optimizer.fp32_partitioned_groups_flat[group].grad if optimizer.offload_optimizer else None
+            yield (
+                names[id(parameter)],
+                optimizer.averaged_gradients[group][place] if offloaded is None else offloaded.narrow(0, offset, numel),
+            )
 
 
 def _learning(module: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from eagleray.data.batches import MicroBatch
 from eagleray.data.order import Epoch
 from eagleray.errors import PeerFailed
-from eagleray.tasks.base import Task
+from eagleray.tasks.base import Batch, Task
 from eagleray.train.engine import Engine
 from eagleray.train.feed import BadSample, Feed, Share
 from eagleray.train.group import Group
@@ -30,6 +31,8 @@ class StepReport:
     num_tokens: int  # without padding
     num_cells: int  # with padding
     seconds: float
+    waited_s: float  # of those, until every worker had read its part of the batch
+    layer_norms: dict[str, float]  # as `gradient_norm`, of each layer; empty where the step was not measured
     is_last: bool  # some rank was asked to stop: all of them stop after this step
     used: tuple[int, ...]  # samples that this worker's collate received
     skipped: tuple[BadSample, ...]  # samples that this worker had to leave out
@@ -48,13 +51,17 @@ def train_steps(
     total_steps: int,
     group: Group,
     is_asked_to_stop: Callable[[], bool],
+    measures_layers: Callable[[int], bool],
+    on_logits: Callable[[int, MicroBatch, torch.Tensor, Batch], None],
     mark: Callable[[str], None],
 ) -> Iterator[StepReport]:
     """Train from `first_step` (0 at the start) to `total_steps` optimizer steps and yield a report after each.
 
     The loss of a micro batch is its sum over targets divided by the number of targets of the whole global batch, so
     it depends neither on the number of workers nor on accumulation. DeepSpeed averages gradients over the workers,
-    hence the factor `world_size`. `mark` is told what is done next: silence means that it hangs.
+    hence the factor `world_size`. `measures_layers` says of which steps the gradients are measured by layer.
+    `on_logits` is shown each micro batch of a step (1 at the first): its samples, and what the model said of them.
+    `mark` is told what is done next: silence means that it hangs.
     """
     step = first_step
     while step < total_steps:
@@ -67,6 +74,7 @@ def train_steps(
             num_targets = sum(task.num_targets(batch) for batch in share.batches)
             mark("agreeing on the batch")
             targets, num_asked, num_failed = _sum(group, num_targets, is_asked_to_stop(), failure is not None)
+            waited_s = time.perf_counter() - started
             if num_failed:
                 raise failure or PeerFailed("another worker could not read its part of the batch")
             rate = learning_rate(step)
@@ -76,10 +84,12 @@ def train_steps(
             for number, batch in enumerate(share.batches, start=1):
                 mark(f"micro batch {number}")
                 engine.begin_micro_batch(is_last=number == len(share.batches))
-                loss, _ = task.loss(engine.forward, batch, label_smoothing=label_smoothing)
+                loss, logits = task.loss(engine.forward, batch, label_smoothing=label_smoothing)
                 engine.backward(loss * (group.world_size / max(targets, 1.0)))
                 loss_sum += loss.item()
+                on_logits(step + 1, share.rows[number - 1], logits.detach(), batch)
             mark("updating the weights")
+            layer_norms = engine.layer_norms() if measures_layers(step + 1) else {}
             norm = engine.step()
             step += 1
             num_cells = sum(batch["input_ids"].numel() for batch in share.batches)
@@ -94,6 +104,8 @@ def train_steps(
                 num_tokens=int(tokens),
                 num_cells=int(cells),
                 seconds=time.perf_counter() - started,
+                waited_s=waited_s,
+                layer_norms=layer_norms,
                 is_last=num_asked > 0,
                 used=tuple(share.used),
                 skipped=tuple(share.skipped),

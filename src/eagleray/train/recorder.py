@@ -8,16 +8,19 @@ import time
 from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 from tensorboardX import SummaryWriter
 
 from eagleray.errors import StorageError
-from eagleray.store import events, lease, paths, runs, stops
+from eagleray.store import events, lease, mistakes, paths, runs, stops, times
+from eagleray.store.mistakes import MistakesRecord
 from eagleray.store.objects import Objects
 from eagleray.store.patience import persist
 from eagleray.store.steps import StepLog
+from eagleray.store.times import Activity, AttemptTimes, Saved
 from eagleray.train.loop import StepReport
 
 logger = logging.getLogger(__name__)
@@ -40,6 +43,9 @@ class Recorder(Protocol):
     def phase(self, phase: str) -> None: ...
     def step(self, report: StepReport) -> None: ...
     def evaluation(self, step: int, metrics: dict[str, Any]) -> None: ...
+    def mistakes(self, record: MistakesRecord) -> None: ...
+    def spent(self, activity: Activity, seconds: float) -> None: ...
+    def saved(self, step: int) -> None: ...
     def event(self, kind: str, **fields: Any) -> None: ...
     def close(self) -> None: ...
 
@@ -64,6 +70,15 @@ class SilentRecorder:
         """Do nothing."""
 
     def evaluation(self, step: int, metrics: dict[str, Any]) -> None:
+        """Do nothing."""
+
+    def mistakes(self, record: MistakesRecord) -> None:
+        """Do nothing."""
+
+    def spent(self, activity: Activity, seconds: float) -> None:
+        """Do nothing."""
+
+    def saved(self, step: int) -> None:
         """Do nothing."""
 
     def event(self, kind: str, **fields: Any) -> None:
@@ -96,6 +111,7 @@ class StorageRecorder:
         self._board_dir = scratch / "tensorboard"
         self._board = SummaryWriter(str(self._board_dir), flush_secs=int(FLUSH_INTERVAL_S))
         self._window: list[StepReport] = []
+        self._times = AttemptTimes(lease=lease_number, until=_now(), step=0)
         self._stop_reason: stops.Reason | None = None
         self._writer = BackgroundWriter(self._look, interval_s=ROUND_S)
         self._written = self._progress
@@ -117,9 +133,14 @@ class StorageRecorder:
 
     def step(self, report: StepReport) -> None:
         """Note a step: every one in the progress, every `log_every_steps`-th in the figures."""
+        self.spent("data", report.waited_s)
+        self.spent("steps", report.seconds - report.waited_s)
+        self._times = self._times.model_copy(update={"step": report.step})
         self._window.append(report)
         figures = _figures(self._window)
         self._show(phase="training", epoch=report.epoch, step=report.step, **figures)
+        if report.layer_norms:
+            self._add({"step": report.step, "gradient_norms": report.layer_norms, "time": _now().isoformat()})
         if report.step % self._log_every_steps and report.step != self._progress.total_steps:
             return
         row = {"step": report.step, "epoch": report.epoch, **figures, "gradient_norm": report.gradient_norm}
@@ -138,6 +159,22 @@ class StorageRecorder:
             self._board.add_scalar(f"validation/{name}", value, step)
         self.event("evaluated", step=step, metrics=numbers)
         self._flush()
+
+    def mistakes(self, record: MistakesRecord) -> None:
+        """Write down the rows of a split that the model is most wrong about."""
+        self._writer.put(lambda: lease.check(self._objects, self._run, self._lease_number))
+        self._writer.put(lambda: mistakes.put(self._objects, self._run, record))
+
+    def spent(self, activity: Activity, seconds: float) -> None:
+        """Note what training has done with its time."""
+        before = self._times.seconds
+        total = {**before, activity: before.get(activity, 0.0) + seconds}
+        self._times = self._times.model_copy(update={"until": _now(), "seconds": total})
+
+    def saved(self, step: int) -> None:
+        """Note that a checkpoint was taken."""
+        noted = (*self._times.saved, Saved(step=step, steps_s=self._times.seconds.get("steps", 0.0)))
+        self._times = self._times.model_copy(update={"saved": noted[-times.MAX_SAVED :]})
 
     def event(self, kind: str, **fields: Any) -> None:
         """Append to the run's events."""
@@ -160,6 +197,7 @@ class StorageRecorder:
         self._flushed_at = time.monotonic()
         self._writer.put(lambda: lease.check(self._objects, self._run, self._lease_number))
         self._writer.put(self._steps.flush)
+        self._writer.put(partial(times.put, self._objects, self._run, self._times))
         self._writer.put(self._upload_board)
 
     def _upload_board(self) -> None:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from eagleray.spec.finetune import FineTune
-from eagleray.store import events, runs
+from eagleray.store import events, paths, runs
 from eagleray.store.objects import Objects
 from eagleray.store.runs import ForkRecord, LockRecord, RunRecord
 from eagleray.train import ground, resumption
@@ -49,6 +49,7 @@ def fine_tune(
         ready = opened.make_ready(shape, cache_dir=cache_dir)
         decision = resumption.decide(earlier, ready.basis, wants_fork=forks, wants_new=begins_anew)
         record = _begin(objects, decision, document, text, ready.lock)
+        objects.put(paths.data_report(record.run), ready.inputs.data.report.model_dump_json(indent=2).encode())
         held = opened.hold(record.run)
         observer.created(record)
         job = Job(

@@ -115,7 +115,10 @@ class Saver:
         self._parent, self._parent_run = candidate.identity, self._run
         self._saved.append(candidate)
         self._uses = []
-        costs = {"blocked_s": round(time.monotonic() - started, 3), "stall_s": round(stall_s, 3)}
+        blocked_s = time.monotonic() - started
+        self._recorder.spent("checkpoint", stall_s + blocked_s)
+        self._recorder.saved(reached.step)
+        costs = {"blocked_s": round(blocked_s, 3), "stall_s": round(stall_s, 3)}
         best_id = self.best().identity
         self._upload = Upload(lambda: self._write(manifest, contents, best_id, costs))
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import tempfile
+import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,7 @@ from eagleray.train.loading import Loader
 from eagleray.train.loop import StepReport, train_steps
 from eagleray.train.state import TrainState
 from eagleray.train.watchdog import Hang, Watchdog
+from eagleray.train.worst import Doubts, Worst
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +86,7 @@ def evaluations(job: Job, group: Group, *, loader: Loader) -> Generator[Evaluati
         if session.spec.train.baselines and session.is_untrained:
             state = replace(state, baseline=_baseline(session))
         state, stop_reason = yield from _train(session, state)
-        session.saver.wait()
+        session.recorder.spent("checkpoint", session.saver.wait())
         if stop_reason is not None:
             return Outcome(step=state.step, stop_reason=stop_reason)
         if job.is_trial:
@@ -98,9 +101,15 @@ def _train(session: Session, state: TrainState) -> Generator[Evaluation, None, t
         state = yield from _settle(session, state)
     if _is_over(session, state):
         return state, None
-    for report in _steps(session, state.step):
+    doubts = Doubts(
+        session.inputs.task,
+        steps=cadence.doubted(steps_per_epoch=session.steps_per_epoch, total_steps=session.total_steps),
+    )
+    for report in _steps(session, state.step, doubts):
         session.recorder.step(report)
         session.saver.note(report)
+        if report.step == doubts.steps[-1] and doubts.worst is not None:
+            _note_worst(session, doubts.worst, session.inputs.data.train, name="train", step=report.step)
         num_not_finite = _num_not_finite(session, state, report)
         state = replace(state, step=report.step, is_settled=False, num_not_finite=num_not_finite)
         if report.is_last:
@@ -134,13 +143,16 @@ def _settle(session: Session, state: TrainState) -> Generator[Evaluation, None, 
     state = replace(state, is_settled=True)
     if not due.evaluation or state.num_not_finite:
         return state
-    metrics = _evaluate(session, session.inputs.data.validation) | session.footprint
+    worst = Worst(session.inputs.task)
+    metrics = _evaluate(session, session.inputs.data.validation, worst=worst) | session.footprint
     session.recorder.evaluation(state.step, metrics)
     early_stopping = session.spec.train.early_stopping
     if early_stopping is not None:
         state = replace(state, stopping=observe(state.stopping, metrics[early_stopping.metric], early_stopping))
     is_over = _is_over(session, state)
     _save(session, state, metrics=metrics, is_due=due.checkpoint or is_over)
+    if session.saver.best().step == state.step:
+        _note_worst(session, worst, session.inputs.data.validation, name="validation", step=state.step)
     is_last = is_over or state.step == session.total_steps
     yield Evaluation(state.step, total_steps=session.total_steps, metrics=metrics, is_last=is_last)
     session.mark("going on")
@@ -171,7 +183,7 @@ def _num_not_finite(session: Session, state: TrainState, report: StepReport) -> 
     return number
 
 
-def _steps(session: Session, first_step: int) -> Iterator[StepReport]:
+def _steps(session: Session, first_step: int, doubts: Doubts) -> Iterator[StepReport]:
     spec, train = session.spec, session.spec.train
     feed = Feed(
         session.inputs.data.train,
@@ -196,6 +208,10 @@ def _steps(session: Session, first_step: int) -> Iterator[StepReport]:
         first_step=first_step,
         total_steps=session.total_steps,
         group=session.group,
+        measures_layers=partial(
+            cadence.measures_layers, log_every=train.log_every_steps, total_steps=session.total_steps
+        ),
+        on_logits=doubts.look,
         is_asked_to_stop=lambda: session.recorder.stop_reason is not None or session.recorder.problem is not None,
         mark=session.mark,
     )
@@ -205,9 +221,12 @@ def _finish(session: Session, state: TrainState) -> Outcome:
     """Go back to the best checkpoint that is whole, test it and write the final model."""
     best = session.saver.fetch_best()
     metrics: dict[str, Any] = {"validation": best.metrics}
-    if session.inputs.data.test is not None:
+    test = session.inputs.data.test
+    if test is not None:
+        worst = Worst(session.inputs.task)
         session.engine.load_weights(lambda: session.saver.read_weights(best))
-        metrics["test"] = _evaluate(session, session.inputs.data.test)
+        metrics["test"] = _evaluate(session, test, worst=worst)
+        _note_worst(session, worst, test, name="test", step=best.step)
     metrics |= state.baseline
     session.recorder.phase("saving")
     session.saver.publish(best, metrics)
@@ -227,18 +246,34 @@ def _baseline(session: Session) -> dict[str, Any]:
     return scores
 
 
-def _evaluate(session: Session, split: TokenizedSplit, *, forward: Callable[..., Any] | None = None) -> dict[str, Any]:
+def _note_worst(session: Session, worst: Worst, split: TokenizedSplit, *, name: str, step: int) -> None:
+    record = worst.record(split, name=name, step=step, group=session.group)
+    if record is not None:
+        session.recorder.mistakes(record)
+
+
+def _evaluate(
+    session: Session,
+    split: TokenizedSplit,
+    *,
+    forward: Callable[..., Any] | None = None,
+    worst: Worst | None = None,
+) -> dict[str, Any]:
     session.recorder.phase("evaluating")
     session.engine.module.eval()
-    return evaluate(
+    started = time.monotonic()
+    metrics = evaluate(
         forward or session.engine.forward,
         task=session.inputs.task,
         split=split,
         collate=session.collate,
         micro_batch_size=session.micro_batch_size,
         group=session.group,
+        worst=worst,
         on_batch=lambda done, total: session.mark(f"evaluating, batch {done} of {total}"),
     )
+    session.recorder.spent("evaluation", time.monotonic() - started)
+    return metrics
 
 
 def _watchdog(job: Job, group: Group) -> Watchdog:

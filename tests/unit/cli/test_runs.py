@@ -137,6 +137,8 @@ def test_show_json(objects: Objects, tmp_path: Path) -> None:
             "is_exact": True,
             "problem": "",
         },
+        "goodput": None,
+        "diagnosis": [],
         "events": [{"kind": "restarted", "at": "2026-01-02T03:04:05Z", "fields": {"reason": "infrastructure"}}],
     }
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 from sklearn import metrics as reference
 
+from eagleray.metrics import calibration
 from eagleray.metrics.classification import (
     MultiLabelMetrics,
     SingleLabelMetrics,
@@ -65,7 +66,7 @@ def test_single_label_equals_scikit_learn(
 
     found = merged(lambda: SingleLabelMetrics(LABELS), logits, torch.tensor(actual), num_ranks=num_ranks)
 
-    assert set(reported.SINGLE_LABEL) == found.keys() - {"confusion_matrix", "per_class"}
+    assert set(reported.SINGLE_LABEL) == found.keys() - {"confusion_matrix", "per_class", "calibration"}
     assert found["loss"] == pytest.approx(2.0)
     assert found["accuracy"] == pytest.approx(reference.accuracy_score(actual, predicted))
     for name, score in SCORES.items():
@@ -94,7 +95,7 @@ def test_multi_label_equals_scikit_learn(num_ranks: int, density: float) -> None
         lambda: MultiLabelMetrics(LABELS), logits, torch.tensor(actual, dtype=torch.float32), num_ranks=num_ranks
     )
 
-    assert set(reported.MULTI_LABEL) == found.keys() - {"per_class"}
+    assert set(reported.MULTI_LABEL) == found.keys() - {"per_class", "calibration"}
     assert found["accuracy"] == pytest.approx(reference.accuracy_score(actual, predicted))
     for name, score in SCORES.items():
         for average in AVERAGES:
@@ -119,5 +120,5 @@ def test_state_does_not_grow() -> None:
             1.0, torch.randn(64, 4), {"labels": torch.zeros(64, dtype=torch.int64), "weights": torch.ones(64)}
         )
 
-    assert metrics.state.shape == (2 + 16,)
+    assert metrics.state.shape == (2 + 16 + calibration.SIZE,)
     assert metrics.compute()["per_class"]["a"]["support"] == 3200

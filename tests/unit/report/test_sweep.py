@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from html.parser import HTMLParser
 
 import pytest
 
@@ -13,6 +12,7 @@ from eagleray.report import sweep as page
 from eagleray.spec.sweep import ConstraintSpec, ObjectiveSpec
 from eagleray.store.sweeps import Sweep
 from tests.support import sweep_samples
+from tests.support.html_pages import Read
 from tests.support.sweep_samples import trial
 
 NAN = float("nan")
@@ -20,31 +20,6 @@ F1 = ObjectiveSpec(metric="f1_macro", mode="max")
 LATENCY = ObjectiveSpec(metric="latency_ms", mode="min")
 FAST = ConstraintSpec(metric="latency_ms", at_most=8)
 FIGURES = ["curves", "coordinates", "importance", "tradeoffs"]
-
-
-class Read(HTMLParser):
-    """The tags of a page, its text without scripts and styles, and its scripts."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.words: list[str] = []
-        self.scripts: list[str] = []
-        self.feed(html)
-        self.text = " ".join(" ".join(self.words).split())
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_data(self, data: str) -> None:
-        last = self.tags[-1][0] if self.tags else ""
-        if last == "script":
-            self.scripts.append(data)
-        elif last != "style":
-            self.words.append(data)
-
-    def figures(self) -> list[str | None]:
-        return [attrs["id"] for _, attrs in self.tags if attrs.get("class") == "figure"]
 
 
 def _html(

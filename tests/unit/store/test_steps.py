@@ -26,6 +26,10 @@ def _step(step: int, **fields: Any) -> dict[str, Any]:
     return {"step": step, "loss": float(step), **fields}
 
 
+def _norms(step: int) -> dict[str, Any]:
+    return {"step": step, "gradient_norms": {"head": 1.0}}
+
+
 def _evaluation(step: int) -> dict[str, Any]:
     return {"step": step, "validation": {"f1": 0.5}}
 
@@ -55,6 +59,11 @@ def test_what_was_flushed_is_read(objects: Objects) -> None:
             [[[_step(1), _evaluation(1)], [_step(2)]], [[_step(2), _evaluation(2)]]],
             [_step(1), _evaluation(1), _step(2), _evaluation(2)],
             id="resumed-after-an-evaluation",
+        ),
+        pytest.param(
+            [[[_step(1), _norms(2), _step(2)]], [[_norms(2), _step(2), _step(3)]]],
+            [_step(1), _norms(2), _step(2), _step(3)],
+            id="all-kinds-of-the-first-step-are-replaced",
         ),
     ],
 )

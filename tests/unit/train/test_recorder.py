@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from eagleray.errors import StorageError
-from eagleray.store import events, lease, paths, runs, stops
+from eagleray.store import events, lease, mistakes, paths, runs, stops, times
 from eagleray.store.lease import LeaseLost
 from eagleray.store.objects import Objects, open_storage
 from eagleray.store.steps import read_steps
@@ -16,6 +16,7 @@ from eagleray.train.loop import StepReport
 from eagleray.train.recorder import BackgroundWriter, StorageRecorder
 
 HOLDER = lease.this_process()
+WORST = mistakes.MistakesRecord(split="test", step=5, num_rows=9, mistakes=())
 
 
 def _report(step: int, *, loss: float = 1.0) -> StepReport:
@@ -29,6 +30,8 @@ def _report(step: int, *, loss: float = 1.0) -> StepReport:
         num_tokens=60,
         num_cells=80,
         seconds=0.5,
+        waited_s=0.1,
+        layer_norms={"head": 2.0} if step == 1 else {},
         is_last=False,
         used=(),
         skipped=(),
@@ -40,20 +43,30 @@ def test_records(tmp_path: Path) -> None:
 
     for step in range(1, 6):
         recorder.step(_report(step, loss=float(step)))
+    recorder.spent("evaluation", 3.0)
     recorder.evaluation(5, {"accuracy": 0.5, "confusion_matrix": [[1]]})
+    recorder.saved(5)
+    recorder.mistakes(WORST)
     recorder.phase("done")
     recorder.close()
 
     rows = read_steps(objects, run)
     assert [(row["step"], row["loss"]) for row in rows if "loss" in row] == [(2, 1.5), (4, 3.5), (5, 5.0)]
-    assert rows[0]["samples_per_s"] == 16
-    assert rows[0]["tokens_per_s"] == 120
-    assert rows[0]["padding_share"] == pytest.approx(0.25)
+    figures = next(row for row in rows if "loss" in row)
+    assert figures["samples_per_s"] == 16
+    assert figures["tokens_per_s"] == 120
+    assert figures["padding_share"] == pytest.approx(0.25)
     assert [row["validation"] for row in rows if "validation" in row] == [{"accuracy": 0.5}]
     assert [event.kind for event in events.read_events(objects, run)] == ["evaluated"]
     progress = runs.read_progress(objects, run)
     assert progress is not None
     assert (progress.phase, progress.step, progress.total_steps) == ("done", 5, 5)
+    assert [row["gradient_norms"] for row in rows if "gradient_norms" in row] == [{"head": 2.0}]
+    assert mistakes.read(objects, run, "test") == WORST
+    (spent,) = times.read_all(objects, run)
+    assert (spent.lease, spent.step) == (1, 5)
+    assert spent.seconds == pytest.approx({"steps": 2.0, "data": 0.5, "evaluation": 3.0})
+    assert spent.saved == (times.Saved(step=5, steps_s=spent.seconds["steps"]),)
     assert objects.list(paths.tensorboard(run)), "TensorBoard's file is on the storage"
 
 
