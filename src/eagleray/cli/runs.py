@@ -10,6 +10,7 @@ import typer
 from eagleray.cli import printing
 from eagleray.cli import storage as storages
 from eagleray.cli.options import AsJson, RunName, Storage
+from eagleray.cli.run_list import list_
 from eagleray.errors import UserError
 
 if TYPE_CHECKING:
@@ -18,27 +19,11 @@ if TYPE_CHECKING:
     from eagleray.store.objects import Objects
     from eagleray.store.runs import RunRecord
 
-app = typer.Typer(no_args_is_help=True, help="List, show and delete runs.")
+app = typer.Typer(no_args_is_help=True, help="List, compare, watch, show and delete runs.")
 
 _SHOWN_EVENTS = 10
 
-
-@app.command("list")
-def list_(storage: Storage = None, as_json: AsJson = False) -> None:
-    """List the runs, newest first."""
-    from eagleray.store import runs
-
-    objects = storages.open_if_there(storage)
-    records = runs.list_runs(objects) if objects else []
-    if as_json:
-        printing.show_json([_listed(record) for record in records])
-        return
-    if not records:
-        typer.echo(f"no runs in {storages.uri(storage)}", err=True)
-        return
-    from eagleray.cli.run_tables import runs_table
-
-    printing.show(runs_table(records))
+app.command("list")(list_)
 
 
 @app.command()
@@ -107,11 +92,6 @@ def _refuse_alive(objects: Objects, run: str) -> None:
         return
     if runs.is_alive(record, progress, now=datetime.now(UTC)):
         raise UserError(f"{run} is going on (phase {record.phase}): stop it first, or add --force if it is dead")
-
-
-def _listed(record: RunRecord) -> dict[str, Any]:
-    fields = {"run", "name", "kind", "phase", "started_at", "step", "metrics"}
-    return record.model_dump(mode="json", include=fields)
 
 
 def _shown(objects: Objects, record: RunRecord) -> dict[str, Any]:
