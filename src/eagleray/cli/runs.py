@@ -10,6 +10,7 @@ import typer
 from eagleray.cli import printing
 from eagleray.cli import storage as storages
 from eagleray.cli.options import AsJson, RunName, Storage
+from eagleray.cli.run_compare import compare
 from eagleray.cli.run_list import list_
 from eagleray.errors import UserError
 
@@ -24,6 +25,7 @@ app = typer.Typer(no_args_is_help=True, help="List, compare, watch, show and del
 _SHOWN_EVENTS = 10
 
 app.command("list")(list_)
+app.command()(compare)
 
 
 @app.command()
