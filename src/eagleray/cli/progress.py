@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from eagleray.cli.event_text import sentence
+
 if TYPE_CHECKING:
     from eagleray.data.checks import DataReport
     from eagleray.store.events import Event
@@ -80,9 +82,9 @@ class RunView:
 
     def event(self, event: Event) -> None:
         """Show what is out of the ordinary."""
-        sentence = _sentence(event)
-        if sentence:
-            self._print(sentence)
+        told = sentence(event)
+        if told:
+            self._print(told)
 
     def progress(self, progress: ProgressRecord) -> None:
         """Show how far the workers are."""
@@ -108,32 +110,6 @@ class RunView:
             return False
         self._last = (phase, now)
         return True
-
-
-def _sentence(event: Event) -> str:
-    """What an event means to someone who looks on; empty for what the progress shows anyway."""
-    facts = event.fields
-    match event.kind:
-        case "restored":
-            then = facts["num_workers_then"]
-            others = f", which {then} workers wrote" if then != facts["num_workers"] else ""
-            source = f" of {facts['forked_from']}" if "forked_from" in facts else ""
-            return f"going on from the checkpoint of step {facts['step']}{source}{others}"
-        case "restarted":
-            what = f" ({facts['what'].splitlines()[0]})" if facts.get("what") else ""
-            lost = facts["step"] - facts["saved_step"]
-            repeated = f"{lost} step{'s' if lost != 1 else ''} to repeat" if lost > 0 else "no step lost"
-            smaller = f"; micro batches of {facts['micro_batch_limit']} at most" if "micro_batch_limit" in facts else ""
-            behind = f"; worker {facts['first_behind']} fell behind first" if "first_behind" in facts else ""
-            mute = "".join(f"; worker {rank} cannot answer" for rank in facts.get("without_answer", ()))
-            return f"restart, {facts['reason'].replace('_', ' ')}{what}: {repeated}{smaller}{behind}{mute}"
-        case "checkpoint-damaged":
-            return f"warning: the checkpoint of step {facts['step']} is passed over: {facts['reason']}"
-        case "storage-trouble":
-            return f"warning: {facts['error']}; trying again"
-        case "quarantined":
-            return f"warning: {facts['num_samples']} training samples were left out: see quarantine.jsonl of the run"
-    return ""
 
 
 def _figures(progress: ProgressRecord) -> str:

@@ -12,6 +12,7 @@ from eagleray.cli import storage as storages
 from eagleray.cli.options import AsJson, RunName, Storage
 from eagleray.cli.run_compare import compare
 from eagleray.cli.run_list import list_
+from eagleray.cli.watch import watch
 from eagleray.errors import UserError
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ _SHOWN_EVENTS = 10
 
 app.command("list")(list_)
 app.command()(compare)
+app.command()(watch)
 
 
 @app.command()
