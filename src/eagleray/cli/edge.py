@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 import typer
 
+from eagleray import logs
 from eagleray.errors import DocumentError, EaglerayError
 
 TRAIN_PACKAGES = {
@@ -25,6 +26,13 @@ TRAIN_PACKAGES = {
 
 def run(command: Callable[[], object]) -> int:
     """Run a command and return the exit code. Nothing but SystemExit leaves this function."""
+    try:
+        return _run(command)
+    finally:
+        logs.end()
+
+
+def _run(command: Callable[[], object]) -> int:
     try:
         command()
     except typer.Exit as wanted:
@@ -50,6 +58,11 @@ def run(command: Callable[[], object]) -> int:
 
 def _fail(*messages: str, exit_code: int) -> int:
     """Several findings are several errors, each with a place that a terminal makes clickable."""
+    lines = logs.active()
+    if lines is not None:
+        for message in messages:
+            lines.note("error", message, exit_code=exit_code)
+        return exit_code
     prefix = typer.style("error: ", fg=typer.colors.RED, bold=True)
     for message in messages:
         typer.echo(prefix + message, err=True, color=_color())

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from eagleray.cli.inputs import read_document
+from eagleray.cli.log_format import LogFormat
 from eagleray.cli.options import DocumentFile, Overrides, Storage
 from eagleray.errors import UserError
 
@@ -34,6 +35,7 @@ def up(
         bool, typer.Option("--new", help="Sweep and train anew, though there is a model of this document.")
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print results only.")] = False,
+    log_format: LogFormat = "text",
 ) -> None:
     """Take a document all the way: data, sweep, training, test, registry, gate, promotion, endpoint.
 
@@ -58,13 +60,11 @@ def up(
     loaded = read_document(file, overrides=overrides, storage=storage)
     document, storage_uri = loaded.document, loaded.document.spec.storage or "./runs"
 
-    from rich.console import Console
-
+    from eagleray.cli import views
     from eagleray.cli.caller import caller
-    from eagleray.cli.up_view import UpView
     from eagleray.train import ray_environment
 
-    view = UpView(Console(stderr=True, quiet=quiet))
+    view = views.of_life(quiet=quiet)
     ray_environment.prepare()
     ray_environment.prepare_serve()
     from eagleray.flow.up import Life

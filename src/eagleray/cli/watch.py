@@ -8,7 +8,9 @@ import typer
 
 from eagleray.cli import printing
 from eagleray.cli import storage as storages
+from eagleray.cli.log_format import LogFormat
 from eagleray.cli.options import AsJson, Storage
+from eagleray.errors import EaglerayError
 
 if TYPE_CHECKING:
     from eagleray.store.objects import Objects
@@ -20,6 +22,7 @@ def watch(
     storage: Storage = None,
     as_json: AsJson = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the result only.")] = False,
+    log_format: LogFormat = "text",
 ) -> None:
     """Follow a run or a sweep to its end, from any terminal that sees its storage.
 
@@ -46,21 +49,16 @@ def watch(
 
         print_metrics(record)
     if record.phase != "succeeded":
-        typer.echo(f"{record.run} {record.phase}{f': {record.error}' if record.error else ''}", err=True)
-        raise typer.Exit(1)
+        raise EaglerayError(f"{record.run} {record.phase}{f': {record.error}' if record.error else ''}")
 
 
 def _followed(objects: Objects, found: RunRecord, *, quiet: bool) -> RunRecord:
-    from rich.console import Console
-
-    from eagleray.cli.sweep_view import SweepView
-    from eagleray.cli.watch_view import WatchView
+    from eagleray.cli import views
     from eagleray.flow import watching
     from eagleray.store import sweeps
 
-    console = Console(stderr=True, quiet=quiet)
     if found.kind == sweeps.KIND:
-        with SweepView(console) as sweep_view:
+        with views.of_sweep(quiet=quiet) as sweep_view:
             return watching.follow_sweep(objects, found.run, sweep_view)
-    with WatchView(console) as view:
+    with views.of_watched(quiet=quiet) as view:
         return watching.follow_run(objects, found.run, view)

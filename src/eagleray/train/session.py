@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from eagleray import logs
 from eagleray.data import batches
 from eagleray.data.tokenized import TokenizedSplit
 from eagleray.errors import NotFinite
@@ -99,6 +100,7 @@ def _train(session: Session, state: TrainState) -> Generator[Evaluation, None, t
     if _is_over(session, state):
         return state, None
     for report in _steps(session, state.step):
+        logs.at(step=report.step)
         session.recorder.step(report)
         session.saver.note(report)
         num_not_finite = _num_not_finite(session, state, report)
