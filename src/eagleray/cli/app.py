@@ -18,6 +18,7 @@ from eagleray.cli.schema import schema
 from eagleray.cli.serve import serve
 from eagleray.cli.submit import submit
 from eagleray.cli.train import train
+from eagleray.cli.ui import ui
 from eagleray.cli.up import up
 
 app = typer.Typer(
@@ -81,6 +82,7 @@ app.add_typer(runs.app, name="runs")
 app.add_typer(checkpoints.app, name="checkpoints")
 app.add_typer(models.app, name="models")
 app.add_typer(keys.app, name="keys")
+app.command()(ui)
 app.add_typer(cache.app, name="cache")
 app.command()(schema)
 app.command()(doctor)

@@ -22,6 +22,8 @@ TRAIN_PACKAGES = {
     *("ray", "safetensors", "tensorboardX", "torch", "transformers"),
 }
 """What the extra `train` brings and commands import."""
+UI_PACKAGES = {"fastapi", "jwt", "starlette", "uvicorn"}
+"""What the extra `ui` brings: no machine learning."""
 
 
 def run(command: Callable[[], object]) -> int:
@@ -72,6 +74,12 @@ def _fail(*messages: str, exit_code: int) -> int:
 def _missing(error: ModuleNotFoundError) -> int:
     """A package that only some commands need: the plain installation has none of them."""
     package = (error.name or "").partition(".")[0]
+    if package in UI_PACKAGES:
+        return _fail(
+            f"this command needs {package}, which is not installed: pip install 'eagleray[ui]', or eagleray[serve], "
+            "which has it too",
+            exit_code=1,
+        )
     if package not in TRAIN_PACKAGES:
         return _bug(error)
     return _fail(

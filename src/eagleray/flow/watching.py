@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
@@ -89,28 +89,11 @@ def follow_sweep(
 ) -> RunRecord:
     """The same of a sweep."""
     log = Log()
-    going: frozenset[int] = frozenset()
 
     def tell(found: list[Event]) -> None:
-        nonlocal going
-        going = still_going(going, found)
-        onlooker.sweep(log.read(found), going)
+        onlooker.sweep(log.read(found), frozenset(log.going))
 
     return _follow(objects, run, onlooker, tell=tell, sleep=sleep, now=now)
-
-
-def still_going(before: frozenset[int], told: Iterable[Event]) -> frozenset[int]:
-    """The trials that have workers, by what the log of a sweep tells."""
-    going = set(before)
-    for event in told:
-        match event.kind:
-            case "sweep-started" | "sweep-ended":
-                going.clear()
-            case "trial-started":
-                going.add(event.fields["trial"])
-            case "trial-stopped" | "trial-ended":
-                going.discard(event.fields["trial"])
-    return frozenset(going)
 
 
 def _follow(objects: Objects, run: str, onlooker: Onlooker, *, tell: Tell, sleep: Sleep, now: Now) -> RunRecord:

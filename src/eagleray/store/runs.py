@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import Any, Literal
 
 from pydantic import AwareDatetime, Field
@@ -136,11 +137,14 @@ def read_progress(objects: Objects, run: str) -> ProgressRecord | None:
         return None
 
 
-def list_runs(objects: Objects) -> list[RunRecord]:
-    """All runs, newest first. One whose record cannot be understood is listed as failed, with the reason."""
+def list_runs(objects: Objects, *, known: Mapping[str, RunRecord] = MappingProxyType({})) -> list[RunRecord]:
+    """All runs, newest first. One whose record cannot be understood is listed as failed, with the reason.
+
+    Those in `known` are not read again, only whether they are still there.
+    """
     folders = [folder for folder in objects.folders(paths.RUNS) if _is_run_id(folder)]
     with ThreadPoolExecutor(_CONCURRENT_READS) as threads:
-        found = threads.map(lambda run: _read_for_list(objects, run), folders)
+        found = threads.map(lambda run: known.get(run) or _read_for_list(objects, run), folders)
     listed = [record for record in found if record is not None]
     return sorted(listed, key=lambda record: (record.started_at, record.run), reverse=True)
 

@@ -43,17 +43,37 @@ def read_steps(objects: Objects, run: str) -> list[dict[str, Any]]:
     segments said about later steps, and what they said about its own first step in records of the same keys. Segments
     are in the order of their attempts: what an attempt that was taken for dead wrote late is replaced all the same.
     """
-    records: list[dict[str, Any]] = []
-    for info in objects.list(paths.steps_folder(run)):
-        segment = _read(objects, info.key)
-        records = [record for record in records if not _is_replaced(record, segment[0])] + segment
-    return records
+    return Reader(objects, run).all()
+
+
+class Reader:
+    """Reads each segment once: they never change."""
+
+    def __init__(self, objects: Objects, run: str) -> None:
+        self._objects, self._run = objects, run
+        self._segments: dict[str, list[dict[str, Any]]] = {}
+
+    def all(self) -> list[dict[str, Any]]:
+        """What `read_steps` returns, as it is now."""
+        keys = [info.key for info in self._objects.list(paths.steps_folder(self._run))]
+        self._segments = {key: self._segments.get(key) or _read(self._objects, key) for key in keys}
+        records: list[dict[str, Any]] = []
+        for segment in self._segments.values():
+            _add(records, segment)
+        return records
+
+
+def _add(records: list[dict[str, Any]], segment: list[dict[str, Any]]) -> None:
+    first, kept = segment[0], []
+    while records and records[-1]["step"] >= first["step"]:  # a few at the end: not all, for each segment again
+        record = records.pop()
+        if not _is_replaced(record, first):
+            kept.append(record)
+    records += [*reversed(kept), *segment]
 
 
 def _is_replaced(record: dict[str, Any], first: dict[str, Any]) -> bool:
-    if record["step"] == first["step"]:
-        return record.keys() == first.keys()
-    return bool(record["step"] > first["step"])
+    return record["step"] > first["step"] or record.keys() == first.keys()
 
 
 def _read(objects: Objects, key: str) -> list[dict[str, Any]]:

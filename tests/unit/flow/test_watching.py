@@ -165,20 +165,6 @@ def test_a_sweep_is_told_as_a_whole(objects: Objects) -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("told", "going"),
-    [
-        pytest.param([sweep_events.begun(1), sweep_events.begun(2)], {0, 1, 2}, id="begun"),
-        pytest.param([sweep_events.event("trial-stopped", trial=0)], set(), id="stopped"),
-        pytest.param([sweep_events.begun(1), sweep_events.ended(1)], {0}, id="ended"),
-        pytest.param([sweep_events.started(), sweep_events.begun(2)], {2}, id="another-driver"),
-        pytest.param([sweep_events.event("sweep-ended", reason="")], set(), id="over"),
-    ],
-)
-def test_which_trials_go_on(told: list[Event], going: set[int]) -> None:
-    assert watching.still_going(frozenset({0}), told) == going
-
-
 def test_a_deleted_run_ends_the_watching(objects: Objects) -> None:
     new_run(objects, phase="running")
 
