@@ -37,6 +37,25 @@ class Lines(io.TextIOBase):
         self._lock = threading.RLock()
         self._begun = ""
         self._place: dict[str, Any] = {}
+        self._displaced: list[logging.Handler] = []
+
+    def begin(self) -> None:
+        """Take the place of stderr, and of what logs to it already, as it does in Ray's workers."""
+        root = logging.getLogger()
+        self._displaced = [handler for handler in root.handlers if self._is_of_stderr(handler)]
+        root.handlers = [each for each in root.handlers if each not in self._displaced] + [Handler(self)]
+        logging.getLogger("eagleray").setLevel(logging.INFO)
+        logging.captureWarnings(True)
+        sys.stderr = self
+
+    def end(self) -> None:
+        """Have all as it was before `begin`."""
+        self.write("\n")  # what was printed without the end of a line
+        sys.stderr = self._behind
+        root = logging.getLogger()
+        root.handlers = [each for each in root.handlers if not isinstance(each, Handler)] + self._displaced
+        logging.getLogger("eagleray").setLevel(logging.NOTSET)
+        logging.captureWarnings(False)
 
     def at(self, **place: Any) -> None:
         """From here on lines are of this run, rank or step."""
@@ -62,10 +81,6 @@ class Lines(io.TextIOBase):
                 self.note("info", line)
         return len(text)
 
-    def close_line(self) -> None:
-        """Tell what was printed without the end of a line."""
-        self.write("\n")
-
     def fileno(self) -> int:
         """Of the stream behind: for processes that are started, and what writes below Python."""
         return self._behind.fileno()
@@ -77,6 +92,14 @@ class Lines(io.TextIOBase):
     def writable(self) -> bool:
         """It is all that it is."""
         return True
+
+    def _is_of_stderr(self, handler: logging.Handler) -> bool:
+        if not isinstance(handler, logging.StreamHandler) or isinstance(handler, logging.FileHandler):
+            return False
+        try:
+            return handler.stream is self._behind or handler.stream.fileno() in (2, self._behind.fileno())
+        except (OSError, ValueError, AttributeError):  # a stream without a file
+            return False
 
 
 class Handler(logging.Handler):
@@ -102,10 +125,7 @@ def begin(**place: Any) -> Lines:
     lines = active()
     if lines is None:
         lines = Lines(sys.stderr)
-        sys.stderr = lines
-        logging.getLogger().addHandler(Handler(lines))
-        logging.getLogger("eagleray").setLevel(logging.INFO)
-        logging.captureWarnings(True)
+        lines.begin()
     lines.at(**place)
     return lines
 
@@ -113,14 +133,8 @@ def begin(**place: Any) -> Lines:
 def end() -> None:
     """Have stderr as it was before `begin`."""
     lines = active()
-    if lines is None:
-        return
-    lines.close_line()
-    sys.stderr = lines._behind
-    root = logging.getLogger()
-    root.handlers = [handler for handler in root.handlers if not isinstance(handler, Handler)]
-    logging.getLogger("eagleray").setLevel(logging.NOTSET)
-    logging.captureWarnings(False)
+    if lines is not None:
+        lines.end()
 
 
 def active() -> Lines | None:

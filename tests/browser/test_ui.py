@@ -1,4 +1,4 @@
-"""The page over a storage in a real browser: only there is seen whether it draws, follows links, and stays up to date."""
+"""The page over a storage in a real browser: only there is seen whether it draws, leads on, and stays up to date."""
 
 from __future__ import annotations
 

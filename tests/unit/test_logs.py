@@ -82,7 +82,7 @@ def test_what_is_printed_is_told_line_by_line() -> None:
     lines = Lines(behind)
     for text in ("half", " a line\nanother\r\n\n", "10 %\r20 %\r", "the rest"):
         lines.write(text)
-    lines.close_line()
+    lines.write("\n")
 
     assert [line["message"] for line in _lines(behind)] == ["half a line", "another", "10 %", "20 %", "the rest"]
     assert not lines.isatty()
@@ -95,6 +95,8 @@ def ended() -> Iterator[None]:
 
 
 def test_begin_and_end(ended: None, capsys: pytest.CaptureFixture[str]) -> None:
+    there = logging.StreamHandler(sys.stderr)  # as in Ray's workers
+    logging.getLogger().addHandler(there)
     logs.begin(run="a-0001", rank=1)
     logs.begin(run="b-0001")
     logs.at(step=7)
@@ -114,6 +116,8 @@ def test_begin_and_end(ended: None, capsys: pytest.CaptureFixture[str]) -> None:
     *lines, last = capsys.readouterr().err.splitlines()
     told = [json.loads(line) for line in lines]
     assert last == "plain"
+    assert there in logging.getLogger().handlers
+    logging.getLogger().removeHandler(there)
     assert all((each["run"], each["rank"], each["step"]) == ("b-0001", 1, 7) for each in told)
     assert [each["level"] for each in told] == ["info", "error", "warning", "info"]
     assert told[0]["logger"] == "eagleray.train.saving"

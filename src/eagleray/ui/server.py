@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 
@@ -59,24 +60,21 @@ def serve(
         shown = f"[{host}]" if ":" in host else host
         scheme = "https" if files else "http"
         say(f"{objects.uri} at {scheme}://{shown}:{listener.getsockname()[1]} (Ctrl-C ends it)")
-        uvicorn.Server(config).run(sockets=[listener])
+        with suppress(KeyboardInterrupt):  # uvicorn has ended by itself then, and raises it again
+            uvicorn.Server(config).run(sockets=[listener])
 
 
 def _listening(host: str, port: int) -> socket.socket:
     """A socket that listens there: uvicorn itself would end the process where it cannot."""
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        listener = socket.socket(family, kind, protocol)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
+        # The first: of `localhost` that may be ::1 alone.
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        return socket.create_server(address[:2], family=family)
     except OSError as error:
         raise UserError(
             f"--host {host} --port {port}: cannot be listened on: {error.strerror}: give another --port, or 0 for any "
             "that is free"
         ) from error
-    return listener
 
 
 def _tell_of_keys(home: KeyHome, say: Say, *, is_plain: bool) -> None:

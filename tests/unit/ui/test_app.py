@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from functools import partial
@@ -26,11 +27,16 @@ LATER = NOW + timedelta(hours=1, seconds=5)
 PARTS = ("runs", "runs/reviews-0001", "runs/reviews-0001/curves", "sweeps/search-0001", "models", "models/reviews")
 
 
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("filled")
+    filled_storage.fill(open_storage(str(folder / "storage")), folder / "scratch")
+    return folder / "storage"
+
+
 @pytest.fixture
-def objects(tmp_path: Path) -> Objects:
-    opened = open_storage(str(tmp_path / "storage"))
-    filled_storage.fill(opened, tmp_path / "scratch")
-    return opened
+def objects(filled: Path, tmp_path: Path) -> Objects:
+    return open_storage(str(shutil.copytree(filled, tmp_path / "storage")))
 
 
 class Clock:

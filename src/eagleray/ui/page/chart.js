@@ -1,4 +1,4 @@
-// Lines by step, as SVG. A chart is one element as long as the page is open: what the pointer is at stays when it grows.
+// Lines by step, as SVG. A chart is one element as long as a part is shown: what the pointer is at stays while it grows.
 import { el, svg } from "./dom.js";
 import { number } from "./format.js";
 
@@ -84,7 +84,9 @@ function points({ x, y }) {
 function range(values, margin) {
   const low = values.reduce((a, b) => Math.min(a, b)), high = values.reduce((a, b) => Math.max(a, b));
   if (low === high) return [low - (Math.abs(low) || 1) / 2, high + (Math.abs(high) || 1) / 2];
-  return [low - (high - low) * margin, high + (high - low) * margin];
+  const room = (high - low) * margin;
+  // No loss below 0 and no share above 1 on an axis, where there is none in the figures.
+  return [low >= 0 ? Math.max(0, low - room) : low - room, high <= 1 ? Math.min(1, high + room) : high + room];
 }
 
 function short(value) {

@@ -23,7 +23,7 @@ export function tiles(facts) {
 }
 
 export function section(title, ...children) {
-  return el("section", {}, el("h2", {}, title), ...children);
+  return el("section", {}, title ? el("h2", {}, title) : null, ...children);
 }
 
 export function titled(title, ...beside) {
@@ -49,7 +49,7 @@ export function folded(id, title, ...children) {
 
 function filled(element, attributes, children) {
   for (const [name, value] of Object.entries(attributes)) {
-    if (value !== null && value !== undefined && value !== "") element.setAttribute(name, value);
+    if (value !== null && value !== undefined) element.setAttribute(name, value);
   }
   element.append(...children.flat(2).filter(child => child !== null && child !== undefined && child !== ""));
   return element;

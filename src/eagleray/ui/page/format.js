@@ -9,7 +9,7 @@ const UNITS = [["day", 86400], ["hour", 3600], ["minute", 60]];
 
 export function number(value) {
   if (typeof value !== "number") return "";
-  if (value !== 0 && Math.abs(value) < 0.001) return value.toExponential(2);
+  if (value !== 0 && Math.abs(value) < 0.001) return Number(value.toPrecision(3)).toExponential();
   return Number.isInteger(value) ? whole.format(value) : digits.format(value);
 }
 

@@ -37,7 +37,7 @@ function aliases(found) {
 }
 
 function versions(found) {
-  const heads = [["version", "number"], ["aliases"], ["metrics"], ["run"], ["method", "wide"], ["size", "number wide"], ["made", "tight"]];
+  const heads = [["version", "number"], ["aliases"], ["metrics"], ["run"], ["method", "wide"], ["size", "number wide"], ["made", "tight wide"]];
   return table(heads, found.versions.map(each => ({
     cells: [number(each.version), each.aliases.map(alias => [el("span", { class: "tag tag-best" }, alias), " "]),
       few(each.metrics.test ?? each.metrics.validation, 3), link(["runs", each.run], each.run),

@@ -13,7 +13,7 @@ export const sweep = {
     facts(found),
     found.objective ? section("Trials by step", curves(found)) : null,
     section("Trials", found.trials.length ? trials(found) : el("p", { class: "muted" }, "None yet.")),
-    section("The winner", winner(found)),
+    section("How it ended", winner(found)),
   ],
 };
 
@@ -27,7 +27,6 @@ function facts(found) {
     ["Steps", el("span", { id: "step" }, number(found.num_steps)), `${number(found.device_hours)} ${found.device}-hours`],
     ["Search took", duration(found.seconds)],
     ["Began", when(found.started_at)],
-    ["Ended", found.end_reason],
   ]);
 }
 
@@ -53,7 +52,7 @@ function trials(found) {
 }
 
 function winner(found) {
-  if (found.phase !== "succeeded") return el("p", { class: "muted" }, "It is known when the sweep has ended.");
-  return el("p", {}, `The best of ${count(found.trials.length, "trial")} is the model of `, link(["runs", found.run], found.run),
+  if (found.phase !== "succeeded") return el("p", { class: "muted" }, found.end_reason || "It has not ended yet.");
+  return el("p", {}, `${found.end_reason}. The best of ${count(found.trials.length, "trial")} is the model of `, link(["runs", found.run], found.run),
     ": its checkpoint and its metrics are there.");
 }
