@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 import eagleray
-from eagleray.cli import cache, checkpoints, edge, keys, models, runs, sweep
+from eagleray.cli import cache, checkpoints, edge, keys, log_format, models, runs, sweep
 from eagleray.cli.doctor import doctor
 from eagleray.cli.plan import plan
 from eagleray.cli.predict import predict
@@ -39,6 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _invoke(arguments: list[str]) -> None:
+    log_format.begin()
     # Not `command.main()`: it would turn an interrupt into the same exit as a command that ends with 130.
     command = typer.main.get_command(app)
     with command.make_context("eagleray", arguments) as context:

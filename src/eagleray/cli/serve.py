@@ -25,7 +25,7 @@ def serve(
     no_auth: Annotated[
         bool, typer.Option("--no-auth", help="Answer without keys; on a loopback address only.")
     ] = False,
-    log_format: LogFormat = "text",
+    log_format: LogFormat = None,
 ) -> None:
     """Serve a registered model over HTTP, until Ctrl-C.
 

@@ -65,7 +65,7 @@ def run(
         bool, typer.Option("--final", help="Then train the best configuration as spec.sweep.final says.")
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the result only.")] = False,
-    log_format: LogFormat = "text",
+    log_format: LogFormat = None,
 ) -> None:
     """Try configurations until the budget is used up, and keep the model of the best.
 

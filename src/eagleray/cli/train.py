@@ -27,7 +27,7 @@ def train(
         bool, typer.Option("--new", help="Begin a new run from the start, though the last one is not finished.")
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the result only.")] = False,
-    log_format: LogFormat = "text",
+    log_format: LogFormat = None,
 ) -> None:
     """Fine-tune the model of a document, evaluate it and keep the best checkpoint.
 

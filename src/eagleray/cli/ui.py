@@ -31,7 +31,7 @@ def ui(
     tls_key: Annotated[
         Path | None, typer.Option("--tls-key", metavar="FILE", help="HTTPS: its private key, in PEM.")
     ] = None,
-    log_format: LogFormat = "text",
+    log_format: LogFormat = None,
 ) -> None:
     """Show runs, sweeps, models and endpoints of a storage as a web page that only reads, until Ctrl-C.
 

@@ -35,7 +35,7 @@ def up(
         bool, typer.Option("--new", help="Sweep and train anew, though there is a model of this document.")
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print results only.")] = False,
-    log_format: LogFormat = "text",
+    log_format: LogFormat = None,
 ) -> None:
     """Take a document all the way: data, sweep, training, test, registry, gate, promotion, endpoint.
 

@@ -22,7 +22,7 @@ def watch(
     storage: Storage = None,
     as_json: AsJson = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the result only.")] = False,
-    log_format: LogFormat = "text",
+    log_format: LogFormat = None,
 ) -> None:
     """Follow a run or a sweep to its end, from any terminal that sees its storage.
 

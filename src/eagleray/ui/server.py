@@ -59,9 +59,22 @@ def serve(
             _tell_of_keys(home, say, is_plain=files is None and host not in LOOPBACK)
         shown = f"[{host}]" if ":" in host else host
         scheme = "https" if files else "http"
-        say(f"{objects.uri} at {scheme}://{shown}:{listener.getsockname()[1]} (Ctrl-C ends it)")
+        told = f"{objects.uri} at {scheme}://{shown}:{listener.getsockname()[1]} (Ctrl-C ends it)"
         with suppress(KeyboardInterrupt):  # uvicorn has ended by itself then, and raises it again
-            uvicorn.Server(config).run(sockets=[listener])
+            _Server(config, lambda: say(told)).run(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    """Says so once it answers, and an interrupt ends it as it should."""
+
+    def __init__(self, config: uvicorn.Config, say: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._say = say
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to answer."""
+        await super().startup(sockets)
+        self._say()
 
 
 def _listening(host: str, port: int) -> socket.socket:

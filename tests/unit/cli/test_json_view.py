@@ -182,6 +182,25 @@ def test_all_of_stderr_is_lines(
     assert logs.active() is None
 
 
+@pytest.mark.parametrize("arguments", [["train", "--bogus"], ["bogus"]], ids=["option", "command"])
+def test_by_the_environment_even_what_cannot_be_read_is_lines(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    monkeypatch.setenv("EAGLERAY_LOG_FORMAT", "json")
+    assert app.main(arguments) == 2
+
+    (told,) = map(json.loads, capsys.readouterr().err.splitlines())
+    assert "bogus" in told["message"]
+
+
+def test_the_option_goes_before_the_environment(
+    storage: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("EAGLERAY_LOG_FORMAT", "json")
+    assert app.main(["train", "gone.yaml", "--log-format", "text"]) == 2
+    assert capsys.readouterr().err.startswith("error: ")
+
+
 def test_another_format_is_refused(storage: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert app.main(["train", "a.yaml", "--log-format", "xml"]) == 2
     assert "--log-format xml: give text or json" in capsys.readouterr().err
