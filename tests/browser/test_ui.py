@@ -91,6 +91,7 @@ def test_from_the_list_to_a_run_a_sweep_and_a_model(browser: Browser, objects: O
         _waits(page, "main", "version 2, 10 % of the requests")
         page.click("nav >> text=Endpoints")
         _waits(page, "main", "no endpoint has followed it yet")
+        _waits(page, "main", "silent")
 
     assert (points, trials, lines) == (199, 3, 3)
     assert wrong == []

@@ -9,7 +9,7 @@ from typing import Any
 
 from eagleray.store import events, registry, rollouts, runs, steps
 from eagleray.store.objects import Objects
-from eagleray.store.rollouts import RolloutRecord
+from eagleray.store.rollouts import HeardRecord, RolloutRecord
 from eagleray.store.runs import ProgressRecord
 from tests.support import sweep_events
 from tests.support.records import NOW, new_checkpoint, new_run
@@ -106,6 +106,7 @@ def _model(objects: Objects) -> None:
             now=NOW,
         )
     registry.point(objects, "reviews", "trial", 1, action="promote", by="ada@host", reason="", seen=0, now=NOW)
+    rollouts.tell(objects, "reviews", "champion", HeardRecord(at=NOW, num_replicas=2, loaded={1: 2, 2: 1}))
     common: dict[str, Any] = {"name": "reviews", "alias": "champion", "at": NOW}
     rollouts.write(objects, RolloutRecord(number=1, stable=1, phase="stable", **common))
     rollouts.write(

@@ -11,7 +11,7 @@ from eagleray.store.checkpoints import Manifest
 from eagleray.store.events import Event
 from eagleray.store.lineage import VersionRecord
 from eagleray.store.registry import AliasChange
-from eagleray.store.rollouts import RolloutRecord
+from eagleray.store.rollouts import HEARD_FOR_S, HeardRecord, RolloutRecord
 from eagleray.store.runs import ProgressRecord, RunRecord
 from eagleray.store.sweeps import Sweep, Trial
 
@@ -103,14 +103,24 @@ def history(changes: Sequence[AliasChange]) -> list[Json]:
     return [change.model_dump(mode="json") for change in reversed(changes)]
 
 
-def endpoint(name: str, alias: str, decided: Sequence[RolloutRecord], change: AliasChange | None) -> Json:
-    """What an endpoint that follows an alias has decided; `now` is None where none ever followed it."""
+def endpoint(
+    name: str,
+    alias: str,
+    decided: Sequence[RolloutRecord],
+    change: AliasChange | None,
+    heard: HeardRecord | None,
+    *,
+    now: datetime,
+) -> Json:
+    """What an endpoint that follows an alias decided and told; `now` is None where none ever followed it."""
     decisions = [record.model_dump(mode="json", include=_FACTS) for record in reversed(decided[-SHOWN_DECISIONS:])]
     return {
         "model": name,
         "alias": alias,
         "points_to": change.version if change else None,
         "now": decisions[0] if decisions else None,
+        "heard": heard.model_dump(mode="json") if heard else None,
+        "is_silent": heard is None or (now - heard.at).total_seconds() > HEARD_FOR_S,
         "decisions": decisions,
     }
 

@@ -137,9 +137,17 @@ class Looks:
         ]
 
     def _endpoints_of(self, name: str, aliases: Mapping[str, registry.AliasChange]) -> list[Json]:
-        followed = {record.alias for record in rollouts.of_model(self._objects, name)}
+        objects, now = self._objects, self._now()
+        followed = {record.alias for record in rollouts.of_model(objects, name)}
         return [
-            described.endpoint(name, alias, rollouts.history(self._objects, name, alias), aliases.get(alias))
+            described.endpoint(
+                name,
+                alias,
+                rollouts.history(objects, name, alias),
+                aliases.get(alias),
+                rollouts.heard(objects, name, alias),
+                now=now,
+            )
             for alias in sorted({*followed, *aliases})
         ]
 

@@ -135,7 +135,15 @@ def test_endpoints(client: TestClient) -> None:
 
     assert (champion["alias"], champion["points_to"], champion["now"]["candidate"]) == ("champion", 2, 2)
     assert [each["phase"] for each in champion["decisions"]] == ["shifting", "stable"]
-    assert (trial["alias"], trial["now"]) == ("trial", None)
+    assert (champion["heard"]["num_replicas"], champion["heard"]["loaded"]) == (2, {"1": 2, "2": 1})
+    assert (trial["alias"], trial["now"], trial["heard"], trial["is_silent"]) == ("trial", None, None, True)
+
+
+@pytest.mark.parametrize(("seconds", "is_silent"), [(30, False), (61, True)], ids=["heard", "silent"])
+def test_an_endpoint_that_nothing_is_heard_of(objects: Objects, seconds: int, is_silent: bool) -> None:
+    looks = Looks(objects, now=lambda: NOW + timedelta(seconds=seconds))
+
+    assert looks.endpoints()[0]["is_silent"] is is_silent
 
 
 def test_an_empty_storage(tmp_path: Path) -> None:

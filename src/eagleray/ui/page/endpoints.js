@@ -1,6 +1,6 @@
 // What the endpoints that follow aliases have decided last.
 import { el, folded, link, phase, section, table, titled } from "./dom.js";
-import { few, number, when } from "./format.js";
+import { count, few, number, when } from "./format.js";
 
 const SENTENCES = {
   stable: "answers with it alone",
@@ -16,8 +16,6 @@ export const endpoints = {
   every: list => list.some(each => each.now && !["stable", "rolled-back"].includes(each.now.phase)) ? 2 : 8,
   draw: list => [
     titled("Endpoints"),
-    el("p", { class: "muted" }, "An endpoint writes down what it decides, not that it lives: whether it answers, its own ",
-      el("span", { class: "mono" }, "/readyz"), " says."),
     section("", list.length ? endpointRows(list)
       : el("p", { class: "muted" }, "No model has an alias: there is nothing that an endpoint could follow.")),
     ...list.filter(each => each.decisions.length > 1).map(each =>
@@ -27,14 +25,20 @@ export const endpoints = {
 
 export function endpointRows(list, { withModel = true } = {}) {
   if (!list.length) return el("p", { class: "muted" }, "It has no alias that an endpoint could follow.");
-  const heads = [["alias"], ["state"], ["answers with"], ["candidate"], ["since", "tight"], ["why", "wide"]];
-  return table(heads, list.map(({ model, alias, points_to, now }) => {
+  const heads = [["alias"], ["endpoint"], ["state"], ["answers with"], ["candidate"], ["since", "tight wide"], ["why", "wide"]];
+  return table(heads, list.map(({ model, alias, points_to, now, heard, is_silent }) => {
     const name = withModel ? link(["models", model], `${model}@${alias}`) : alias;
-    if (!now) return { cells: [name, phase("none", "nothing heard"), "", "", "", "no endpoint has followed it yet"] };
+    if (!now) return { cells: [name, phase("none", "nothing heard"), "", "", "", "", "no endpoint has followed it yet"] };
     const lags = points_to !== null && points_to !== now.stable && now.phase === "stable";
-    return { cells: [name, el("span", {}, phase(now.phase), el("span", { class: "muted small" }, ` ${SENTENCES[now.phase] ?? ""}`)),
+    return { cells: [name, life(heard, is_silent), el("span", {}, phase(now.phase), el("span", { class: "muted small wide" }, ` ${SENTENCES[now.phase] ?? ""}`)),
       `version ${now.stable}`, candidate(now, lags ? points_to : null), when(now.at), now.reason] };
   }));
+}
+
+function life(heard, isSilent) {
+  if (!heard) return phase("none", "nothing heard");
+  if (isSilent) return el("span", {}, phase("silent", "silent"), el("span", { class: "muted small" }, " ", when(heard.at)));
+  return heard.num_replicas ? phase("running", count(heard.num_replicas, "replica")) : phase("silent", "no replica");
 }
 
 function candidate(now, awaited) {

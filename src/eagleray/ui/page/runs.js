@@ -41,7 +41,7 @@ function rows(list, part) {
   const shown = list.filter(run => run.run.includes(wanted.text.trim()) && (!wanted.phase || run.phase === wanted.phase));
   if (!list.length) return [el("p", { class: "muted" }, "There is none on this storage yet.")];
   if (!shown.length) return [el("p", { class: "muted" }, `None of ${count(list.length, "run")} is like that.`)];
-  const heads = [["run"], ["phase"], ["step", "number"], ["metrics", "wide"], ["began", "tight"], ["took", "tight wide"]];
+  const heads = [["run"], ["phase"], ["step", "number"], ["metrics"], ["began", "tight wide"], ["took", "tight wide"]];
   return [table(heads, shown.map(run => ({
     cells: [link([part, run.run], run.run), state(run), steps(run), scores(run), when(run.started_at),
       between(run.started_at, run.ended_at)],
