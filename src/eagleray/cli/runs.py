@@ -86,15 +86,16 @@ def _refuse_unknown(objects: Objects, run: str) -> None:
 
 
 def _refuse_alive(objects: Objects, run: str) -> None:
-    from eagleray.store import runs
+    from eagleray.store import runs, signs
     from eagleray.store.objects import ObjectMissing
     from eagleray.store.records import Damaged
 
     try:
-        record, progress = runs.read(objects, run), runs.read_progress(objects, run)
+        record = runs.read(objects, run)
+        is_alive = signs.is_alive(objects, record, now=datetime.now(UTC))
     except (ObjectMissing, Damaged):
         return
-    if runs.is_alive(record, progress, now=datetime.now(UTC)):
+    if is_alive:
         raise UserError(f"{run} is going on (phase {record.phase}): stop it first, or add --force if it is dead")
 
 

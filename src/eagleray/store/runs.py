@@ -170,14 +170,6 @@ def of_name(objects: Objects, name: str) -> Iterator[RunRecord]:
             continue
 
 
-def is_alive(record: RunRecord, progress: ProgressRecord | None, *, now: datetime) -> bool:
-    """Whether a run seems to be going on: it has not ended, and has said so lately."""
-    if record.phase not in ("pending", "running"):
-        return False
-    last_sign = max(record.started_at, progress.updated_at) if progress else record.started_at
-    return now - last_sign < ALIVE_FOR
-
-
 def is_claimed(objects: Objects, run: str) -> bool:
     """Whether anything is stored under this id: also what a killed creation or deletion left."""
     return _is_run_id(run) and run in objects.folders(paths.RUNS)

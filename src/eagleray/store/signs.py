@@ -21,6 +21,14 @@ def heard_at(objects: Objects, record: RunRecord, progress: ProgressRecord | Non
     return max(told_at, lease.heard_at(objects, record.run) or told_at)
 
 
+def is_alive(objects: Objects, record: RunRecord, *, now: datetime) -> bool:
+    """Whether a run seems to be going on: it has not ended, and was heard of lately."""
+    if has_ended(record):
+        return False
+    progress = runs.read_progress(objects, record.run)
+    return not is_silent(heard_at(objects, record, progress, now=now), now=now)
+
+
 def is_silent(at: datetime, *, now: datetime) -> bool:
     """Whether the last sign is so old that the run is taken for dead."""
     return now - at >= runs.ALIVE_FOR
