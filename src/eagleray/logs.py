@@ -25,6 +25,11 @@ _SECRET = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD|CREDENTIALS?)(_ID)?$", re.IGNO
 _MIN_SECRET_CHARS = 8  # what is shorter is a word such as "token", and would be blanked in every sentence
 _SHAPES = re.compile(r"\ber_[\w-]{20,}|(?<=bearer )[\w.~+/=-]{8,}|(?<=://)[^\s/@:]*:[^\s/@]+(?=@)", re.IGNORECASE)
 """API keys of endpoints, what follows `Bearer`, and user and password of a URL."""
+_QUERY = re.compile(
+    r"([?&](?:X-Amz-Signature|X-Amz-Credential|X-Amz-Security-Token|sig|signature|(?:access_)?token|key|password)=)[^&\s]+",
+    re.IGNORECASE,
+)
+"""What signs a URL."""
 _BLANK = "***"
 _LEVELS: Mapping[int, Level] = {logging.WARNING: "warning", logging.ERROR: "error", logging.CRITICAL: "error"}
 
@@ -58,8 +63,8 @@ class Lines(io.TextIOBase):
         logging.captureWarnings(False)
 
     def at(self, **place: Any) -> None:
-        """From here on lines are of this run, rank or step."""
-        self._place |= place
+        """From here on lines are of this run, rank or step; of none where it is None."""
+        self._place = {name: value for name, value in {**self._place, **place}.items() if value is not None}
 
     def note(self, level: Level, message: str, **facts: Any) -> None:
         """Write a line. A fact of the name of a place is the place of this line alone."""
@@ -151,7 +156,8 @@ def at(**place: Any) -> None:
 
 def _secrets() -> list[str]:
     """At each line: Ray's token, for one, is made after the first lines."""
-    return [value for name, value in os.environ.items() if len(value) >= _MIN_SECRET_CHARS and _SECRET.search(name)]
+    found = [value for name, value in os.environ.items() if len(value) >= _MIN_SECRET_CHARS and _SECRET.search(name)]
+    return sorted(found, key=len, reverse=True)  # one may be the beginning of another
 
 
 def _plain(value: Any, secrets: list[str]) -> Any:
@@ -160,7 +166,7 @@ def _plain(value: Any, secrets: list[str]) -> Any:
         case str():
             for secret in secrets:
                 value = value.replace(secret, _BLANK)
-            return _SHAPES.sub(_BLANK, value)
+            return _QUERY.sub(rf"\1{_BLANK}", _SHAPES.sub(_BLANK, value))
         case float():
             return value if math.isfinite(value) else None
         case Mapping():

@@ -63,6 +63,7 @@ def test_whatever_is_said_stays_one_line(message: str) -> None:
         pytest.param(f"key {KEY} works", "key *** works", id="key"),
         pytest.param("Authorization: Bearer abcDEF123.x-y", "Authorization: Bearer ***", id="bearer"),
         pytest.param("at https://me:pass@host/x", "at https://***@host/x", id="password-in-a-url"),
+        pytest.param("GET /o?sig=a%2Fb&x=1", "GET /o?sig=***&x=1", id="signed-url"),
         pytest.param("refused: hunter2-hunter2", "refused: ***", id="value-of-the-environment"),
         pytest.param("s3://bucket/runs at 10:20 by me@host", "s3://bucket/runs at 10:20 by me@host", id="no-secret"),
     ],
@@ -98,7 +99,7 @@ def test_begin_and_end(ended: None, capsys: pytest.CaptureFixture[str]) -> None:
     there = logging.StreamHandler(sys.stderr)  # as in Ray's workers
     logging.getLogger().addHandler(there)
     logs.begin(run="a-0001", rank=1)
-    logs.begin(run="b-0001")
+    logs.begin(run="b-0001", shard=None)
     logs.at(step=7)
     logging.getLogger("eagleray.train.saving").info("saved")
     logging.getLogger("other").info("not ours")

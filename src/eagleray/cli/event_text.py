@@ -5,7 +5,8 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from eagleray.cli import run_tables
+from rich.filesize import decimal
+
 from eagleray.cli.printing import number
 
 if TYPE_CHECKING:
@@ -52,4 +53,7 @@ def line(event: Event) -> str:
             return (
                 f"started: {workers} worker{'s' if workers != 1 else ''}, micro batches of {facts['micro_batch_size']}"
             )
-    return sentence(event) or run_tables.event_line(event)
+        case "checkpoint":
+            return f"checkpoint of step {facts['step']}, {decimal(facts['size_bytes'])}"
+    told = " ".join(f"{name}={number(value) or value}" for name, value in facts.items() if not isinstance(value, dict))
+    return sentence(event) or f"{event.kind} {told}".rstrip()

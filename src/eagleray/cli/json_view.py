@@ -62,7 +62,7 @@ class JsonView:
 
     def created(self, record: RunRecord) -> None:
         """From here on each line says which run it is."""
-        self._lines.at(run=record.run)
+        self._lines.at(run=record.run, step=None)
         self._tell("info", f"run {record.run}", kind=record.kind)
 
     def event(self, event: Event) -> None:

@@ -137,7 +137,7 @@ class Life:
         runs.save(objects, self._record)
         if shared.has_json_logs:
             # With workers of its own this process is no rank of theirs.
-            logs.begin(run=record.run, **({"rank": 0} if shared.num_workers == 1 else {}))
+            logs.begin(run=record.run, step=self._first_step, rank=0 if shared.num_workers == 1 else None)
         job = Job(
             document=document.model_dump_json(),
             storage=shared.storage,

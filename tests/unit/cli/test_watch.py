@@ -83,8 +83,13 @@ def test_unknown(objects: Objects) -> None:
             id="evaluated",
         ),
         pytest.param(
+            Event(kind="checkpoint", at=NOW, fields={"step": 5, "size_bytes": 640_000, "stall_s": 0}),
+            "checkpoint of step 5, 640.0 kB",
+            id="checkpoint",
+        ),
+        pytest.param(
             Event(kind="stopped-early", at=NOW, fields={"step": 5, "best": 0.25}),
-            "2026-01-02 03:04  stopped-early  step=5 best=0.25",
+            "stopped-early step=5 best=0.25",
             id="any-other",
         ),
     ],
