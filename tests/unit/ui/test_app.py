@@ -20,7 +20,7 @@ from eagleray.store.objects import Objects, open_storage
 from eagleray.ui import app
 from eagleray.ui.looks import Looks
 from tests.support import filled_storage
-from tests.support.records import NOW
+from tests.support.records import NOW, new_run
 
 HERE = "http://127.0.0.1:8270"
 LATER = NOW + timedelta(hours=1, seconds=5)
@@ -235,6 +235,19 @@ def test_a_list_reads_what_has_ended_once(objects: Objects) -> None:
         seen.append(looks.runs()[0]["phase"])
 
     assert seen == ["succeeded", "succeeded", "running"]
+
+
+def test_a_run_that_has_the_id_of_a_deleted_one_has_its_own_curves(objects: Objects) -> None:
+    clock = Clock()
+    looks = Looks(objects, now=clock, clock=lambda: clock().timestamp())
+    run = filled_storage.new_going_run(objects, step=40)
+    assert len(looks.curves(run)["splits"]["train"]["step"]) == 40
+    runs.delete(objects, run)
+    assert new_run(objects, "live", minutes=90, phase="running").run == run
+    filled_storage.write_steps(objects, run, first=1, last=3)
+    clock.at += timedelta(seconds=2)
+
+    assert looks.curves(run)["splits"]["train"]["step"] == [1, 2, 3]
 
 
 def test_pages_that_ask_at_once_share_an_answer(objects: Objects) -> None:
