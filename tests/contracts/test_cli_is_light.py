@@ -46,6 +46,7 @@ def _run(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         pytest.param(["--version"], id="version"),
         pytest.param(["plan", "--help"], id="plan-help"),
         pytest.param(["runs", "--help"], id="runs-help"),
+        pytest.param(["ui", "--help"], id="ui-help"),
         pytest.param(["schema"], id="schema"),
         pytest.param(
             ["plan", str(ROOT / "jobs" / "finetune" / "text-classification-cpu.yaml"), "--document"], id="plan"
@@ -58,6 +59,13 @@ def test_loads_nothing_heavy(arguments: list[str]) -> None:
     assert done.returncode == 0, done.stderr
     loaded = {name.partition(".")[0] for name in json.loads(done.stderr)}
     assert loaded.intersection(HEAVY) == set()
+
+
+def test_the_page_over_a_storage_loads_no_machine_learning() -> None:
+    done = _run("import eagleray.ui.server, json, sys; print(json.dumps(sorted(sys.modules)))")
+
+    loaded = {name.partition(".")[0] for name in json.loads(done.stdout)}
+    assert loaded.intersection(HEAVY) == {"obstore"}
 
 
 def test_help_loads_no_document_models() -> None:

@@ -122,6 +122,14 @@ def test_metrics_are_those_of_all_replicas(endpoint: Served, key: str) -> None:
     assert 'eagleray_model_version{model="films"' in endpoint.ask("/metrics", key=admin)[1]
 
 
+def test_it_tells_the_storage_that_it_lives(endpoint: Served, storage: Objects) -> None:
+    def told() -> tuple[int, dict[int, int]] | None:
+        heard = rollouts.heard(storage, "films", "champion")
+        return (heard.num_replicas, heard.loaded) if heard else None
+
+    until(lambda: told() == (2, {1: 2}), within_s=20, what="both replicas")
+
+
 def test_a_key_that_is_revoked_is_refused_within_ten_seconds(endpoint: Served) -> None:
     short = endpoint.new_key("short", "predict")
     until(lambda: _always(endpoint, "/v1/models", short, 200), within_s=15, what="the key")

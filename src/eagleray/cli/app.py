@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 import eagleray
-from eagleray.cli import cache, checkpoints, edge, keys, models, runs, sweep
+from eagleray.cli import cache, checkpoints, edge, keys, log_format, models, runs, sweep
 from eagleray.cli.demo import demo
 from eagleray.cli.doctor import doctor
 from eagleray.cli.plan import plan
@@ -19,6 +19,7 @@ from eagleray.cli.schema import schema
 from eagleray.cli.serve import serve
 from eagleray.cli.submit import submit
 from eagleray.cli.train import train
+from eagleray.cli.ui import ui
 from eagleray.cli.up import up
 
 app = typer.Typer(
@@ -39,6 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _invoke(arguments: list[str]) -> None:
+    log_format.begin()
     # Not `command.main()`: it would turn an interrupt into the same exit as a command that ends with 130.
     command = typer.main.get_command(app)
     with command.make_context("eagleray", arguments) as context:
@@ -82,6 +84,7 @@ app.add_typer(runs.app, name="runs")
 app.add_typer(checkpoints.app, name="checkpoints")
 app.add_typer(models.app, name="models")
 app.add_typer(keys.app, name="keys")
+app.command()(ui)
 app.add_typer(cache.app, name="cache")
 app.command()(schema)
 app.command()(doctor)

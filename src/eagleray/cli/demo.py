@@ -39,15 +39,13 @@ def demo(
     file = story.write_document(folder)
     loaded = read_document(file, overrides=None, storage=storage or str(folder / "runs"))
 
-    from rich.console import Console
-
+    from eagleray.cli import views
     from eagleray.cli.metrics_table import print_metrics
     from eagleray.cli.plan import made_plan, show_plan
     from eagleray.cli.up import life_of
-    from eagleray.cli.up_view import UpView
     from eagleray.store.objects import open_storage
 
-    view = UpView(Console(stderr=True))
+    view = views.of_life()
     view.say(f"the document is {file}")
     _show_head(f"eagleray plan {file}")
     show_plan(made_plan(loaded), loaded)

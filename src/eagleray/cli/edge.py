@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 import typer
 
+from eagleray import logs
 from eagleray.errors import DocumentError, EaglerayError
 
 TRAIN_PACKAGES = {
@@ -21,10 +22,19 @@ TRAIN_PACKAGES = {
     *("ray", "safetensors", "tensorboardX", "torch", "transformers"),
 }
 """What the extra `train` brings and commands import."""
+UI_PACKAGES = {"fastapi", "jwt", "starlette", "uvicorn"}
+"""What the extra `ui` brings: no machine learning."""
 
 
 def run(command: Callable[[], object]) -> int:
     """Run a command and return the exit code. Nothing but SystemExit leaves this function."""
+    try:
+        return _run(command)
+    finally:
+        logs.end()
+
+
+def _run(command: Callable[[], object]) -> int:
     try:
         command()
     except typer.Exit as wanted:
@@ -50,6 +60,11 @@ def run(command: Callable[[], object]) -> int:
 
 def _fail(*messages: str, exit_code: int) -> int:
     """Several findings are several errors, each with a place that a terminal makes clickable."""
+    lines = logs.active()
+    if lines is not None:
+        for message in messages:
+            lines.note("error", message, exit_code=exit_code)
+        return exit_code
     prefix = typer.style("error: ", fg=typer.colors.RED, bold=True)
     for message in messages:
         typer.echo(prefix + message, err=True, color=_color())
@@ -59,6 +74,12 @@ def _fail(*messages: str, exit_code: int) -> int:
 def _missing(error: ModuleNotFoundError) -> int:
     """A package that only some commands need: the plain installation has none of them."""
     package = (error.name or "").partition(".")[0]
+    if package in UI_PACKAGES:
+        return _fail(
+            f"this command needs {package}, which is not installed: pip install 'eagleray[ui]', or eagleray[serve], "
+            "which has it too",
+            exit_code=1,
+        )
     if package not in TRAIN_PACKAGES:
         return _bug(error)
     return _fail(

@@ -11,6 +11,9 @@ import typer
 from eagleray.cli import printing, runs_report
 from eagleray.cli import storage as storages
 from eagleray.cli.options import AsJson, RunName, Storage
+from eagleray.cli.run_compare import compare
+from eagleray.cli.run_list import list_
+from eagleray.cli.watch import watch
 from eagleray.errors import UserError
 
 if TYPE_CHECKING:
@@ -19,29 +22,15 @@ if TYPE_CHECKING:
     from eagleray.store.objects import Objects
     from eagleray.store.runs import RunRecord
 
-app = typer.Typer(no_args_is_help=True, help="List, show and delete runs.")
+app = typer.Typer(no_args_is_help=True, help="List, compare, watch, show and delete runs.")
 
 app.command()(runs_report.report)
 
 _SHOWN_EVENTS = 10
 
-
-@app.command("list")
-def list_(storage: Storage = None, as_json: AsJson = False) -> None:
-    """List the runs, newest first."""
-    from eagleray.store import runs
-
-    objects = storages.open_if_there(storage)
-    records = runs.list_runs(objects) if objects else []
-    if as_json:
-        printing.show_json([_listed(record) for record in records])
-        return
-    if not records:
-        typer.echo(f"no runs in {storages.uri(storage)}", err=True)
-        return
-    from eagleray.cli.run_tables import runs_table
-
-    printing.show(runs_table(records))
+app.command("list")(list_)
+app.command()(compare)
+app.command()(watch)
 
 
 @app.command()
@@ -100,21 +89,17 @@ def _refuse_unknown(objects: Objects, run: str) -> None:
 
 
 def _refuse_alive(objects: Objects, run: str) -> None:
-    from eagleray.store import runs
+    from eagleray.store import runs, signs
     from eagleray.store.objects import ObjectMissing
     from eagleray.store.records import Damaged
 
     try:
-        record, progress = runs.read(objects, run), runs.read_progress(objects, run)
+        record = runs.read(objects, run)
+        is_alive = signs.is_alive(objects, record, now=datetime.now(UTC))
     except (ObjectMissing, Damaged):
         return
-    if runs.is_alive(record, progress, now=datetime.now(UTC)):
+    if is_alive:
         raise UserError(f"{run} is going on (phase {record.phase}): stop it first, or add --force if it is dead")
-
-
-def _listed(record: RunRecord) -> dict[str, Any]:
-    fields = {"run", "name", "kind", "phase", "started_at", "step", "metrics"}
-    return record.model_dump(mode="json", include=fields)
 
 
 def _shown(objects: Objects, record: RunRecord) -> dict[str, Any]:

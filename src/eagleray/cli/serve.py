@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from eagleray.cli.log_format import LogFormat
 from eagleray.cli.options import Overrides, Storage
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ def serve(
     no_auth: Annotated[
         bool, typer.Option("--no-auth", help="Answer without keys; on a loopback address only.")
     ] = False,
+    log_format: LogFormat = None,
 ) -> None:
     """Serve a registered model over HTTP, until Ctrl-C.
 
@@ -44,11 +46,9 @@ def serve(
     settings = [*(overrides or ()), *_settings(host, port, no_auth=no_auth)]
     spec, storage_uri = _spec(target, settings, storage)
 
-    from rich.console import Console
+    from eagleray.cli import views
 
-    from eagleray.cli.progress import RunView
-
-    with RunView(Console(stderr=True)) as view:
+    with views.of_run() as view:
         view.say("loading torch, transformers and Ray")
         from eagleray.train import ray_environment
 

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from eagleray.cli.log_format import LogFormat
 from eagleray.cli.options import DocumentFile, Overrides, Storage, Until
 
 DEFAULT_ADDRESS = "http://127.0.0.1:8265"
@@ -28,6 +29,7 @@ def submit(
     ] = None,
     until: Until = "verify",
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Follow the job to its end.")] = True,
+    log_format: LogFormat = None,
 ) -> None:
     """Take a document all the way as a job on a Ray cluster: what `eagleray up` does, there.
 

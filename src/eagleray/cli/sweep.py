@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 from eagleray.cli import printing
 from eagleray.cli import storage as storages
 from eagleray.cli.inputs import read_document
+from eagleray.cli.log_format import LogFormat
 from eagleray.cli.options import AsJson, DocumentFile, Overrides, Storage
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ def run(
         bool, typer.Option("--final", help="Then train the best configuration as spec.sweep.final says.")
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the result only.")] = False,
+    log_format: LogFormat = None,
 ) -> None:
     """Try configurations until the budget is used up, and keep the model of the best.
 
@@ -81,15 +83,11 @@ def run(
     loaded = read_document(file, overrides=overrides, storage=storage)
     storage_uri = loaded.document.spec.storage or "./runs"
 
-    from rich.console import Console
-
+    from eagleray.cli import views
     from eagleray.cli.metrics_table import print_metrics
-    from eagleray.cli.progress import RunView
-    from eagleray.cli.sweep_view import SweepView
     from eagleray.train import garbage, ray_environment
 
-    console = Console(stderr=True, quiet=quiet)
-    with SweepView(console) as view:
+    with views.of_sweep(quiet=quiet) as view:
         view.say("loading torch, transformers and Ray")
         ray_environment.prepare()
         garbage.collect_rarely()
@@ -122,7 +120,7 @@ def run(
             if final:
                 view.close()
                 document = finals.of_sweep(objects, loaded.document, record.run)
-                with RunView(console) as run_view, tracking.beside(document, objects, run_view) as told:
+                with views.of_run(quiet=quiet) as run_view, tracking.beside(document, objects, run_view) as told:
                     last = fine_tune(
                         document, text=dump(document), storage=storage_uri, cache_dir=cache_root(), observer=told
                     )

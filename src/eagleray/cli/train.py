@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from eagleray.cli.inputs import read_document
+from eagleray.cli.log_format import LogFormat
 from eagleray.cli.options import AsJson, DocumentFile, Overrides, Storage
 
 
@@ -26,6 +27,7 @@ def train(
         bool, typer.Option("--new", help="Begin a new run from the start, though the last one is not finished.")
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the result only.")] = False,
+    log_format: LogFormat = None,
 ) -> None:
     """Fine-tune the model of a document, evaluate it and keep the best checkpoint.
 
@@ -43,13 +45,11 @@ def train(
     """
     loaded = read_document(file, overrides=overrides, storage=storage)
 
-    from rich.console import Console
-
+    from eagleray.cli import views
     from eagleray.cli.metrics_table import print_metrics
-    from eagleray.cli.progress import RunView
     from eagleray.train import garbage, ray_environment
 
-    with RunView(Console(stderr=True, quiet=quiet)) as view:
+    with views.of_run(quiet=quiet) as view:
         view.say("loading torch, transformers and Ray")
         ray_environment.prepare()
         garbage.collect_rarely()

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from eagleray.cli.inputs import read_document
+from eagleray.cli.log_format import LogFormat
 from eagleray.cli.options import DocumentFile, Overrides, Storage, Until
 from eagleray.errors import UserError
 
 if TYPE_CHECKING:
-    from eagleray.cli.up_view import UpView
     from eagleray.flow.places import Place, Say
+    from eagleray.flow.steps import Observer
     from eagleray.flow.up import Life
     from eagleray.spec.document import Loaded
     from eagleray.spec.finetune import FineTune
@@ -37,6 +38,7 @@ def up(
         bool, typer.Option("--new", help="Sweep and train anew, though there is a model of this document.")
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print results only.")] = False,
+    log_format: LogFormat = None,
 ) -> None:
     """Take a document all the way: data, sweep, training, test, registry, gate, promotion, endpoint.
 
@@ -56,11 +58,9 @@ def up(
     """
     loaded = read_document(file, overrides=overrides, storage=storage)
 
-    from rich.console import Console
+    from eagleray.cli import views
 
-    from eagleray.cli.up_view import UpView
-
-    view = UpView(Console(stderr=True, quiet=quiet))
+    view = views.of_life(quiet=quiet)
     with life_of(loaded, overrides=overrides or (), view=view, detach=detach, new=new) as (life, place):
         if dry_run:
             life.look(until=until)
@@ -73,7 +73,7 @@ def up(
 
 @contextmanager
 def life_of(
-    loaded: Loaded, *, overrides: Sequence[str], view: UpView, detach: bool = False, new: bool = False
+    loaded: Loaded, *, overrides: Sequence[str], view: Observer, detach: bool = False, new: bool = False
 ) -> Iterator[tuple[Life, Place | None]]:
     """The life of a document that was read with these overrides, and the place of its endpoint, if it has one."""
     document, storage = loaded.document, loaded.document.spec.storage or "./runs"

@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 _WIDTH = 9  # of the longest step's name
 
 
+def show_key(made: NewKey) -> None:
+    """Show a key on stdout: it is a result, and whoever throws progress away must not lose it."""
+    typer.echo(made.text)
+
+
 class UpView:
     """Tells a person how a life goes; an Observer of `flow.up.Life`."""
 
@@ -59,8 +64,7 @@ class UpView:
 
     def key(self, made: NewKey) -> None:
         """Show the first key, this once."""
-        # On stdout: it is a result, and whoever throws progress away must not lose it.
-        typer.echo(made.text)
+        show_key(made)
         self.say(f"above: the first key ({made.record.name}); it is shown this once, only its hash is kept")
 
     def _print(self, text: str) -> None:

@@ -16,6 +16,7 @@ import aiohttp
 from ray.exceptions import AuthenticationError
 from ray.job_submission import JobDetails, JobStatus, JobSubmissionClient
 
+from eagleray import logs
 from eagleray.errors import ClusterError, UserError
 from eagleray.flow import staging
 from eagleray.spec.finetune import FineTune
@@ -37,10 +38,17 @@ def submit(document: FineTune, *, address: str, storage: str, until: str) -> str
         staging.stage(document, Path(folder))
         with _named(address):
             return _client(address).submit_job(
-                entrypoint=shlex.join(["eagleray", "up", staging.DOCUMENT, "--storage", storage, "--until", until]),
+                entrypoint=shlex.join(
+                    ["eagleray", "up", staging.DOCUMENT, "--storage", storage, "--until", until, *_log_format()]
+                ),
                 runtime_env={"working_dir": folder},
                 metadata={"eagleray/name": document.metadata.name},
             )
+
+
+def _log_format() -> list[str]:
+    """The job writes its log as this process does."""
+    return ["--log-format", "json"] if logs.active() else []
 
 
 def follow(job: str, *, address: str, show: Callable[[str], None]) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,7 +27,7 @@ from eagleray.spec.serving import ServingSpec
 from eagleray.store import registry, rollouts
 from eagleray.store.objects import open_storage
 from eagleray.store.references import Reference
-from eagleray.store.rollouts import RolloutRecord
+from eagleray.store.rollouts import HeardRecord, RolloutRecord
 
 LOOK_S = 1.0
 """How often the aliases are looked at."""
@@ -62,6 +63,7 @@ class Coordinator:
         self._storage = storage
         self._replicas: dict[str, _Replica] = {}
         self._ledger = Ledger()
+        self._told: dict[str, HeardRecord] = {}
         self._watches = {
             name: _Watch(follow.record_of(self._objects, reference)) for name, reference in self._followed.items()
         }
@@ -95,9 +97,21 @@ class Coordinator:
             for name in self._watches:
                 try:
                     await self._advance(name)
+                    await self._tell(name)
                 except StorageError as error:  # looked at again in a second
                     _log.warning("%s: %s", name, error)
             await asyncio.sleep(LOOK_S)
+
+    async def _tell(self, name: str) -> None:
+        """Write down that the endpoint lives, and at once what has changed: for who sees the storage alone."""
+        reference, beats = self._followed[name], self._live()
+        assert reference.alias is not None
+        loaded = Counter(version for beat in beats for version in beat.loaded.get(name, ()))
+        heard = HeardRecord(at=datetime.now(UTC), num_replicas=len(beats), loaded=dict(loaded))
+        if not rollouts.is_due(heard, self._told.get(name)):
+            return
+        await asyncio.to_thread(rollouts.tell, self._objects, reference.name, reference.alias, heard)
+        self._told[name] = heard
 
     async def _advance(self, name: str) -> None:
         watch, reference = self._watches[name], self._followed[name]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import assert_never
+from typing import Literal, assert_never
 
 from eagleray.spec.task import CausalLmSpec, TaskSpec, TextClassificationSpec
 
@@ -16,6 +16,9 @@ LANGUAGE_MODEL = ("loss", "perplexity", "token_accuracy", "num_tokens")
 
 FOOTPRINT = ("model_size_mb", "latency_ms")
 """What a sweep can measure of a trained model beside what its task reports."""
+
+_LESS_IS_BETTER = frozenset({"loss", "mse", "rmse", "mae", "perplexity", *FOOTPRINT})
+_MORE_IS_BETTER = frozenset({"accuracy", *AVERAGED, "matthews", "r2", "pearson", "token_accuracy"})
 
 
 def metric_names(task: TaskSpec) -> tuple[str, ...]:
@@ -31,3 +34,10 @@ def metric_names(task: TaskSpec) -> tuple[str, ...]:
             return LANGUAGE_MODEL
         case _:
             assert_never(task)
+
+
+def direction(metric: str) -> Literal["max", "min"] | None:
+    """Return which way a metric is better; None for a count, and for what is not reported here."""
+    if metric in _LESS_IS_BETTER:
+        return "min"
+    return "max" if metric in _MORE_IS_BETTER else None

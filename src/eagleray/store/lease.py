@@ -32,6 +32,7 @@ __all__ = [
     "LeaseRecord",
     "Renewal",
     "check",
+    "heard_at",
     "is_released",
     "newest_number",
     "renewed",
@@ -125,6 +126,14 @@ def check(objects: Objects, run: str, number: int) -> None:
 def newest_number(objects: Objects, run: str) -> int:
     """The number of the newest attempt; 0 where there was none."""
     return max(_numbers(objects, run), default=0)
+
+
+def heard_at(objects: Objects, run: str) -> datetime | None:
+    """When the newest holder gave its last sign of life, by its own clock; None where there was none."""
+    try:
+        return HeartbeatRecord.model_validate_json(_heartbeat(objects, run, newest_number(objects, run))).at
+    except ValidationError:
+        return None
 
 
 def is_released(objects: Objects, run: str) -> bool:

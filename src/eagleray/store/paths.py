@@ -254,6 +254,11 @@ def rollout(name: str, alias: str) -> str:
     return f"{rollouts(name)}/{_checked_alias(alias)}"
 
 
+def heard(name: str, alias: str) -> str:
+    """The last sign of life of an endpoint that follows an alias: beside the chain's objects, which are numbers."""
+    return f"{rollout(name, alias)}/heard.json"
+
+
 def link(chain: str, number: int) -> str:
     """One object of a chain. The highest number counts."""
     return f"{chain}/{number:06d}.json"

@@ -1,4 +1,7 @@
-"""How far an endpoint is with the version that an alias points to: one record a step, the newest counts."""
+"""How far an endpoint is with the version that an alias points to: one record a step, the newest counts.
+
+Beside them lies its last sign of life.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, Field
 
-from eagleray.store import chains, paths
-from eagleray.store.objects import Objects
+from eagleray.store import chains, paths, records
+from eagleray.store.objects import ObjectMissing, Objects
 from eagleray.store.records import Record
+
+TELL_EVERY_S = 15.0
+HEARD_FOR_S = 60.0
+"""An endpoint that said nothing for longer is silent: it was ended, or it has died."""
 
 
 class RolloutRecord(Record):
@@ -28,6 +35,36 @@ class RolloutRecord(Record):
     at: AwareDatetime
     facts: dict[str, Any] = Field(default_factory=dict)
     """What was measured: error rates, latencies, disagreement."""
+
+
+class HeardRecord(Record):
+    """A sign of life of an endpoint that follows an alias; replaced every `TELL_EVERY_S`."""
+
+    at: AwareDatetime
+    num_replicas: Annotated[int, Field(ge=0)]
+    """Processes that answer."""
+    loaded: dict[int, int]
+    """In how many of them each version is in memory."""
+
+
+def is_due(heard: HeardRecord, told: HeardRecord | None) -> bool:
+    """Whether it is time to tell: something has changed since, or a while has passed."""
+    if told is None or (heard.num_replicas, heard.loaded) != (told.num_replicas, told.loaded):
+        return True
+    return (heard.at - told.at).total_seconds() >= TELL_EVERY_S
+
+
+def tell(objects: Objects, name: str, alias: str, heard: HeardRecord) -> None:
+    """Write a sign of life."""
+    objects.put(paths.heard(name, alias), records.dump(heard))
+
+
+def heard(objects: Objects, name: str, alias: str) -> HeardRecord | None:
+    """The last sign of life; None where there never was one."""
+    try:
+        return records.load(objects, paths.heard(name, alias), HeardRecord)
+    except ObjectMissing:
+        return None
 
 
 def newest(objects: Objects, name: str, alias: str) -> RolloutRecord | None:

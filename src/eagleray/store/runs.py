@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import Any, Literal
 
 from pydantic import AwareDatetime, Field
@@ -136,11 +137,14 @@ def read_progress(objects: Objects, run: str) -> ProgressRecord | None:
         return None
 
 
-def list_runs(objects: Objects) -> list[RunRecord]:
-    """All runs, newest first. One whose record cannot be understood is listed as failed, with the reason."""
+def list_runs(objects: Objects, *, known: Mapping[str, RunRecord] = MappingProxyType({})) -> list[RunRecord]:
+    """All runs, newest first. One whose record cannot be understood is listed as failed, with the reason.
+
+    Those in `known` are not read again, only whether they are still there.
+    """
     folders = [folder for folder in objects.folders(paths.RUNS) if _is_run_id(folder)]
     with ThreadPoolExecutor(_CONCURRENT_READS) as threads:
-        found = threads.map(lambda run: _read_for_list(objects, run), folders)
+        found = threads.map(lambda run: known.get(run) or _read_for_list(objects, run), folders)
     listed = [record for record in found if record is not None]
     return sorted(listed, key=lambda record: (record.started_at, record.run), reverse=True)
 
@@ -164,14 +168,6 @@ def of_name(objects: Objects, name: str) -> Iterator[RunRecord]:
             yield read(objects, run)
         except ObjectMissing:  # its creator was killed before it existed
             continue
-
-
-def is_alive(record: RunRecord, progress: ProgressRecord | None, *, now: datetime) -> bool:
-    """Whether a run seems to be going on: it has not ended, and has said so lately."""
-    if record.phase not in ("pending", "running"):
-        return False
-    last_sign = max(record.started_at, progress.updated_at) if progress else record.started_at
-    return now - last_sign < ALIVE_FOR
 
 
 def is_claimed(objects: Objects, run: str) -> bool:

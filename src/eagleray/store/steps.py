@@ -47,12 +47,26 @@ def read_steps(objects: Objects, run: str) -> list[dict[str, Any]]:
     segments said about later steps, and what they said about its own first step in records of the same keys. Segments
     are in the order of their attempts: what an attempt that was taken for dead wrote late is replaced all the same.
     """
-    records: list[dict[str, Any]] = []
-    with ThreadPoolExecutor(_CONCURRENT_READS) as threads:
-        keys = [info.key for info in objects.list(paths.steps_folder(run))]
-        for segment in threads.map(partial(_read, objects), keys):
-            _replace_end(records, segment)
-    return records
+    return Reader(objects, run).all()
+
+
+class Reader:
+    """Reads each segment once: they never change."""
+
+    def __init__(self, objects: Objects, run: str) -> None:
+        self._objects, self._run = objects, run
+        self._segments: dict[str, list[dict[str, Any]]] = {}
+
+    def all(self) -> list[dict[str, Any]]:
+        """What `read_steps` returns, as it is now."""
+        keys = [info.key for info in self._objects.list(paths.steps_folder(self._run))]
+        new = [key for key in keys if key not in self._segments]
+        with ThreadPoolExecutor(_CONCURRENT_READS) as threads:
+            self._segments |= zip(new, threads.map(partial(_read, self._objects), new), strict=True)
+        records: list[dict[str, Any]] = []
+        for key in keys:
+            _replace_end(records, self._segments[key])
+        return records
 
 
 def _replace_end(records: list[dict[str, Any]], segment: list[dict[str, Any]]) -> None:

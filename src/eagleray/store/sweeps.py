@@ -120,6 +120,8 @@ class Log:
         """The trials that have ended, in the order of their ends."""
         self.clock_s = 0.0
         """When the last event was, by the clock of the driver that wrote it."""
+        self.going: set[int] = set()
+        """The trials that have workers; of a sweep whose driver was killed those that it had then."""
         self._trials: dict[int, Trial] = {}
         self._before_s = 0.0  # of the drivers before that one
 
@@ -140,6 +142,7 @@ class Log:
         if event.kind == "sweep-started":
             self._before_s += self.clock_s
         self.clock_s = facts.get("clock_s", self.clock_s)
+        self._note_going(event)
         match event.kind:
             case "sweep-started":
                 setup = {name: facts[name] for name in ("total_steps", "num_devices", "device")}
@@ -157,6 +160,15 @@ class Log:
                 # A copy of an event tells nothing new: `events.Writer` may leave one.
                 if event.kind == "trial-ended" and number not in self.end_order:
                     self.end_order.append(number)
+
+    def _note_going(self, event: Event) -> None:
+        match event.kind:
+            case "sweep-started" | "sweep-ended":
+                self.going.clear()
+            case "trial-started":
+                self.going.add(event.fields["trial"])
+            case "trial-stopped" | "trial-ended":
+                self.going.discard(event.fields["trial"])
 
 
 def read(events: Iterable[Event]) -> Sweep:

@@ -20,6 +20,7 @@ from ray.train.v2._internal.execution.controller.controller import TrainControll
 from ray.train.v2._internal.execution.worker_group.worker_group import WorkerGroup
 from ray.util.placement_group import remove_placement_group
 
+from eagleray import logs
 from eagleray.train import worker
 from eagleray.train.assembly import Job
 from eagleray.train.resources import WorkerShape
@@ -77,7 +78,11 @@ class Attempt:
         with tempfile.TemporaryDirectory(prefix="eagleray-ray-") as scratch:
             self._trainer = _Trainer(
                 worker.work,  # type: ignore[arg-type]  # may return a value, which the annotation leaves out
-                train_loop_config={"job": asdict(job), "num_threads": shape.num_threads},
+                train_loop_config={
+                    "job": asdict(job),
+                    "num_threads": shape.num_threads,
+                    "has_json_logs": logs.active() is not None,
+                },
                 torch_config=TorchConfig(backend="nccl" if shape.num_gpus else "gloo"),
                 scaling_config=ScalingConfig(
                     num_workers=self.num_workers, use_gpu=shape.num_gpus > 0, resources_per_worker=resources

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from eagleray import logs
 from eagleray.data import batches
 from eagleray.data.tokenized import TokenizedSplit
 from eagleray.errors import NotFinite
@@ -106,6 +107,7 @@ def _train(session: Session, state: TrainState) -> Generator[Evaluation, None, t
         steps=cadence.doubted(steps_per_epoch=session.steps_per_epoch, total_steps=session.total_steps),
     )
     for report in _steps(session, state.step, doubts):
+        logs.at(step=report.step)
         session.recorder.step(report)
         session.saver.note(report)
         if report.step == doubts.steps[-1] and doubts.worst is not None:

@@ -12,6 +12,7 @@ import ray.train
 import ray.train.torch
 import torch
 
+from eagleray import logs
 from eagleray.store import failures
 from eagleray.store.objects import open_storage
 from eagleray.train import garbage, group, session
@@ -21,11 +22,13 @@ from eagleray.train.assembly import Job
 def work(config: dict[str, Any]) -> dict[str, Any]:
     """What Ray Train runs in each worker; returns the fields of an Outcome.
 
-    `config` has `job` (the fields of a Job) and `num_threads`.
+    `config` has `job` (the fields of a Job), `num_threads`, and `has_json_logs`: as the driver's are.
     """
     garbage.collect_as_usual()
     context = ray.train.get_context()
     job = Job(**config["job"])
+    if config["has_json_logs"]:
+        logs.begin(run=job.run, rank=context.get_world_rank())
     torch.set_num_threads(config["num_threads"])
     try:
         joined = group.current(

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from eagleray import logs
 from eagleray.errors import StorageError
 from eagleray.spec.document import dump, loads
 from eagleray.spec.finetune import FineTune
@@ -40,6 +41,7 @@ class Shared:
     num_workers: int
     shape: WorkerShape
     plan: proposals.Plan
+    has_json_logs: bool = False  # in the processes of the trials
 
 
 class Life:
@@ -133,6 +135,9 @@ class Life:
         self._first_step = newest.step if newest else fork_step
         self._record = record.model_copy(update={"phase": "running", "ended_at": None})
         runs.save(objects, self._record)
+        if shared.has_json_logs:
+            # With workers of its own this process is no rank of theirs.
+            logs.begin(run=record.run, step=self._first_step, rank=0 if shared.num_workers == 1 else None)
         job = Job(
             document=document.model_dump_json(),
             storage=shared.storage,

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from eagleray import logs
 from eagleray.errors import UserError
 from eagleray.spec.checkpoint import BestBySpec
 from eagleray.spec.finetune import FineTune
@@ -75,6 +76,7 @@ def run_sweep(
             num_workers=document.spec.scale.num_workers,
             shape=shape,
             plan=setup.plan,
+            has_json_logs=logs.active() is not None,
         )
         driver = Driver(objects, document, setup, shared, run=record.run, held=held, observer=observer)
         return driver.drive(lambda board: tuner.Search(board, spec, shared, total_steps=setup.total_steps))

@@ -61,6 +61,16 @@ def test_the_first_takes_number_one(objects: Objects) -> None:
     lease.check(objects, RUN, 1)
 
 
+def test_when_the_holder_was_heard(objects: Objects) -> None:
+    assert lease.heard_at(objects, RUN) is None
+    _take(objects, _holder("a"))
+    assert lease.heard_at(objects, RUN) is None
+    _beat(objects, 1, 1)
+    assert lease.heard_at(objects, RUN) == NOW
+    objects.put(paths.heartbeat(RUN, 1), b"{")
+    assert lease.heard_at(objects, RUN) is None
+
+
 # Taking over
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from pydantic import ValidationError
 from eagleray.errors import StorageError, UserError
 from eagleray.store import paths, rollouts
 from eagleray.store.objects import Objects
-from eagleray.store.rollouts import RolloutRecord
+from eagleray.store.rollouts import HeardRecord, RolloutRecord
 from tests.support.records import NOW
 
 
@@ -79,3 +80,31 @@ def test_no_name_leads_out_of_the_storage(local: Objects, name: str, alias: str)
 def test_no_record(changes: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         _record(**changes)
+
+
+def test_the_last_sign_of_life_is_no_step_of_a_rollout(objects: Objects) -> None:
+    assert rollouts.heard(objects, "demo", "champion") is None
+    assert rollouts.write(objects, _record(1))
+    for num_replicas in (1, 2):
+        told = HeardRecord(at=NOW, num_replicas=num_replicas, loaded={1: num_replicas})
+        rollouts.tell(objects, "demo", "champion", told)
+
+    assert rollouts.heard(objects, "demo", "champion") == told
+    assert rollouts.history(objects, "demo", "champion") == [_record(1)]
+    assert rollouts.of_model(objects, "demo") == [_record(1)]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "num_replicas", "is_due"),
+    [
+        pytest.param(5, 2, False, id="just-told"),
+        pytest.param(15, 2, True, id="a-while-ago"),
+        pytest.param(1, 1, True, id="a-replica-is-gone"),
+    ],
+)
+def test_when_it_is_time_to_tell(seconds: int, num_replicas: int, is_due: bool) -> None:
+    told = HeardRecord(at=NOW, num_replicas=2, loaded={1: 2})
+    heard = HeardRecord(at=NOW + timedelta(seconds=seconds), num_replicas=num_replicas, loaded={1: 2})
+
+    assert rollouts.is_due(heard, told) is is_due
+    assert rollouts.is_due(heard, None)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
-from typing import Any
 
 import pytest
 
@@ -124,26 +122,6 @@ def test_numbers_that_are_not_finite_are_null(objects: Objects) -> None:
     record = new_run(objects, metrics={"test": {"loss": float("inf"), "f1": 0.5, "confusion_matrix": [[1, 0], [0, 1]]}})
     expected = {"test": {"loss": None, "f1": 0.5, "confusion_matrix": [[1, 0], [0, 1]]}}
     assert runs.read(objects, record.run).metrics == expected
-
-
-@pytest.mark.parametrize(
-    ("phase", "progress_at_s", "now_s", "alive"),
-    [
-        pytest.param("running", None, 60, True, id="just-started"),
-        pytest.param("running", None, 180, False, id="silent-since-its-start"),
-        pytest.param("running", 170, 180, True, id="progress"),
-        pytest.param("pending", 0, 180, False, id="stale-progress"),
-        pytest.param("succeeded", 179, 180, False, id="ended"),
-        pytest.param("failed", None, 1, False, id="failed"),
-    ],
-)
-def test_is_alive(phase: Any, progress_at_s: int | None, now_s: int, alive: bool) -> None:
-    record = runs.RunRecord(run="a-0001", name="a", phase=phase, started_at=NOW)
-    progress = None
-    if progress_at_s is not None:
-        at = NOW + timedelta(seconds=progress_at_s)
-        progress = runs.ProgressRecord(step=1, phase="training", updated_at=at)
-    assert runs.is_alive(record, progress, now=NOW + timedelta(seconds=now_s)) is alive
 
 
 def test_delete(objects: Objects) -> None:

@@ -9,7 +9,7 @@ import pytest
 from eagleray.errors import StorageError
 from eagleray.store import paths
 from eagleray.store.objects import Objects
-from eagleray.store.steps import StepLog, read_steps
+from eagleray.store.steps import Reader, StepLog, read_steps
 
 RUN = "a-0001"
 
@@ -115,3 +115,18 @@ def test_damage_is_named(objects: Objects, content: bytes) -> None:
     objects.put(paths.steps(RUN, 2, 1), content)
     with pytest.raises(StorageError, match=r"the step figures runs/a-0001/steps/000002-000001.jsonl are damaged"):
         read_steps(objects, RUN)
+
+
+def test_a_reader_reads_each_segment_once(objects: Objects) -> None:
+    log = StepLog(objects, RUN, lease=1)
+    reader = Reader(objects, RUN)
+    for step in (1, 2):
+        log.add({"step": step})
+        log.flush()
+    assert reader.all() == [{"step": 1}, {"step": 2}]
+    first, *_ = objects.list(paths.steps_folder(RUN))
+    objects.put(first.key, b"nobody reads this")
+    log.add({"step": 3})
+    log.flush()
+
+    assert reader.all() == [{"step": 1}, {"step": 2}, {"step": 3}]

@@ -213,3 +213,20 @@ def test_the_log_comes_back_from_a_storage_as_it_was_written() -> None:
 
 def test_nothing_was_told() -> None:
     assert sweeps.read([]) == sweeps.Sweep()
+
+
+@pytest.mark.parametrize(
+    ("told", "going"),
+    [
+        pytest.param([begun(1), begun(2)], {0, 1, 2}, id="begun"),
+        pytest.param([event("trial-stopped", trial=0, step=5, seconds=1.0)], set(), id="stopped"),
+        pytest.param([begun(1), ended(1)], {0}, id="ended"),
+        pytest.param([started(), begun(2)], {2}, id="another-driver"),
+        pytest.param([event("sweep-ended", reason="")], set(), id="over"),
+    ],
+)
+def test_which_trials_go_on(told: list[Event], going: set[int]) -> None:
+    log = sweeps.Log()
+    log.read([started(), created(0), created(1), created(2), begun(0), *told])
+
+    assert log.going == going

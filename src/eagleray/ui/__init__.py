@@ -1,0 +1,1 @@
+"""A read-only web page over a storage: runs, sweeps, models, endpoints."""
