@@ -119,7 +119,8 @@ class StorageRecorder:
         """Note a step: every one in the progress, every `log_every_steps`-th in the figures."""
         self._window.append(report)
         figures = _figures(self._window)
-        self._show(phase="training", epoch=report.epoch, step=report.step, **figures)
+        useful_s = self._progress.useful_s + report.seconds
+        self._show(phase="training", epoch=report.epoch, step=report.step, useful_s=useful_s, **figures)
         if report.step % self._log_every_steps and report.step != self._progress.total_steps:
             return
         row = {"step": report.step, "epoch": report.epoch, **figures, "gradient_norm": report.gradient_norm}

@@ -54,6 +54,7 @@ def test_records(tmp_path: Path) -> None:
     progress = runs.read_progress(objects, run)
     assert progress is not None
     assert (progress.phase, progress.step, progress.total_steps) == ("done", 5, 5)
+    assert progress.useful_s == pytest.approx(2.5)
     assert objects.list(paths.tensorboard(run)), "TensorBoard's file is on the storage"
 
 

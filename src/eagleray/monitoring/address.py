@@ -1,0 +1,29 @@
+"""Can metrics be served where a document says?"""
+
+from __future__ import annotations
+
+import socket
+
+from eagleray.errors import UserError
+from eagleray.spec.monitoring import MonitoringSpec
+
+
+def check(spec: MonitoringSpec | None) -> None:
+    """Raise UserError where something listens already, or the address is not this machine's."""
+    if spec is None:
+        return
+    family = socket.AF_INET6 if ":" in spec.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does: a port just left is free
+        try:
+            probe.bind((spec.host, spec.port))
+        except OSError as error:
+            raise refused(spec, error) from error
+
+
+def refused(spec: MonitoringSpec, error: OSError) -> UserError:
+    """What to tell of an address that cannot be listened on."""
+    return UserError(
+        f"monitoring: {spec.host}:{spec.port} cannot be listened on ({error.strerror}): give another port by "
+        "--set monitoring.port=N (0 takes one that is free), or end what has it"
+    )
