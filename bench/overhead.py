@@ -234,9 +234,11 @@ def print_ratios(blocks: list[Block]) -> None:
     print(f"  (at least {LEAST_RATIO})")
     share = sum(block.in_recorder_s for block in on) / sum(block.wall_s for block in on)
     print(f"share of a step in the recorder: {100 * share:.3f} %")
-    before, after = (sum(block.cpu_s for block in each) for each in (off, on))
-    driver = sum(block.driver_cpu_s for block in on)
-    print(f"CPU time on / off: {(after + driver) / before:.4f}, of it the driver {100 * driver / before:.3f} %")
+    alone_s, worker_s = (sum(block.cpu_s for block in each) for each in (off, on))
+    driver_s = sum(block.driver_cpu_s for block in on)
+    print(
+        f"CPU time on / off: {(worker_s + driver_s) / alone_s:.4f}, of it the driver {100 * driver_s / alone_s:.3f} %"
+    )
 
 
 def _now() -> datetime:
