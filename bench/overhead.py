@@ -22,6 +22,7 @@ import argparse
 import json
 import multiprocessing
 import os
+import socket
 import sys
 import tempfile
 import time
@@ -191,7 +192,10 @@ def _drive(directory: str, run: str, text: str, pipe: Connection) -> None:
     from eagleray.train.driver import POLL_INTERVAL_S
 
     objects = open_storage(f"{directory}/storage")
-    wanted = document.loads(text, source="bench", overrides=["monitoring.port=0"]).document
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    wanted = document.loads(text, source="bench", overrides=[f"monitoring.port={port}"]).document
     looker = _Looker()
     with exporting.beside(wanted, objects, looker) as observer:
         observer.created(runs.read(objects, run))

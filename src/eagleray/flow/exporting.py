@@ -33,7 +33,8 @@ from eagleray.store.sweeps import Sweep
 from eagleray.train.driver import Observer
 
 AT_END_S = 30.0
-"""How long it is waited for Prometheus to see how a run has ended: two of its usual intervals."""
+"""How long it is waited for Prometheus to see how a run has ended: two of its usual intervals. Who has not asked for
+longer than that would not ask within it."""
 
 AnyObserver = TypeVar("AnyObserver", bound=Observer)
 
@@ -52,8 +53,8 @@ def beside(
         yield observer
         return
     exporter = Exporter(wanted, objects, clock=clock)
-    with _served(spec, exporter) as url:
-        observer.say(f"metrics for Prometheus at {url}")
+    with _served(spec, exporter):
+        observer.say(f"metrics for Prometheus at {address.url(spec)}")
         try:
             yield cast(AnyObserver, _Watching(observer, exporter))
         finally:
@@ -66,13 +67,13 @@ class Exporter(Collector):
     def __init__(self, wanted: FineTune, objects: Objects, *, clock: Callable[[], float]) -> None:
         self._wanted, self._objects, self._clock = wanted, objects, clock
         self._facts: RunFacts | SweepFacts | None = None
-        self._is_asked = False
+        self._asked_at = float("-inf")
         self._has_ended = False
         self._end_seen = threading.Event()
 
     def collect(self) -> Iterable[Metric]:
         """What Prometheus is told now."""
-        self._is_asked, has_ended = True, self._has_ended  # before the facts are read: else the end may be missed
+        self._asked_at, has_ended = time.monotonic(), self._has_ended  # before the facts: else the end may be missed
         yield from _families(self._samples())
         if has_ended:
             self._end_seen.set()
@@ -115,7 +116,7 @@ class Exporter(Collector):
         else:
             self._facts = searching.ended(facts, phase)
         self._has_ended = True
-        if self._is_asked:
+        if time.monotonic() - self._asked_at < AT_END_S:
             self._end_seen.wait(AT_END_S)
 
     def _samples(self) -> Iterator[Sample]:
@@ -178,7 +179,7 @@ class _Watching:
 
 
 @contextmanager
-def _served(spec: MonitoringSpec, exporter: Exporter) -> Iterator[str]:
+def _served(spec: MonitoringSpec, exporter: Exporter) -> Iterator[None]:
     registry = CollectorRegistry()
     registry.register(exporter)
     try:
@@ -186,8 +187,7 @@ def _served(spec: MonitoringSpec, exporter: Exporter) -> Iterator[str]:
     except OSError as error:
         raise address.refused(spec, error) from error
     try:
-        host = f"[{spec.host}]" if ":" in spec.host else spec.host
-        yield f"http://{host}:{server.server_port}/metrics"
+        yield
     finally:
         server.shutdown()
         server.server_close()

@@ -1,4 +1,4 @@
-"""Can metrics be served where a document says?"""
+"""Where are the metrics of a run served, and can they be?"""
 
 from __future__ import annotations
 
@@ -6,6 +6,12 @@ import socket
 
 from eagleray.errors import UserError
 from eagleray.spec.monitoring import MonitoringSpec
+
+
+def url(spec: MonitoringSpec) -> str:
+    """Where Prometheus asks."""
+    host = f"[{spec.host}]" if ":" in spec.host else spec.host
+    return f"http://{host}:{spec.port}/metrics"
 
 
 def check(spec: MonitoringSpec | None) -> None:
@@ -25,5 +31,5 @@ def refused(spec: MonitoringSpec, error: OSError) -> UserError:
     """What to tell of an address that cannot be listened on."""
     return UserError(
         f"monitoring: {spec.host}:{spec.port} cannot be listened on ({error.strerror}): give another port by "
-        "--set monitoring.port=N (0 takes one that is free), or end what has it"
+        "--set monitoring.port=N, or end what has it"
     )

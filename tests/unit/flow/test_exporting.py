@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 import shutil
+import socket
 import subprocess
 import threading
-from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, cast
 from urllib.error import URLError
 from urllib.request import Request, urlopen
@@ -30,7 +29,6 @@ from eagleray.store.runs import ProgressRecord, RunRecord
 from tests.support import sweep_events
 from tests.support.records import DOCUMENT, LOCK, NOW
 
-MONITORED = DOCUMENT + "  monitoring: {port: 0}\n"
 FIGURES: dict[str, Any] = {
     "learning_rate": 1e-4,
     "samples_per_s": 50.0,
@@ -55,7 +53,7 @@ class Looker:
 
     @property
     def url(self) -> str:
-        [found] = re.findall(r"http://\S+", "\n".join(self.said))
+        [found] = re.findall(r"metrics for Prometheus at (\S+)", "\n".join(self.said))
         return str(found)
 
 
@@ -69,12 +67,15 @@ def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exporting, "AT_END_S", 5.0)
 
 
-def wanted(text: str = MONITORED) -> FineTune:
-    return document.loads(text, source="a.yaml").document
+def wanted(*, more: str = "") -> FineTune:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    return document.loads(f"{DOCUMENT}{more}  monitoring: {{port: {port}}}\n", source="a.yaml").document
 
 
 def new_run(objects: Objects, *, kind: str = "FineTune") -> RunRecord:
-    made = runs.create(objects, name="demo", document=MONITORED, lock=LOCK, now=NOW, kind=kind)
+    made = runs.create(objects, name="demo", document=DOCUMENT, lock=LOCK, now=NOW, kind=kind)
     record = made.model_copy(update={"phase": "running"})
     runs.save(objects, record)
     return record
@@ -108,7 +109,8 @@ def drive(observer: Any, record: RunRecord) -> None:
 
 def test_without_the_section_nobody_listens(objects: Objects) -> None:
     looker = Looker()
-    with exporting.beside(wanted(DOCUMENT), objects, cast(Any, looker)) as observer:
+    plain = document.loads(DOCUMENT, source="a.yaml").document
+    with exporting.beside(plain, objects, cast(Any, looker)) as observer:
         assert observer is cast(Any, looker)
     assert looker.said == []
 
@@ -132,7 +134,7 @@ def test_a_sweep(objects: Objects) -> None:
     record, looker = new_run(objects, kind=sweeps.KIND), Looker()
     section = "  sweep: {space: {train.learning_rate: {choice: [0.1, 0.2]}}, budget: {trials: 2}}\n"
     log = [sweep_events.started(), sweep_events.created(0), sweep_events.begun(0)]
-    with exporting.beside(wanted(MONITORED + section), objects, cast(Any, looker)) as observer:
+    with exporting.beside(wanted(more=section), objects, cast(Any, looker)) as observer:
         observer.created(record)
         cast(Any, observer).sweep(sweeps.read([*log, sweep_events.reported(0, 3, f1_macro=0.5)]), frozenset({0}))
         text = scrape(looker.url)
@@ -191,28 +193,30 @@ def test_a_run_that_goes_on(objects: Objects) -> None:
     assert value(text, "eagleray_train_restarts_total", reason="hang", name="demo", run=record.run) == 1
 
 
-@pytest.fixture
-def taken(objects: Objects) -> Iterator[MonitoringSpec]:
-    looker = Looker()
-    with exporting.beside(wanted(), objects, cast(Any, looker)):
-        yield MonitoringSpec(port=int(looker.url.rpartition(":")[2].partition("/")[0]))
-
-
-def test_a_port_that_is_taken(objects: Objects, taken: MonitoringSpec) -> None:
-    expected = rf"monitoring: 127\.0\.0\.1:{taken.port} cannot be listened on \(Address already in use\)"
-    with pytest.raises(UserError, match=expected):
-        address.check(taken)
-    again = wanted(DOCUMENT + f"  monitoring: {{port: {taken.port}}}\n")
-    with (
-        pytest.raises(UserError, match=expected),
-        exporting.beside(again, objects, cast(Any, SimpleNamespace(say=lambda message: None))),
-    ):
-        pass
-
-
-@pytest.mark.parametrize("spec", [None, MonitoringSpec(port=0)], ids=["not-asked-for", "any"])
-def test_what_can_be_listened_on(spec: MonitoringSpec | None) -> None:
+def test_a_port_that_is_taken(objects: Objects) -> None:
+    first = wanted()
+    spec = first.spec.monitoring
+    assert spec is not None
     address.check(spec)
+    expected = rf"monitoring: 127\.0\.0\.1:{spec.port} cannot be listened on \(Address already in use\)"
+    with exporting.beside(first, objects, cast(Any, Looker())):
+        with pytest.raises(UserError, match=expected):
+            address.check(spec)
+        with pytest.raises(UserError, match=expected), exporting.beside(first, objects, cast(Any, Looker())):
+            pass
+    address.check(spec)
+
+
+def test_without_the_section_no_port_is_asked_for() -> None:
+    address.check(None)
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [("127.0.0.1", "http://127.0.0.1:9464/metrics"), ("::1", "http://[::1]:9464/metrics")],
+)
+def test_where_prometheus_asks(host: str, url: str) -> None:
+    assert address.url(MonitoringSpec(host=host)) == url
 
 
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not here")
