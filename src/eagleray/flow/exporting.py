@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import groupby
 from typing import Any, Literal, TypeVar, cast
@@ -40,9 +40,7 @@ AnyObserver = TypeVar("AnyObserver", bound=Observer)
 
 
 @contextmanager
-def beside(
-    wanted: FineTune, objects: Objects, observer: AnyObserver, *, clock: Callable[[], float] = time.time
-) -> Iterator[AnyObserver]:
+def beside(wanted: FineTune, objects: Objects, observer: AnyObserver) -> Iterator[AnyObserver]:
     """An observer of whose run Prometheus can ask this process, where the document has a section `monitoring`.
 
     Raises:
@@ -52,7 +50,7 @@ def beside(
     if spec is None:
         yield observer
         return
-    exporter = Exporter(wanted, objects, clock=clock)
+    exporter = Exporter(wanted, objects)
     with _served(spec, exporter):
         observer.say(f"metrics for Prometheus at {address.url(spec)}")
         try:
@@ -64,8 +62,8 @@ def beside(
 class Exporter(Collector):
     """What is known of one run or sweep, and who has asked for it. Facts are replaced as a whole: any thread reads."""
 
-    def __init__(self, wanted: FineTune, objects: Objects, *, clock: Callable[[], float]) -> None:
-        self._wanted, self._objects, self._clock = wanted, objects, clock
+    def __init__(self, wanted: FineTune, objects: Objects) -> None:
+        self._wanted, self._objects = wanted, objects
         self._facts: RunFacts | SweepFacts | None = None
         self._asked_at = float("-inf")
         self._has_ended = False
@@ -83,10 +81,10 @@ class Exporter(Collector):
         if record.kind == sweeps.KIND:
             sweep = self._wanted.spec.sweep
             planned = sweep.budget.trials if sweep else None
-            self._facts = searching.begun(record, planned_trials=planned, now=self._clock())
+            self._facts = searching.begun(record, planned_trials=planned, now=time.time())
             return
         metric, mode = self._ranked_by()
-        facts = training.begun(record, metric=metric, mode=mode, now=self._clock())
+        facts = training.begun(record, metric=metric, mode=mode, now=time.time())
         for event in self._earlier(record.run):
             facts = training.with_earlier(facts, event)
         self._facts = facts
@@ -94,17 +92,17 @@ class Exporter(Collector):
     def progress(self, progress: ProgressRecord) -> None:
         """The workers have come this far."""
         if isinstance(self._facts, RunFacts):
-            self._facts = training.with_progress(self._facts, progress, now=self._clock())
+            self._facts = training.with_progress(self._facts, progress, now=time.time())
 
     def event(self, event: Event) -> None:
         """Something was written to the run's events."""
         if isinstance(self._facts, RunFacts):
-            self._facts = training.with_event(self._facts, event, now=self._clock())
+            self._facts = training.with_event(self._facts, event, now=time.time())
 
     def sweep(self, sweep: Sweep, going: frozenset[int]) -> None:
         """The sweep has come this far."""
         if isinstance(self._facts, SweepFacts):
-            self._facts = searching.with_sweep(self._facts, sweep, going, now=self._clock())
+            self._facts = searching.with_sweep(self._facts, sweep, going, now=time.time())
 
     def end(self) -> None:
         """Tell how it has ended, to a Prometheus that has asked before: the process that could tell is about to go."""
@@ -112,7 +110,7 @@ class Exporter(Collector):
         if facts is None or phase is None:
             return
         if isinstance(facts, RunFacts):
-            self._facts = training.ended(facts, phase, now=self._clock())
+            self._facts = training.ended(facts, phase, now=time.time())
         else:
             self._facts = searching.ended(facts, phase)
         self._has_ended = True
@@ -122,7 +120,7 @@ class Exporter(Collector):
     def _samples(self) -> Iterator[Sample]:
         match self._facts:
             case RunFacts() as facts:
-                return training.samples(facts, now=self._clock())
+                return training.samples(facts, now=time.time())
             case SweepFacts() as facts:
                 return searching.samples(facts)
         return iter(())
