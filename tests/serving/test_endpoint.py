@@ -118,8 +118,12 @@ def test_metrics_are_those_of_all_replicas(endpoint: Served, key: str) -> None:
     admin = endpoint.new_key("operator", "admin")
     assert endpoint.ask("/metrics", key=key)[0] == 403
     until(lambda: _always(endpoint, "/metrics", admin, 200), within_s=15, what="the admin's key")
-    until(lambda: "eagleray_replicas 2.0" in endpoint.ask("/metrics", key=admin)[1], within_s=10, what="both replicas")
-    assert 'eagleray_model_version{model="films"' in endpoint.ask("/metrics", key=admin)[1]
+    until(
+        lambda: "eagleray_endpoint_replicas 2.0" in endpoint.ask("/metrics", key=admin)[1],
+        within_s=10,
+        what="both replicas",
+    )
+    assert 'eagleray_endpoint_model_version{model="films"' in endpoint.ask("/metrics", key=admin)[1]
 
 
 def test_it_tells_the_storage_that_it_lives(endpoint: Served, storage: Objects) -> None:

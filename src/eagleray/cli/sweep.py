@@ -91,13 +91,15 @@ def run(
         view.say("loading torch, transformers and Ray")
         ray_environment.prepare()
         garbage.collect_rarely()
+        from eagleray.monitoring import address
         from eagleray.store.cache import cache_root
         from eagleray.store.objects import open_storage
         from eagleray.train import cluster, preflight
 
         preflight.check(loaded.document.spec, open_storage(storage_uri))
+        address.check(loaded.document.spec.monitoring)
         with cluster.connected() if ray_environment.is_embedded() else nullcontext():
-            from eagleray.flow import tracking
+            from eagleray.flow import observing
             from eagleray.spec.document import dump
             from eagleray.train.run import fine_tune
             from eagleray.tune import final as finals
@@ -107,7 +109,7 @@ def run(
             if final:
                 finals.document(loaded.document, {})  # what is wrong with it, before hours have passed
             objects = open_storage(storage_uri)
-            with tracking.beside(loaded.document, objects, view) as observer:
+            with observing.beside(loaded.document, objects, view) as observer:
                 record = run_sweep(
                     loaded.document,
                     text=dump(loaded.document),
@@ -120,7 +122,7 @@ def run(
             if final:
                 view.close()
                 document = finals.of_sweep(objects, loaded.document, record.run)
-                with views.of_run(quiet=quiet) as run_view, tracking.beside(document, objects, run_view) as told:
+                with views.of_run(quiet=quiet) as run_view, observing.beside(document, objects, run_view) as told:
                     last = fine_tune(
                         document, text=dump(document), storage=storage_uri, cache_dir=cache_root(), observer=told
                     )

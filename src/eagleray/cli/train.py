@@ -53,23 +53,25 @@ def train(
         view.say("loading torch, transformers and Ray")
         ray_environment.prepare()
         garbage.collect_rarely()
+        from eagleray.monitoring import address
         from eagleray.store.objects import open_storage
         from eagleray.train import cluster, preflight
 
         storage_uri = loaded.document.spec.storage or "./runs"
         preflight.check(loaded.document.spec, open_storage(storage_uri))
+        address.check(loaded.document.spec.monitoring)
         with ThreadPoolExecutor(max_workers=1, thread_name_prefix="import") as beside:
             imports = beside.submit(_import_what_knows_no_ray)
             # An embedded Ray takes as long to start as the imports; a cluster is asked when the document is known good.
             with cluster.connected() if ray_environment.is_embedded() else nullcontext():
                 imports.result()
-                from eagleray.flow import tracking
+                from eagleray.flow import observing
                 from eagleray.spec.document import dump
                 from eagleray.store.cache import cache_root
                 from eagleray.train.run import fine_tune
 
                 garbage.collect_as_usual()
-                with tracking.beside(loaded.document, open_storage(storage_uri), view) as observer:
+                with observing.beside(loaded.document, open_storage(storage_uri), view) as observer:
                     record = fine_tune(
                         loaded.document,
                         text=dump(loaded.document),

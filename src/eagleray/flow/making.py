@@ -102,10 +102,10 @@ class Making:
 
     def _do_sweep(self) -> str:
         self._connect()
-        from eagleray.flow import tracking
+        from eagleray.flow import observing
         from eagleray.tune.sweep import run_sweep
 
-        with self._observer.sweeping() as view, tracking.beside(self._document, self.objects, view) as observer:
+        with self._observer.sweeping() as view, observing.beside(self._document, self.objects, view) as observer:
             self._sweep = run_sweep(
                 self._document,
                 text=dump(self._document),
@@ -127,10 +127,10 @@ class Making:
 
     def _train(self) -> str:
         self._connect()
-        from eagleray.flow import tracking
+        from eagleray.flow import observing
         from eagleray.train.run import fine_tune
 
-        with self._observer.training() as view, tracking.beside(self._trained, self.objects, view) as observer:
+        with self._observer.training() as view, observing.beside(self._trained, self.objects, view) as observer:
             self._run = fine_tune(
                 self._trained,
                 text=dump(self._trained),

@@ -15,6 +15,7 @@ from eagleray.flow.making import Making
 from eagleray.flow.places import Place
 from eagleray.flow.publishing import Publishing
 from eagleray.flow.steps import STEPS, Observer, Step
+from eagleray.monitoring import address
 from eagleray.spec.finetune import FineTune
 from eagleray.store.objects import open_storage
 from eagleray.store.runs import RunRecord
@@ -101,6 +102,7 @@ class Life:
 
     def _preflight(self) -> str:
         preflight.check(self._document.spec, self._objects)
+        address.check(self._document.spec.monitoring)
         if self._place is not None:
             self._place.check()
         findings = list(machines.examine(self._document, self._objects, storage=self._storage, stack=self._stack))

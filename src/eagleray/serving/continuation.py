@@ -63,7 +63,7 @@ class Continuation:
             self._random.seed()
         else:
             self._random.manual_seed(request.seed)
-        self._num_tokens = 0
+        self.num_tokens = 0  # so far
         self._token_ids: list[int] = []  # of the next piece
         self._logprobs: list[TokenLogprob] = []
 
@@ -76,7 +76,7 @@ class Continuation:
 
     def accept(self, token_id: int, likelihood: Likelihood | None) -> Piece | None:
         """Take the next token; a piece if there is text to send or this is the end."""
-        self._num_tokens += 1
+        self.num_tokens += 1
         self._token_ids.append(token_id)
         if token_id in self._end_ids:
             return self._piece(self._rest(), "stop")
@@ -85,7 +85,7 @@ class Continuation:
         text, is_stopped = self._scanner.push(self._detokeniser.push(token_id))
         if is_stopped:
             return self._piece(text, "stop")
-        if self._num_tokens == self.request.max_new_tokens:
+        if self.num_tokens == self.request.max_new_tokens:
             rest, is_stopped = self._last()
             return self._piece(text + rest, "stop" if is_stopped else "length")
         return self._piece(text, None) if text else None

@@ -13,7 +13,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import nn
@@ -58,6 +58,13 @@ class TooLong(UserError):
 
 class Stopped(Exception):
     """The model stops before an answer is whole: the server shuts down, or the model failed."""
+
+
+class ObserveText(Protocol):
+    """Told of each text that is over, those included that nobody waits for any more."""
+
+    def __call__(self, *, num_read: int, num_generated: int) -> None:
+        """In tokens."""
 
 
 class Stream(AsyncIterator[Piece]):
@@ -114,6 +121,7 @@ class Generator:
         max_streams: int = 32,
         max_length: int | None = None,
         end_ids: Collection[int] | None = None,
+        observe: ObserveText | None = None,
     ) -> None:
         """`max_rows` texts are continued at once, `max_streams` are taken in, those that wait included. Prompt and
         answer have at most `max_length` tokens, by default and at most the model's positions. `end_ids` end a text,
@@ -123,7 +131,7 @@ class Generator:
             ModelSourceError: the model is no decoder with attention in every layer.
         """
         self._decoder = Decoder(model, max_rows=min(max_rows, max_streams))
-        self._tokenizer, self._max_streams = tokenizer, max_streams
+        self._tokenizer, self._max_streams, self._observe = tokenizer, max_streams, observe
         limits = [limit for limit in (max_length, self._decoder.max_length) if limit is not None]
         self.max_length: int | None = min(limits, default=None)
         self.end_ids = frozenset(_end_ids(model, tokenizer) if end_ids is None else end_ids)
@@ -298,6 +306,9 @@ class Generator:
         row, last = self._rows[index], self._rows.pop()
         if row is not last:
             self._rows[index] = last
+        if self._observe is not None:
+            text = row.continuation
+            self._observe(num_read=len(text.request.input_ids), num_generated=text.num_tokens)
         self._seconds_per_stream += 0.1 * (time.monotonic() - row.since - self._seconds_per_stream)
         self._release([row])
 

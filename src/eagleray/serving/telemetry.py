@@ -8,8 +8,8 @@ from collections.abc import Iterable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-_SECONDS = (0.002, 0.005, 0.01, 0.02, 0.035, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5, 10, 30)
-_SIZES = (1, 2, 4, 8, 16, 32, 64)
+from eagleray.monitoring.families import ENDPOINT
+
 _FAMILY_BEGINS = re.compile(r"^(?=# HELP )", re.MULTILINE)  # a label's line breaks are escaped
 
 
@@ -18,13 +18,13 @@ class Telemetry:
 
     def __init__(self, replica: str) -> None:
         self._registry, self._replica = CollectorRegistry(), replica
-        self._requests = self._counter("requests", "Requests answered.", "route", "status", "model", "version")
-        self._seconds = self._histogram("request_seconds", "From the first byte to the last.", _SECONDS, "route")
-        self._queue = self._histogram("queue_seconds", "An input's wait for its batch.", _SECONDS, "model")
-        self._model = self._histogram("model_seconds", "A batch in the model.", _SECONDS, "model")
-        self._rows = self._histogram("batch_inputs", "Inputs in a batch.", _SIZES, "model")
-        self._tokens = self._counter("tokens", "Tokens: read, padding, generated.", "model", "kind")
-        self._version = self._gauge("model_version", "Version that a model name is answered by.", "model", "role")
+        self._requests = self._counter("requests_total")
+        self._seconds = self._histogram("request_seconds")
+        self._queue = self._histogram("queue_seconds")
+        self._model = self._histogram("model_seconds")
+        self._rows = self._histogram("batch_inputs")
+        self._tokens = self._counter("tokens_total")
+        self._version = self._gauge("model_version")
 
     def request(self, *, route: str, status: int, model: str, version: str, seconds: float) -> None:
         """Count a request that was answered."""
@@ -56,16 +56,17 @@ class Telemetry:
         """All of it, in Prometheus' text format."""
         return generate_latest(self._registry).decode()
 
-    def _counter(self, name: str, help_text: str, *labels: str) -> Counter:
-        return Counter(f"eagleray_{name}", help_text, ("replica", *labels), registry=self._registry)
+    def _counter(self, name: str) -> Counter:
+        family = ENDPOINT[name]
+        return Counter(family.name, family.help, family.labels, registry=self._registry)
 
-    def _gauge(self, name: str, help_text: str, *labels: str) -> Gauge:
-        return Gauge(f"eagleray_{name}", help_text, ("replica", *labels), registry=self._registry)
+    def _gauge(self, name: str) -> Gauge:
+        family = ENDPOINT[name]
+        return Gauge(family.name, family.help, family.labels, registry=self._registry)
 
-    def _histogram(self, name: str, help_text: str, buckets: Iterable[float], *labels: str) -> Histogram:
-        return Histogram(
-            f"eagleray_{name}", help_text, ("replica", *labels), registry=self._registry, buckets=tuple(buckets)
-        )
+    def _histogram(self, name: str) -> Histogram:
+        family = ENDPOINT[name]
+        return Histogram(family.name, family.help, family.labels, registry=self._registry, buckets=family.buckets)
 
 
 def merged(texts: Iterable[str], *, num_replicas: int) -> str:
@@ -82,6 +83,7 @@ def merged(texts: Iterable[str], *, num_replicas: int) -> str:
             heads.setdefault(name, f"{help_line}\n{type_line}\n")
             samples[name].append(lines)
     registry = CollectorRegistry()
-    Gauge("eagleray_replicas", "Replicas that gave a sign of life.", registry=registry).set(num_replicas)
+    replicas = ENDPOINT["replicas"]
+    Gauge(replicas.name, replicas.help, registry=registry).set(num_replicas)
     families = ("".join((head, *samples[name])) for name, head in heads.items())
     return "".join((*families, generate_latest(registry).decode()))

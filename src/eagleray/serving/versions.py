@@ -120,7 +120,7 @@ class Versions:
         loop = asyncio.get_running_loop()
         loaded = await loop.run_in_executor(self._threads.loader, self._load, name, version)
         if loaded.generates:
-            return Hosted(loaded, version=version, batcher=None, generator=self._generator(loaded))
+            return Hosted(loaded, version=version, batcher=None, generator=self._generator(name, loaded))
         batch = self._spec.batch
         batcher = Batcher(
             loaded.answer,
@@ -134,10 +134,16 @@ class Versions:
         )
         return Hosted(loaded, version=version, batcher=batcher, generator=None)
 
-    def _generator(self, loaded: Loaded) -> Generator:
+    def _generator(self, name: str, loaded: Loaded) -> Generator:
         trained = loaded.trained
         ends = chat_template.end_ids(trained.tokenizer) if loaded.is_chat else None
-        return Generator(trained.model, trained.tokenizer, max_streams=self._spec.limits.max_streams, end_ids=ends)
+        return Generator(
+            trained.model,
+            trained.tokenizer,
+            max_streams=self._spec.limits.max_streams,
+            end_ids=ends,
+            observe=partial(self._telemetry.generated, model=name),
+        )
 
     def _load(self, name: str, version: int) -> Loaded:
         directory = fetched(self._objects, name, version, cache_dir=self._cache_dir)

@@ -16,6 +16,7 @@ from eagleray.spec.endpoint import EndpointSpec
 from eagleray.spec.failures import FailuresSpec
 from eagleray.spec.method import FullSpec, MethodSpec
 from eagleray.spec.model import ModelSpec
+from eagleray.spec.monitoring import MonitoringSpec
 from eagleray.spec.promote import PromoteSpec
 from eagleray.spec.scale import ScaleSpec
 from eagleray.spec.sweep import SweepSpec
@@ -65,6 +66,8 @@ class FineTuneSpec(Spec):
     """How the model is served: `eagleray serve`."""
     tracking: TrackingSpec | None = None
     """Where runs and versions are told of, beside the storage."""
+    monitoring: MonitoringSpec | None = None
+    """Metrics for Prometheus while a run or a sweep goes on."""
 
     @model_validator(mode="after")
     def _parts_fit_together(self) -> FineTuneSpec:

@@ -76,6 +76,8 @@ class ProgressRecord(Record):
     samples_per_s: float | None = None
     tokens_per_s: float | None = None
     padding_share: float | None = None
+    useful_s: float = 0.0
+    """Time in optimizer steps since the workers have started."""
     phase: Literal["preparing", "training", "evaluating", "saving", "done"]
     updated_at: AwareDatetime
 

@@ -138,7 +138,9 @@ class StorageRecorder:
         self._times = self._times.model_copy(update={"step": report.step})
         self._window.append(report)
         figures = _figures(self._window)
-        self._show(phase="training", epoch=report.epoch, step=report.step, **figures)
+        self._show(
+            phase="training", epoch=report.epoch, step=report.step, useful_s=self._times.seconds["steps"], **figures
+        )
         if report.layer_norms:
             self._add({"step": report.step, "gradient_norms": report.layer_norms, "time": _now().isoformat()})
         if report.step % self._log_every_steps and report.step != self._progress.total_steps:

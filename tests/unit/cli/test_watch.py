@@ -89,7 +89,12 @@ def test_unknown(objects: Objects) -> None:
         ),
         pytest.param(
             Event(kind="stopped-early", at=NOW, fields={"step": 5, "best": 0.25}),
-            "stopped-early step=5 best=0.25",
+            "stopped early at step 5: the validation rows got no better",
+            id="as-in-the-report",
+        ),
+        pytest.param(
+            Event(kind="from-a-newer-version", at=NOW, fields={"step": 5, "best": 0.25}),
+            "from-a-newer-version step=5 best=0.25",
             id="any-other",
         ),
     ],

@@ -91,10 +91,14 @@ def test_greedy_rows_equal_generate_alone(kind: str) -> None:
         requests = [GenerationRequest(ids(p), n, temperature=0) for p, n in zip(PROMPTS, lengths, strict=True)]
         return await asyncio.gather(*(tokens(generator.submit(request)) for request in requests))
 
-    generator = Generator(model, TOKENIZER, max_rows=3)
+    seen: list[tuple[int, int]] = []
+    generator = Generator(
+        model, TOKENIZER, max_rows=3, observe=lambda *, num_read, num_generated: seen.append((num_read, num_generated))
+    )
     assert run(together()) == expected
     assert len({token for row in expected for token in row}) > 20  # else any fault would give the same text
     generator.close()
+    assert sorted(seen) == sorted((len(ids(prompt)), len(row)) for prompt, row in zip(PROMPTS, expected, strict=True))
 
 
 def test_a_prompt_read_in_chunks_is_continued_as_one_read_at_once() -> None:

@@ -45,20 +45,20 @@ def _values(text: str, name: str, **labels: str) -> dict[str, float]:
 @pytest.mark.parametrize(
     ("name", "labels", "expected"),
     [
-        ("eagleray_requests_total", {"status": "200", "version": "3", "route": "/v1/predict"}, 2),
-        ("eagleray_requests_total", {"status": "429", "version": ""}, 2),
-        ("eagleray_request_seconds_count", {"route": "/v1/predict"}, 4),
-        ("eagleray_request_seconds_sum", {}, 0.042),
-        ("eagleray_queue_seconds_count", {"model": "reviews"}, 4),
-        ("eagleray_model_seconds_count", {}, 2),
-        ("eagleray_batch_inputs_sum", {}, 4),
-        ("eagleray_batch_inputs_bucket", {"le": "2.0"}, 2),
-        ("eagleray_batch_inputs_bucket", {"le": "1.0"}, 0),
-        ("eagleray_tokens_total", {"kind": "read"}, 26),
-        ("eagleray_tokens_total", {"kind": "padding"}, 4),
-        ("eagleray_tokens_total", {"kind": "generated"}, 14),
-        ("eagleray_model_version", {"role": "stable"}, 3),
-        ("eagleray_model_version", {"role": "candidate"}, 0),
+        ("eagleray_endpoint_requests_total", {"status": "200", "version": "3", "route": "/v1/predict"}, 2),
+        ("eagleray_endpoint_requests_total", {"status": "429", "version": ""}, 2),
+        ("eagleray_endpoint_request_seconds_count", {"route": "/v1/predict"}, 4),
+        ("eagleray_endpoint_request_seconds_sum", {}, 0.042),
+        ("eagleray_endpoint_queue_seconds_count", {"model": "reviews"}, 4),
+        ("eagleray_endpoint_model_seconds_count", {}, 2),
+        ("eagleray_endpoint_batch_inputs_sum", {}, 4),
+        ("eagleray_endpoint_batch_inputs_bucket", {"le": "2.0"}, 2),
+        ("eagleray_endpoint_batch_inputs_bucket", {"le": "1.0"}, 0),
+        ("eagleray_endpoint_tokens_total", {"kind": "read"}, 26),
+        ("eagleray_endpoint_tokens_total", {"kind": "padding"}, 4),
+        ("eagleray_endpoint_tokens_total", {"kind": "generated"}, 14),
+        ("eagleray_endpoint_model_version", {"role": "stable"}, 3),
+        ("eagleray_endpoint_model_version", {"role": "candidate"}, 0),
     ],
     ids=lambda value: value if isinstance(value, str) else None,
 )
@@ -72,16 +72,16 @@ def test_one_replica(name: str, labels: dict[str, str], expected: float) -> None
 def test_replicas_stand_side_by_side() -> None:
     text = merged((_busy("r1", times=1).text(), _busy("r2", times=3).text()), num_replicas=2)
 
-    assert _values(text, "eagleray_requests_total", status="200") == {"r1": 1, "r2": 3}
-    assert _values(text, "eagleray_request_seconds_bucket", le="+Inf") == {"r1": 2, "r2": 6}
-    assert _values(text, "eagleray_replicas") == {"": 2}
+    assert _values(text, "eagleray_endpoint_requests_total", status="200") == {"r1": 1, "r2": 3}
+    assert _values(text, "eagleray_endpoint_request_seconds_bucket", le="+Inf") == {"r1": 2, "r2": 6}
+    assert _values(text, "eagleray_endpoint_replicas") == {"": 2}
 
 
 def test_merging_changes_no_sample() -> None:
     texts = [_busy("r1").text(), _busy("r2", times=2, model=ODD).text(), Telemetry("r3").text()]
     together = {(s.name, *sorted(s.labels.items())): s.value for f in _families_of(texts) for s in f.samples}
     again = _families(merged(texts, num_replicas=3))
-    again.pop("eagleray_replicas")
+    again.pop("eagleray_endpoint_replicas")
 
     assert {(s.name, *sorted(s.labels.items())): s.value for f in again.values() for s in f.samples} == together
     assert {family.name: (family.type, family.documentation) for family in again.values()} == {
@@ -95,16 +95,16 @@ def _families_of(texts: list[str]) -> list[Metric]:
 
 @pytest.mark.parametrize("texts", [[], [Telemetry("r1").text()]], ids=["no-replica", "nothing-happened"])
 def test_there_is_always_the_number_of_replicas(texts: list[str]) -> None:
-    assert _values(merged(texts, num_replicas=len(texts)), "eagleray_replicas") == {"": len(texts)}
+    assert _values(merged(texts, num_replicas=len(texts)), "eagleray_endpoint_replicas") == {"": len(texts)}
 
 
 def test_a_candidate_that_left() -> None:
     told = Telemetry("r1")
     told.versions("reviews", stable=3, candidate=4)
-    assert _values(told.text(), "eagleray_model_version", role="candidate") == {"r1": 4}
+    assert _values(told.text(), "eagleray_endpoint_model_version", role="candidate") == {"r1": 4}
     told.versions("reviews", stable=4, candidate=None)
-    assert _values(told.text(), "eagleray_model_version", role="candidate") == {"r1": 0}
-    assert _values(told.text(), "eagleray_model_version", role="stable") == {"r1": 4}
+    assert _values(told.text(), "eagleray_endpoint_model_version", role="candidate") == {"r1": 0}
+    assert _values(told.text(), "eagleray_endpoint_model_version", role="stable") == {"r1": 4}
 
 
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not here")

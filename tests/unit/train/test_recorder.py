@@ -67,6 +67,7 @@ def test_records(tmp_path: Path) -> None:
     assert (spent.lease, spent.step) == (1, 5)
     assert spent.seconds == pytest.approx({"steps": 2.0, "data": 0.5, "evaluation": 3.0})
     assert spent.saved == (times.Saved(step=5, steps_s=spent.seconds["steps"]),)
+    assert progress.useful_s == pytest.approx(2.0)
     assert objects.list(paths.tensorboard(run)), "TensorBoard's file is on the storage"
 
 

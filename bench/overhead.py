@@ -1,0 +1,262 @@
+"""How much of the speed of training do metrics and records cost?
+
+One worker trains MiniLM on film sentences, batches of 32, block after block, with the same model in the same process:
+
+off    nothing is written down and nobody looks on.
+on     the recorder writes what a run writes: the progress twice a second, the figures of each step that is logged,
+       events, TensorBoard's files. A driver beside it, on the same machine, reads the progress twice a second and
+       serves it to Prometheus, who asks every second: fifteen times as often as the shipped configuration has it.
+
+Blocks follow each other as off on on off, so that a change of the machine's speed meets both. Printed are the seconds a
+step of each pair of blocks and their ratio. Where others use the machine too, two figures say more: the share of its
+time that the thread of the training spends in the recorder, and the CPU time of a step, all threads and the driver
+counted. At most 1 % may be lost.
+
+    python bench/overhead.py                             # 20 pairs of 20 steps, ten minutes on two cores
+    python bench/overhead.py --pairs 2 --steps 5         # does it run?
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import socket
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from itertools import cycle, islice
+from multiprocessing.connection import Connection
+from pathlib import Path
+from statistics import median
+from typing import Any
+from urllib.request import urlopen
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import train_throughput
+from train_throughput import Setup
+
+LEAST_RATIO = 0.99
+WARMUP_STEPS = 10
+ASK_EVERY_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Some steps in a row."""
+
+    is_on: bool
+    steps: int
+    wall_s: float
+    in_recorder_s: float  # of the thread that trains
+    cpu_s: float  # of all threads of the worker
+    driver_cpu_s: float = 0.0
+
+    @property
+    def step_s(self) -> float:
+        return self.wall_s / self.steps
+
+
+class Driver:
+    """The process beside the worker: it sleeps in the blocks that are off."""
+
+    def __init__(self, setup: Setup, run: str, text: str) -> None:
+        self._pipe, theirs = multiprocessing.get_context("spawn").Pipe()
+        self._process = multiprocessing.get_context("spawn").Process(
+            target=_drive, args=(setup.directory, run, text, theirs), daemon=True
+        )
+        self._process.start()
+        self._pipe.recv()
+
+    def wake(self) -> None:
+        """Begin to look on."""
+        self._pipe.send(True)
+
+    def sleep(self) -> tuple[int, float]:
+        """Look away; returns how often Prometheus has asked, and the CPU seconds that it took to look on."""
+        self._pipe.send(False)
+        num_asked, cpu_s = self._pipe.recv()
+        return int(num_asked), float(cpu_s)
+
+    def close(self) -> None:
+        """End it."""
+        self._pipe.send(None)
+        self._process.join(timeout=30)
+
+
+def main() -> None:
+    arguments = _arguments()
+    print(train_throughput.machine(arguments.threads))
+    steps = 2 * arguments.pairs * arguments.steps + WARMUP_STEPS
+    with tempfile.TemporaryDirectory(prefix="eagleray-bench-") as directory:
+        train_throughput.write_rows(Path(directory), num_rows=1600)
+        setup = Setup(
+            directory=directory,
+            epochs=1 + steps // (1600 // train_throughput.BATCH_SIZE),
+            max_length=128,
+            zero_stage=0,
+            num_threads=arguments.threads,
+        )
+        blocks = list(train(setup, num_pairs=arguments.pairs, block_steps=arguments.steps))
+    print_ratios(blocks)
+    if arguments.json:
+        arguments.json.write_text(json.dumps([asdict(block) for block in blocks], indent=2), encoding="utf-8")
+
+
+def train(setup: Setup, *, num_pairs: int, block_steps: int) -> Iterator[Block]:
+    """Take the steps, and yield each block."""
+    os.environ["DS_ACCELERATOR"] = "cpu"
+    warnings.filterwarnings("ignore")
+    import torch
+
+    from eagleray.model import quiet
+    from eagleray.spec.document import dump
+    from eagleray.store import lease, runs
+    from eagleray.store.objects import open_storage
+    from eagleray.train import session
+    from eagleray.train.assembly import Job, assemble
+    from eagleray.train.loading import Loader
+    from eagleray.train.recorder import SilentRecorder
+
+    torch.set_num_threads(setup.num_threads)
+    quiet.silence()
+    storage = str(Path(setup.directory) / "storage")
+    document = train_throughput._document(setup)
+    lock = runs.LockRecord(versions={}, git_commit="", data_fingerprint="", seed=0, hardware={}, python="")
+    record = runs.create(open_storage(storage), name="bench", document="", lock=lock, now=_now())
+    taken = lease.take(open_storage(storage), record.run, lease.this_process(), now=_now)
+    cache = f"{setup.directory}/cache"
+    job = Job(document=document.model_dump_json(), storage=storage, run=record.run, cache_dir=cache, lease=taken.number)
+    driver = Driver(setup, record.run, dump(document))
+    with train_throughput._group_of_one() as group, ExitStack() as stack:
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        built = assemble(job, group, loader=Loader(), scratch=scratch, mark=lambda doing: None, stack=stack)
+        built.recorder.close()
+        log_every_steps = document.spec.train.log_every_steps
+        reports = session._steps(replace(built, recorder=SilentRecorder()), 0)
+        for _ in islice(reports, WARMUP_STEPS):
+            pass
+        for is_on in islice(cycle((False, True, True, False)), 2 * num_pairs):
+            if is_on:
+                writes = stack.enter_context(ExitStack())
+                recorder = _recorder(storage, record.run, taken.number, built.total_steps, log_every_steps, scratch)
+                writes.callback(recorder.close)
+                driver.wake()
+                block = _block(reports, recorder, is_on=True, steps=block_steps)
+                asked, driver_cpu_s = driver.sleep()
+                writes.close()
+                yield replace(block, driver_cpu_s=driver_cpu_s)
+                print(f"on, Prometheus asked {asked} times", end="; ", flush=True)
+            else:
+                yield _block(reports, SilentRecorder(), is_on=False, steps=block_steps)
+                print("off", end="; ", flush=True)
+    driver.close()
+
+
+def _block(reports: Iterator[Any], recorder: Any, *, is_on: bool, steps: int) -> Block:
+    began, cpu_s, in_recorder_s = time.perf_counter(), time.process_time(), 0.0
+    for report in islice(reports, steps):
+        before = time.perf_counter()
+        recorder.step(report)
+        in_recorder_s += time.perf_counter() - before
+    return Block(is_on, steps, time.perf_counter() - began, in_recorder_s, time.process_time() - cpu_s)
+
+
+def _recorder(storage: str, run: str, lease: int, total_steps: int, log_every_steps: int, scratch: Path) -> Any:
+    from eagleray.store.objects import open_storage
+    from eagleray.train.recorder import StorageRecorder
+
+    return StorageRecorder(
+        open_storage(storage),
+        run,
+        lease_number=lease,
+        total_steps=total_steps,
+        log_every_steps=log_every_steps,
+        scratch=scratch,
+    )
+
+
+def _drive(directory: str, run: str, text: str, pipe: Connection) -> None:
+    """The process of the driver: reads the progress as often as a driver does, and is asked."""
+    from eagleray.flow import exporting
+    from eagleray.spec import document
+    from eagleray.store import runs
+    from eagleray.store.objects import open_storage
+    from eagleray.train.driver import POLL_INTERVAL_S
+
+    objects = open_storage(f"{directory}/storage")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    wanted = document.loads(text, source="bench", overrides=[f"monitoring.port={port}"]).document
+    looker = _Looker()
+    with exporting.beside(wanted, objects, looker) as observer:
+        observer.created(runs.read(objects, run))
+        pipe.send("ready")
+        while pipe.recv():
+            num_asked, asked_at, cpu_s = 0, time.monotonic(), time.process_time()
+            while not pipe.poll(POLL_INTERVAL_S):
+                progress = runs.read_progress(objects, run)
+                if progress is not None:
+                    observer.progress(progress)
+                if time.monotonic() - asked_at >= ASK_EVERY_S:
+                    asked_at, num_asked = time.monotonic(), num_asked + 1
+                    urlopen(looker.url, timeout=5).read()
+            pipe.recv()
+            pipe.send((num_asked, time.process_time() - cpu_s))
+
+
+class _Looker:
+    """Who has started the run."""
+
+    url = ""
+
+    def say(self, message: str) -> None:
+        self.url = message.rpartition(" ")[2]
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *facts: None
+
+
+def print_ratios(blocks: list[Block]) -> None:
+    """How fast training is with metrics and records, beside without."""
+    off = [block for block in blocks if not block.is_on]
+    on = [block for block in blocks if block.is_on]
+    ratios = [before.step_s / after.step_s for before, after in zip(off, on, strict=True)]
+    print(f"\n\n{'pair':<6}{'off, s/step':>12}{'on, s/step':>12}{'on / off':>10}")
+    for number, (before, after, ratio) in enumerate(zip(off, on, ratios, strict=True), start=1):
+        print(f"{number:<6}{before.step_s:>12.4f}{after.step_s:>12.4f}{ratio:>10.4f}")
+    middle = sorted(ratios)[len(ratios) // 4 : len(ratios) - len(ratios) // 4]
+    print(f"\nspeed on / off: {median(ratios):.4f}, middle half {middle[0]:.4f} to {middle[-1]:.4f}", end="")
+    print(f"  (at least {LEAST_RATIO})")
+    share = sum(block.in_recorder_s for block in on) / sum(block.wall_s for block in on)
+    print(f"share of a step in the recorder: {100 * share:.3f} %")
+    alone_s, worker_s = (sum(block.cpu_s for block in each) for each in (off, on))
+    driver_s = sum(block.driver_cpu_s for block in on)
+    print(
+        f"CPU time on / off: {(worker_s + driver_s) / alone_s:.4f}, of it the driver {100 * driver_s / alone_s:.3f} %"
+    )
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pairs", type=int, default=20)
+    parser.add_argument("--steps", type=int, default=20, help="steps of a block")
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--json", type=Path, help="write all figures there")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
