@@ -90,9 +90,13 @@ def location(value: str, base: Path) -> str:
     return str(base.absolute() / _expanded(value))
 
 
+def is_hub_id(source: str) -> bool:
+    """Whether a model's source may be one of the hub's; a path that is there comes before it."""
+    return _HUB_ID.fullmatch(source) is not None and not source.endswith(_FILE_SUFFIXES)
+
+
 def _model_source(value: str, base: Path) -> str:
-    is_hub_id = _HUB_ID.fullmatch(value) is not None and not value.endswith(_FILE_SUFFIXES)
-    if is_hub_id and not (base / value).exists():
+    if is_hub_id(value) and not (base / value).exists():
         return value
     return location(value, base)
 
