@@ -12,7 +12,7 @@ import yaml
 
 from eagleray.kube import crd, folder, manifests, places, validate, yaml_text
 from eagleray.kube.manifests import Rendered
-from eagleray.spec import document, serving
+from eagleray.spec import document
 from tests.support import documents
 
 ROOT = Path(__file__).parents[2]
@@ -104,11 +104,7 @@ def of_text(text: str, *, is_shared: bool = False, storage: str = STORAGE) -> Re
     trained = document.loads(text, source="a.yaml").document
     if is_shared:
         return manifests.shared_cluster(trained, namespace="ml")
-    found = manifests.training(trained, storage_uri=storage, namespace="ml", files={})
-    if trained.spec.endpoint is None:
-        return found
-    spec = serving.of_training(trained)
-    return found + manifests.endpoint(trained.metadata.name, spec, storage_uri=storage, namespace="ml")
+    return manifests.whole(trained, storage_uri=storage, namespace="ml", files={})
 
 
 def of_file(path: Path) -> Rendered:
@@ -117,11 +113,7 @@ def of_file(path: Path) -> Rendered:
         return of_text(path.read_text(encoding="utf-8"))
     trained = document.load(path).document
     files = places.beside(trained, path.parent)
-    found = manifests.training(trained, storage_uri=STORAGE, namespace="ml", files=files)
-    if trained.spec.endpoint is None:
-        return found
-    spec = serving.of_training(trained)
-    return found + manifests.endpoint(trained.metadata.name, spec, storage_uri=STORAGE, namespace="ml")
+    return manifests.whole(trained, storage_uri=STORAGE, namespace="ml", files=files)
 
 
 def of_kind(rendered: Rendered, kind: str) -> dict[str, Any]:

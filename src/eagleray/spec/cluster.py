@@ -122,7 +122,7 @@ class ClusterSpec(Spec):
     job: JobSpec = JobSpec()
     """How long a run may take, and how often it is tried."""
     queue: ObjectName | None = None
-    """The LocalQueue of Kueue that admits the run; it starts suspended."""
+    """The LocalQueue of Kueue that lets a run or a shared cluster start; until then it is suspended."""
     priority_class: ObjectName | None = None
     """The PriorityClass of all pods."""
     drain_s: Seconds = 60

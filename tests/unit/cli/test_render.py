@@ -27,7 +27,7 @@ def test_prints_one_text_for_kubectl(file: str, capsys: pytest.CaptureFixture[st
     (job,) = [each for each in found if each["kind"] == "RayJob"]
     assert {each["metadata"]["namespace"] for each in found} == {"ml"}
     assert job["spec"]["rayClusterSpec"]["workerGroupSpecs"][0]["replicas"] == 3
-    assert told.err.startswith("films: 3 worker pods, each 1 CPU, 8Gi; eagleray/worker:")
+    assert told.err.startswith("RayJob films: 3 worker pods, each 1 CPU, 8Gi; image eagleray/worker:")
 
 
 def test_writes_a_folder(file: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -37,7 +37,7 @@ def test_writes_a_folder(file: str, tmp_path: Path, capsys: pytest.CaptureFixtur
     assert (out / "rayjob-films.yaml").is_file()
     told = capsys.readouterr()
     assert told.out == ""
-    assert told.err.endswith(f"kubectl apply -k {out}\n")
+    assert told.err.endswith(f"kubectl apply --server-side -k {out}\n")
 
 
 def test_validates(file: str, capsys: pytest.CaptureFixture[str]) -> None:

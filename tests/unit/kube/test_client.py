@@ -116,5 +116,5 @@ def test_no_cluster_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
 
-    with pytest.raises(UserError, match="set KUBECONFIG, or give the folder"):
+    with pytest.raises(UserError, match="no Kubernetes cluster to ask: set KUBECONFIG"):
         client.connect()
