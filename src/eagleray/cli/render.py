@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +15,8 @@ from eagleray.errors import UserError
 if TYPE_CHECKING:
     from eagleray.kube.manifests import Rendered
     from eagleray.kube.validate import Crds
+
+_NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
 def render(
@@ -57,6 +60,8 @@ def render(
       eagleray render job.yaml --storage s3://bucket/runs --out manifests --validate
       eagleray render serve/endpoint.yaml --storage s3://bucket/runs --diff
     """
+    if not _NAMESPACE.fullmatch(namespace):
+        raise UserError(f'--namespace {namespace}: at most 63 lower-case letters, digits and "-"')
     rendered = _rendered(file, overrides or [], storage=storage, namespace=namespace, shared_cluster=shared_cluster)
     for note in rendered.notes:
         typer.echo(note, err=True)

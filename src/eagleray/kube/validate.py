@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -39,7 +39,7 @@ class Verdict:
     """What is wrong, by object; and of which objects nothing is known here."""
 
     wrong: tuple[str, ...] = ()
-    unknown: tuple[str, ...] = field(default=())
+    unknown: tuple[str, ...] = ()
 
 
 def check(manifests: Iterable[Manifest], crds: Crds) -> Verdict:
