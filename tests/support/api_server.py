@@ -35,6 +35,13 @@ class ApiServer:
         settings.retries = False
         return Api(client.ApiClient(settings))
 
+    def kubeconfig(self) -> str:
+        """The text of a file by which `kubectl` would find it."""
+        cluster = {"name": "a", "cluster": {"server": f"http://127.0.0.1:{self.port}"}}
+        context = {"name": "a", "context": {"cluster": "a", "user": "a"}}
+        user = {"name": "a", "user": {"token": "a-token"}}
+        return json.dumps({"clusters": [cluster], "contexts": [context], "users": [user], "current-context": "a"})
+
 
 @contextmanager
 def running() -> Iterator[ApiServer]:

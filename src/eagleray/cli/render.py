@@ -13,6 +13,7 @@ from eagleray.cli.options import DocumentFile, Overrides, Storage
 from eagleray.errors import UserError
 
 if TYPE_CHECKING:
+    from eagleray.kube.client import Api
     from eagleray.kube.manifests import Rendered
     from eagleray.kube.validate import Crds
 
@@ -119,15 +120,11 @@ def _crds(folder: Path | None) -> Crds:
     named = os.environ.get("EAGLERAY_KUBERAY_CRDS")
     if folder is not None or named:
         return validate.read_crds(folder or Path(str(named)))
-    from eagleray.kube import client
-
-    return validate.of_crds(client.connect().crds())
+    return validate.of_crds(_api().crds())
 
 
 def _check_at_server(rendered: Rendered) -> None:
-    from eagleray.kube import client
-
-    api = client.connect()
+    api = _api()
     refused = [refusal for manifest in rendered.manifests if (refusal := api.refusal(manifest)) is not None]
     if refused:
         raise UserError("\n".join(refused))
@@ -135,11 +132,17 @@ def _check_at_server(rendered: Rendered) -> None:
 
 
 def _print_diff(rendered: Rendered) -> None:
-    from eagleray.kube import client, difference
+    from eagleray.kube import difference
 
-    api = client.connect()
+    api = _api()
     for manifest in rendered.manifests:
         typer.echo(difference.text(api.read(manifest), api.applied(manifest)), nl=False)
+
+
+def _api() -> Api:
+    from eagleray.kube import client
+
+    return client.connect(os.environ.get("KUBECONFIG"))
 
 
 def _write(rendered: Rendered, out: Path | None) -> None:

@@ -107,11 +107,11 @@ class Api:
         return dict(answer)
 
 
-def connect() -> Api:
-    """Sign in as kubectl would: KUBECONFIG, ~/.kube/config, or the account of the pod. Raises UserError."""
+def connect(kubeconfig: str | None) -> Api:
+    """Sign in as kubectl would: these files, else ~/.kube/config, else the account of the pod. Raises UserError."""
     settings = client.Configuration()
     try:
-        config.load_kube_config(client_configuration=settings)  # type: ignore[no-untyped-call]
+        config.load_kube_config(config_file=kubeconfig, client_configuration=settings)  # type: ignore[no-untyped-call]
     except config.ConfigException:
         try:
             config.load_incluster_config(client_configuration=settings)  # type: ignore[no-untyped-call]

@@ -42,7 +42,7 @@ def spec(
     outlives_its_head: bool,
 ) -> dict[str, Any]:
     """The specification that RayCluster, RayJob and RayService share."""
-    head = pods.head(target, files=files, needs_api=needs_api or size.is_autoscaled, serves=serves)
+    head = pods.head(target, files=files, needs_api=needs_api or size.is_autoscaled)
     worker = pods.worker(target, files=files, cpus=size.cpus, gpus=size.gpus, serves=serves, leave_s=leave_s)
     group = {
         "groupName": GROUP_NAME,
@@ -79,7 +79,7 @@ def shared(target: Target, size: Size) -> Manifest:
         size,
         files=None,
         leave_s=target.cluster.drain_s + target.cluster.checkpoint_s,
-        serves=True,
+        serves=False,  # a worker is ready without an application
         needs_api=False,
         outlives_its_head=True,
     )

@@ -45,7 +45,7 @@ class Target:
             **self.selector,
             "app.kubernetes.io/managed-by": "eagleray",
             "app.kubernetes.io/part-of": self.name,
-            "app.kubernetes.io/version": eagleray.__version__,
+            "app.kubernetes.io/version": eagleray.__version__.replace("+", "_"),
         }
 
     @property

@@ -117,4 +117,4 @@ def test_no_cluster_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
 
     with pytest.raises(UserError, match="no Kubernetes cluster to ask: set KUBECONFIG"):
-        client.connect()
+        client.connect(None)

@@ -81,6 +81,13 @@ def test_pods(replicas: str, group: tuple[int, int, int], is_autoscaled: bool) -
     assert cluster.get("enableInTreeAutoscaling", False) is is_autoscaled
 
 
+@pytest.mark.parametrize(("fewest", "is_left_out"), [(0, False), (1, True)])
+def test_the_head_takes_requests_where_no_worker_may_be(fewest: int, is_left_out: bool) -> None:
+    service = _service(endpoint=f"{{replicas: {{min: {fewest}, max: 2}}}}")
+
+    assert service["excludeHeadPodFromServeSvc"] is is_left_out
+
+
 def test_the_application_takes_what_the_document_says() -> None:
     service = _service(endpoint="{batch: {max_size: 8}, port: 9000, host: 0.0.0.0}")
     config = yaml.safe_load(service["serveConfigV2"])
