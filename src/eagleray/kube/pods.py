@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
-from eagleray.kube import probes, quantities, security, spot, volumes
+from eagleray.kube import probes, security, spot, volumes
 from eagleray.kube.target import Target
 
 MARGIN_S: Final = 30
@@ -47,7 +47,7 @@ def worker(
     target: Target, *, files: volumes.Files | None, cpus: float, gpus: int, serves: bool, leave_s: int
 ) -> Template:
     """A worker; one that `serves` is ready when requests may come. Within `leave_s` it has finished, or saved."""
-    size = target.cluster.workers
+    size = target.workers
     container = _ray_container(target, "ray-worker", files=files) | {
         "ports": _ports(("metrics", "serve") if serves else ("metrics",)),
         "resources": _resources(cpus, size.memory, scratch=size.scratch, gpus={size.gpu_resource: gpus}),
@@ -148,13 +148,13 @@ def _resources(
     cpus: float, memory: str, *, scratch: str, gpus: dict[str, int] | None = None
 ) -> dict[str, dict[str, str]]:
     """Requests and limits are the same: a pod that is promised less than it uses is the first to be ended."""
-    amounts = {"cpu": quantities.cpus(cpus), "memory": memory, "ephemeral-storage": scratch}
+    amounts = {"cpu": _cpus(cpus), "memory": memory, "ephemeral-storage": scratch}
     amounts |= {resource: str(number) for resource, number in (gpus or {}).items() if number}
     return {"requests": dict(amounts), "limits": dict(amounts)}
 
 
 def _placement(target: Target, *, gpus: int) -> dict[str, Any]:
-    workers = target.cluster.workers
+    workers = target.workers
     keys = dict.fromkeys([*([workers.gpu_resource] if gpus else []), *workers.tolerate])
     tolerations = [{"key": key, "operator": "Exists"} for key in keys]
     placed: dict[str, Any] = {}
@@ -167,3 +167,9 @@ def _placement(target: Target, *, gpus: int) -> dict[str, Any]:
     if tolerations:
         placed["tolerations"] = tolerations
     return placed
+
+
+def _cpus(number: float) -> str:
+    """CPUs as Kubernetes writes them back: whole ones plain, parts in thousandths."""
+    thousandths = round(number * 1000)
+    return str(thousandths // 1000) if thousandths % 1000 == 0 else f"{thousandths}m"

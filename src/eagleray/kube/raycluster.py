@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from eagleray.kube import pods, quantities, security, volumes
+from eagleray.kube import pods, security, volumes
 from eagleray.kube.target import RAY_VERSION, Manifest, Target
+from eagleray.spec.cluster import size_bytes
 
 GROUP_NAME: Final = "workers"
 # Of shared memory; the rest is for what processes hand each other beside Ray, such as a data loader's batches.
@@ -97,7 +98,7 @@ def queued(target: Target, manifest: Manifest) -> Manifest:
 
 
 def _object_store_bytes(target: Target) -> int:
-    return int(quantities.size_bytes(target.cluster.workers.shared_memory) * _OBJECT_STORE_SHARE)
+    return int(size_bytes(target.workers.shared_memory) * _OBJECT_STORE_SHARE)
 
 
 def _token(target: Target) -> dict[str, str]:

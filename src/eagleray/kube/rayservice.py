@@ -47,7 +47,8 @@ def service(target: Target) -> str:
 
 def size(target: Target, spec: ServingSpec) -> Size:
     """Pods for the fewest replicas at the start, and up to the most where the load asks for them."""
-    replicas, per_pod = spec.endpoint.replicas, target.cluster.workers.per_pod
+    replicas = spec.endpoint.replicas
+    per_pod = min(target.workers.per_pod, replicas.max)
     fewest, most = math.ceil(replicas.min / per_pod), math.ceil(replicas.max / per_pod)
     return Size(
         pods=fewest,

@@ -21,6 +21,11 @@ AMOUNT = "an amount of memory as Kubernetes writes it, such as 8Gi or 500M"
             id="number",
         ),
         pytest.param(
+            "{workers: {memory: 1Gi, shared_memory: 1024Mi}}",
+            "workers.shared_memory: 1024Mi is a part of memory 1Gi, and must be less",
+            id="shared-memory",
+        ),
+        pytest.param(
             "{claim: {name: Shared}}",
             'claim.name: expected the name of a Kubernetes object: lower-case letters, digits, "-" and ".", '
             'got the string "Shared"',
