@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from eagleray.cli.options import DocumentFile, Overrides, Storage
-from eagleray.errors import UserError
+from eagleray.errors import DocumentError, Finding, UserError
 
 if TYPE_CHECKING:
     from eagleray.kube.client import Api
@@ -63,6 +63,8 @@ def render(
     """
     if not _NAMESPACE.fullmatch(namespace):
         raise UserError(f'--namespace {namespace}: at most 63 lower-case letters, digits and "-"')
+    if crds is not None and not validate:
+        raise UserError("--crds is for --validate: give both, or leave it out")
     rendered = _rendered(file, overrides or [], storage=storage, namespace=namespace, shared_cluster=shared_cluster)
     for note in rendered.notes:
         typer.echo(note, err=True)
@@ -110,7 +112,7 @@ def _validate(rendered: Rendered, folder: Path | None) -> None:
     for each in verdict.unknown:
         typer.echo(f"not checked: {each}", err=True)
     if verdict.wrong:
-        raise UserError("\n".join(verdict.wrong))
+        raise DocumentError([Finding("", each) for each in verdict.wrong])
     typer.echo(f"{len(rendered.manifests) - len(verdict.unknown)} objects are valid", err=True)
 
 
@@ -127,7 +129,7 @@ def _check_at_server(rendered: Rendered) -> None:
     api = _api()
     refused = [refusal for manifest in rendered.manifests if (refusal := api.refusal(manifest)) is not None]
     if refused:
-        raise UserError("\n".join(refused))
+        raise DocumentError([Finding("", each) for each in refused])
     typer.echo(f"the cluster would take {len(rendered.manifests)} objects", err=True)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import kubernetes_validate
 import yaml
 
 from eagleray.errors import UserError
@@ -93,10 +94,6 @@ def _beyond(manifest: Manifest) -> list[str]:
 
 
 def _built_in(manifest: Manifest) -> list[str]:
-    try:
-        import kubernetes_validate
-    except ImportError as error:
-        raise UserError('--validate needs the extra: pip install "eagleray[validate]"') from error
     try:
         kubernetes_validate.validate(manifest, KUBERNETES, strict=True)
     except kubernetes_validate.ValidationError as error:
