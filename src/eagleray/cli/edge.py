@@ -24,6 +24,8 @@ TRAIN_PACKAGES = {
 """What the extra `train` brings and commands import."""
 UI_PACKAGES = {"fastapi", "jwt", "starlette", "uvicorn"}
 """What the extra `ui` brings: no machine learning."""
+VALIDATE_PACKAGES = {"cel", "kubernetes", "kubernetes_validate"}
+"""What the extra `validate` brings and `render` imports."""
 
 
 def run(command: Callable[[], object]) -> int:
@@ -80,6 +82,9 @@ def _missing(error: ModuleNotFoundError) -> int:
             "which has it too",
             exit_code=1,
         )
+    if package in VALIDATE_PACKAGES:
+        message = f"this needs {package}, which is not installed: pip install 'eagleray[validate]'"
+        return _fail(message, exit_code=1)
     if package not in TRAIN_PACKAGES:
         return _bug(error)
     return _fail(

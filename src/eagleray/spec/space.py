@@ -25,6 +25,7 @@ FIXED = (
     "endpoint",
     "tracking",
     "monitoring",
+    "cluster",
 )
 """What all trials have in common: where they are written, what they take of the cluster, what becomes of the best."""
 

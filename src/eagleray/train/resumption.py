@@ -56,6 +56,7 @@ EFFECTS: dict[str, Effect] = {
     "endpoint": "nothing",
     "tracking": "nothing",
     "monitoring": "nothing",
+    "cluster": "nothing",
 }
 """By key of `spec`. A key that is not here does what the one above it does."""
 
