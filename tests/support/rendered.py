@@ -159,7 +159,9 @@ def write() -> None:
 
 def shared_cluster() -> Rendered:
     """The Ray cluster of `cluster/ray`."""
-    trained = document.load(ROOT / "jobs" / "finetune" / "text-classification-zero2.yaml", overrides=["metadata.name=shared"]).document
+    trained = document.load(
+        ROOT / "jobs" / "finetune" / "text-classification-zero2.yaml", overrides=["metadata.name=shared"]
+    ).document
     return manifests.shared_cluster(trained, namespace="default")
 
 

@@ -45,7 +45,7 @@ def demo(
     from eagleray.cli.up import life_of
     from eagleray.store.objects import open_storage
 
-    view = views.of_life()
+    view = views.of_life(shows_data=False)  # the plan shows them
     view.say(f"the document is {file}")
     _show_head(f"eagleray plan {file}")
     show_plan(made_plan(loaded), loaded)

@@ -24,8 +24,10 @@ PLAIN_INTERVAL_S = 10.0
 class RunView:
     """Tells a person how a run is doing; an Observer of `train.run.fine_tune`."""
 
-    def __init__(self, console: Console, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._console = console
+    def __init__(
+        self, console: Console, *, clock: Callable[[], float] = time.monotonic, shows_data: bool = True
+    ) -> None:
+        self._console, self._shows_data = console, shows_data
         self._clock = clock
         self._live: Progress | None = None
         self._last: tuple[str, float] | None = None
@@ -71,7 +73,9 @@ class RunView:
             self._print(message)
 
     def data(self, report: DataReport) -> None:
-        """Show the data report."""
+        """Show the data report, unless another view has."""
+        if not self._shows_data:
+            return
         from eagleray.data.report_text import render  # imports numpy
 
         self._print(render(report))

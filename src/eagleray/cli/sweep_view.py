@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Self
 
@@ -22,8 +23,10 @@ _OTHER_LINES = 6  # of the terminal, beside the rows of the table
 class SweepView(RunView):
     """Tells a person how a sweep is doing; a SweepObserver."""
 
-    def __init__(self, console: Console, **more: Callable[[], float]) -> None:
-        super().__init__(console, **more)
+    def __init__(
+        self, console: Console, *, clock: Callable[[], float] = time.monotonic, shows_data: bool = True
+    ) -> None:
+        super().__init__(console, clock=clock, shows_data=shows_data)
         self._screen: Live | None = None
         self._status = ""
         self._known: dict[int, str] = {}

@@ -27,8 +27,9 @@ def show_key(made: NewKey) -> None:
 class UpView:
     """Tells a person how a life goes; an Observer of `flow.up.Life`."""
 
-    def __init__(self, console: Console) -> None:
-        self._console = console
+    def __init__(self, console: Console, *, shows_data: bool = True) -> None:
+        """The data report is shown once, by the first step that has it; `shows_data` is False where it was shown."""
+        self._console, self._shows_data = console, shows_data
         self._began = 0.0
 
     def say(self, message: str) -> None:
@@ -56,16 +57,20 @@ class UpView:
 
     def sweeping(self) -> AbstractContextManager[SweepView]:
         """A view of the sweep."""
-        return SweepView(self._console)
+        return SweepView(self._console, shows_data=self._is_first())
 
     def training(self) -> AbstractContextManager[RunView]:
         """A view of the run."""
-        return RunView(self._console)
+        return RunView(self._console, shows_data=self._is_first())
 
     def key(self, made: NewKey) -> None:
         """Show the first key, this once."""
         show_key(made)
         self.say(f"above: the first key ({made.record.name}); it is shown this once, only its hash is kept")
+
+    def _is_first(self) -> bool:
+        shows_data, self._shows_data = self._shows_data, False
+        return shows_data
 
     def _print(self, text: str) -> None:
         self._console.print(text, highlight=False, soft_wrap=True, markup=False)

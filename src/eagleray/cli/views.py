@@ -22,9 +22,9 @@ def of_sweep(*, quiet: bool = False) -> SweepView | JsonView:
     return _json(quiet=quiet) or SweepView(_console(quiet=quiet))
 
 
-def of_life(*, quiet: bool = False) -> UpView | JsonView:
-    """Of all that `up` does."""
-    return _json(quiet=quiet) or UpView(_console(quiet=quiet))
+def of_life(*, quiet: bool = False, shows_data: bool = True) -> UpView | JsonView:
+    """Of all that `up` does. `shows_data`: whether the data report is still to be shown to people."""
+    return _json(quiet=quiet) or UpView(_console(quiet=quiet), shows_data=shows_data)
 
 
 def of_watched(*, quiet: bool = False) -> WatchView | JsonView:

@@ -88,6 +88,7 @@ class Making:
 
         with self._observer.training() as observer:
             loaded = inputs.load(self._document.spec, cache_dir=self._cache_dir, on_progress=observer.preparing)
+            observer.data(loaded.data.report)
         data = loaded.data
         splits = {"training": data.train, "validation": data.validation, "test": data.test}
         return ", ".join(f"{len(split):,} {name} rows" for name, split in splits.items() if split is not None)
