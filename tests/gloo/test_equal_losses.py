@@ -86,3 +86,16 @@ def test_losses_equal_one_worker(
     assert together == pytest.approx(trained.gradient_norms, rel=1e-3), "the layers are not the whole"
     assert trained.layer_norms[-1] == pytest.approx(expected.layer_norms[-1], rel=1e-3, abs=1e-6)
     assert expected.losses[0] != pytest.approx(expected.losses[-1], rel=1e-3), "nothing was learned"
+
+
+@pytest.mark.parametrize("stage", [1, 2, 3])
+def test_the_layers_are_the_whole_in_half_precision(
+    gloo_workers: Workers, model: Path, data: Path, tmp_path: Path, stage: int
+) -> None:
+    scale = {"num_workers": 2, "zero": {"stage": stage}}
+    wanted = document(model, data, train={"precision": "bf16"}, scale=scale)
+
+    trained = train(gloo_workers(2), wanted, tmp_path / "storage", tmp_path / "cache")
+
+    together = [math.hypot(*norms.values()) for norms in trained.layer_norms]
+    assert together == pytest.approx(trained.gradient_norms, rel=1e-3)

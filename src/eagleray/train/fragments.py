@@ -132,7 +132,12 @@ def layer_of(name: str) -> str:
 def _part_of_gradient(parameter: Any) -> torch.Tensor | None:
     """Stages 1 and 2: DeepSpeed finds it, on the device or with an offloaded optimizer."""
     mapping = parameter._hp_mapping
-    return None if mapping is None else mapping.get_lp_grad_fragment(parameter._index_in_param_group)
+    if mapping is None:
+        return None
+    gradient: torch.Tensor = mapping.get_lp_grad_fragment(parameter._index_in_param_group).view(-1)
+    held = mapping.lp_fragment_address
+    # In half precision stage 1 keeps whole gradients on every rank.
+    return gradient if gradient.numel() == held.numel else gradient.narrow(0, held.start, held.numel)
 
 
 def _sharded_gradients(module: nn.Module, optimizer: Any) -> Iterator[tuple[str, torch.Tensor]]:

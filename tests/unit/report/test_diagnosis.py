@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from eagleray.report.diagnosis import time
 from eagleray.report.diagnosis.finding import Finding
+from eagleray.report.diagnosis.rate import learning_rate
 from eagleray.report.diagnosis.run import diagnose
 from eagleray.report.history import History
 from eagleray.spec.finetune import FineTuneSpec
@@ -61,7 +62,7 @@ def _document(**train: Any) -> dict[str, Any]:
             id="a gap without a rise",
         ),
         pytest.param(
-            history(FLAT, record={"metrics": {"test": {"accuracy": 0.93}, "majority": {"accuracy": 0.93}}}),
+            history(FALLING, record={"metrics": {"test": {"accuracy": 0.93}, "majority": {"accuracy": 0.93}}}),
             "problem",
             "Underfitting",
             "its accuracy is 0.93, that of the majority class 0.93",
@@ -118,8 +119,17 @@ def _document(**train: Any) -> dict[str, Any]:
             history(training(lambda at: 0.7 - at if at < 0.3 else 0.4 + 3 * (at - 0.3))),
             "problem",
             "The learning rate is too high",
-            "it turned about step 60",
+            "the training loss rose from",
             id="diverging",
+        ),
+        pytest.param(
+            history(
+                training(lambda at: 0.7 + 90 * at if at < 0.3 else 9 - 5 * at), document=_document(learning_rate=0.3)
+            ),
+            "problem",
+            "The learning rate is too high",
+            "at step 55. The highest rate was 0.3",
+            id="a loss that comes down again",
         ),
         pytest.param(
             history(training(lambda at: 0.7 if at < 0.2 else NAN)),
@@ -238,19 +248,37 @@ def test_nothing_found(given: History) -> None:
 
 
 def test_the_gravest_comes_first() -> None:
-    given = history(
-        training(lambda at: 0.7, norm=lambda at: 40.0),
-        data=run_samples.data(),
-        record={"metrics": {"test": scores([[276, 4], [15, 5]])}},
-    )
+    metrics = {"test": scores([[276, 4], [15, 5]]), "majority": {"accuracy": 0.93}}
+    norms = training(lambda at: 0.1 + 0.6 * math.exp(-8 * at), norm=lambda at: 40.0)
+    given = history(norms, data=run_samples.data(), record={"metrics": metrics})
 
     assert [finding.severity for finding in diagnose(given)] == ["problem", "warning", "note"]
 
 
-def test_a_run_that_went_off_did_not_overfit() -> None:
-    off = training(lambda at: 0.7 - at if at < 0.3 else 0.4 + 3 * (at - 0.3))
+def test_of_a_run_that_went_off_no_consequences_are_told() -> None:
+    off = training(lambda at: 0.7 - at if at < 0.3 else 0.4 + 3 * (at - 0.3), norm=lambda at: 40.0)
+    rows = [*off, *evaluations(lambda at: 0.3 + at**2), *_blocks(lambda number: 10.0 ** (number - 5))]
 
-    assert not any("Overfitting" in what for what in _whats(history([*off, *evaluations(lambda at: 0.3 + at**2)])))
+    assert _whats(history(rows, record={"metrics": {"test": {"accuracy": 0.5}, "majority": {"accuracy": 0.5}}})) == [
+        "The learning rate is too high: the loss went off"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("rate", "method", "advice"),
+    [
+        (1e-4, "full", "to 3.3e-05 or 1e-05;"),
+        (0.3, "full", "to 5e-05, which is usual with method.type full;"),
+        (0.3, "lora", "to 0.0005, which is usual with method.type lora;"),
+    ],
+    ids=["near", "far", "far, of adapters"],
+)
+def test_what_to_lower_a_rate_to(rate: float, method: str, advice: str) -> None:
+    off = [(step, 0.5 + step) for step in range(20)]
+
+    (finding,) = learning_rate(off, rate=rate, method=method)
+
+    assert advice in finding.advice
 
 
 @pytest.mark.parametrize(

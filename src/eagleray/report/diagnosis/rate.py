@@ -20,6 +20,8 @@ PARTS = 8
 HIGH = {"full": 3e-4, "lora": 3e-3}
 """Above these rates a loss that does not fall speaks for a rate that is too high, below them for one too low."""
 
+USUAL = {"full": 5e-5, "lora": 5e-4}
+
 
 def learning_rate(
     training: Sequence[Point], *, rate: float, method: str, was_not_finite: bool = False
@@ -28,7 +30,7 @@ def learning_rate(
     known = finite(training)
     broken = next((step for step, loss in training if not math.isfinite(loss)), None)
     if broken is not None or was_not_finite:
-        yield _too_high(rate, "the loss was no number any more", broken)
+        yield _too_high(rate, method, "the loss was no number any more", broken)
         return
     if len(known) < PARTS:
         return
@@ -36,8 +38,9 @@ def learning_rate(
     first, least, last = means[0], min(means), means[-1]
     evidence = f"the training loss began at {first:.4g} and ended at {last:.4g}"
     if _has_risen(max(means), first) or _has_risen(last, least):
-        turned = min(known, key=lambda point: point[1])[0] if _has_risen(last, least) else known[0][0]
-        yield _too_high(rate, f"{evidence}, after {least:.4g} at its best; it turned about step {turned:,}", turned)
+        (turned, low), (peak, high) = _rise(known)
+        risen = f"the training loss rose from {low:.4g} at step {turned:,} to {high:.4g} at step {peak:,}"
+        yield _too_high(rate, method, risen, turned)
         return
     fell = (first - last) / abs(first) if first else 0.0
     if fell < FLAT:
@@ -55,12 +58,30 @@ def _has_risen(value: float, before: float) -> bool:
     return value > max(DIVERGED * before, before + LEAST_RISE)
 
 
-def _too_high(rate: float, evidence: str, step: int | None) -> Finding:
+def _rise(known: Sequence[Point]) -> tuple[Point, Point]:
+    """The two points, one after the other, between which the loss rose most."""
+    low, best = known[0], (known[0], known[0])
+    for point in known:
+        if point[1] < low[1]:
+            low = point
+        if point[1] - low[1] > best[1][1] - best[0][1]:
+            best = low, point
+    return best
+
+
+def _lower(rate: float, method: str) -> str:
+    """To what a rate should be lowered: one that is far off goes to what is usual at once."""
+    if rate > 10 * HIGH.get(method, HIGH["full"]):
+        return f"to {USUAL.get(method, USUAL['full']):g}, which is usual with method.type {method}"
+    return f"to {rate / 3:.2g} or {rate / 10:.2g}"
+
+
+def _too_high(rate: float, method: str, evidence: str, step: int | None) -> Finding:
     return Finding(
         "problem",
         "The learning rate is too high: the loss went off",
         f"{evidence}. The highest rate was {rate:g}",
-        f"Lower train.learning_rate, to {rate / 3:.2g} or {rate / 10:.2g}, give train.schedule a warmup, and keep "
+        f"Lower train.learning_rate, {_lower(rate, method)}; give train.schedule a warmup, and keep "
         "train.gradient_clip",
         step,
     )
@@ -68,12 +89,15 @@ def _too_high(rate: float, evidence: str, step: int | None) -> Finding:
 
 def _not_converging(rate: float, method: str, evidence: str) -> Finding:
     is_high = rate > HIGH.get(method, HIGH["full"])
-    direction, factor = ("lower", 0.1) if is_high else ("raise", 10)
+    change = (
+        f"lower train.learning_rate, {_lower(rate, method)}"
+        if is_high
+        else f"raise train.learning_rate, to {10 * rate:.2g}"
+    )
     why = "a high rate: such runs fall back to one answer for everything" if is_high else "a moderate rate"
     return Finding(
         "problem",
         "No convergence: the training loss does not fall",
         f"{evidence}, at train.learning_rate {rate:g}, {why}",
-        f"First {direction} train.learning_rate, to {factor * rate:.2g}. Then check that labels belong to their texts "
-        "(task.text, task.label)",
+        f"First {change}. Then check that labels belong to their texts (task.text, task.label)",
     )

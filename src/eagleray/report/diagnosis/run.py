@@ -29,13 +29,14 @@ def _found(history: History) -> Iterator[Finding]:
     )
     yield from found
     yield from gradients.exploding(history.figures("gradient_norm"), history.layers(), clip=clip)
+    yield from rows.few_rows(history.label_counts(), metrics)
+    yield from time.spent(history.goodput)
+    if any(finding.severity == "problem" for finding in found):
+        return  # of a run that went off, or learned nothing, all else is a consequence
     yield from gradients.vanishing(history.layers())
     yield from gradients.clipped(history.figures("gradient_norm"), clip=clip)
     validation = history.evaluations("loss")
-    if not any(finding.severity == "problem" for finding in found):  # a run that went off did not overfit
-        yield from fit.overfitting(training, validation)
+    yield from fit.overfitting(training, validation)
     yield from fit.underfitting(training, validation, metrics)
     yield from rows.wrong_labels(history.mistakes, metrics)
-    yield from rows.few_rows(history.label_counts(), metrics)
     yield from rows.calibration(metrics)
-    yield from time.spent(history.goodput)
