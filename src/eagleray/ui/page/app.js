@@ -28,7 +28,7 @@ async function get(path) {
 }
 
 async function show() {
-  const [name = "runs", ...rest] = location.hash.replace(/^#\/?/, "").split("/").filter(Boolean).map(decodeURIComponent);
+  const [name = "runs", ...rest] = wanted();
   const part = (PARTS[name] ?? PARTS.runs)[Math.min(rest.length, 1)] ?? PARTS[name][0];
   const mine = ++turn;
   clearTimeout(timer);
@@ -40,6 +40,14 @@ async function show() {
   document.title = `${rest[0] ?? name} · eagleray`;
   at("main").replaceChildren(el("p", { class: "muted" }, "Looking…"));
   await look(part, rest[0], mine);
+}
+
+function wanted() {
+  try {
+    return location.hash.replace(/^#\/?/, "").split("/").filter(Boolean).map(decodeURIComponent);
+  } catch {  // an address that somebody has cut off
+    return [];
+  }
 }
 
 async function look(part, id, mine) {
