@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+
 from eagleray.serving import scaling
 from eagleray.serving.scaling import DIRECT_REQUESTS
 from eagleray.spec.endpoint import ReplicasSpec
