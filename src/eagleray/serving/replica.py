@@ -53,6 +53,7 @@ class Replica:
         self._at_start = await asyncio.to_thread(follow.at_start, objects, spec.models)
         self._tasks = await asyncio.to_thread(_tasks, objects, spec, {n: d.stable for n, d in self._at_start.items()})
         self._authority = authority(endpoint.auth, objects)
+        name = serve.get_replica_context().replica_id.unique_id
         self._service = Service(
             objects,
             endpoint,
@@ -61,7 +62,7 @@ class Replica:
             ensembles=spec.ensembles,
             max_loaded=spec.max_loaded,
             cache_dir=Path(cache_dir),
-            replica=(replica := serve.get_replica_context().replica_id.unique_id),
+            replica=name,
         )
         if isinstance(self._authority, Authority):
             await self._authority.refresh()
@@ -72,9 +73,8 @@ class Replica:
             allowance=Allowance(self._lease, max_replicas=endpoint.replicas.max),
             metrics=self._metrics,
         )
-        self._listener = Listener(self._app(echo_request_id=True), shortcut.sockets() / replica)
-        if shortcut.is_taken():
-            await self._listener.open()
+        self._listener = Listener(self._app(echo_request_id=True), shortcut.sockets() / name)
+        await self._listen()
         loop = asyncio.get_running_loop()
         self._background = [loop.create_task(self._beat()), loop.create_task(self._authority.keep_fresh())]
 
@@ -108,6 +108,15 @@ class Replica:
             identity=self._identity,
             echo_request_id=echo_request_id,
         )
+
+    async def _listen(self) -> None:
+        """Be within reach of this machine's proxy."""
+        if not shortcut.is_taken():
+            return
+        try:
+            await self._listener.open()
+        except OSError as error:  # such as a path that is too long for a socket
+            _log.warning("requests come by Ray Serve's own way: %s", error)
 
     async def _beat(self) -> None:
         while True:
