@@ -100,7 +100,7 @@ def streams(directory: Path, arguments: argparse.Namespace) -> dict[str, float]:
         run = ("train", str(WRITER), "--quiet", "--set", "train.max_steps=2", "--set", "scale.num_workers=1")
         for words in (run, ("register", "library-desk"), ("models", "promote", "library-desk@1")):
             _eagleray(directory, *words)
-    rows = []
+    rows, reading_s = [], _reading_s(directory)
     with served("torch", directory, "--set", "endpoint.replicas={min: 1, max: 1, cpus: 2}", model="library-desk"):
         _stream(0)
         for _ in range(arguments.rounds):
@@ -109,10 +109,11 @@ def streams(directory: Path, arguments: argparse.Namespace) -> dict[str, float]:
     found = {name: median(row[name] for row in rows) for name in rows[0]}
     print(
         f"streams: 8 at once write {found['eight'] / found['one']:.2f} times the tokens of one (at least 2.5); the "
-        f"first token takes {found['first_s'] / found['step_s']:.2f} steps (at most 2)",
+        f"first token comes after {1000 * found['first_s']:.0f} ms, the model alone reads the prompt in "
+        f"{1000 * reading_s:.0f} ms and needs {1000 * found['step_s']:.0f} ms for a token",
         flush=True,
     )
-    return found
+    return {**found, "reading_s": reading_s}
 
 
 PARTS = {"saturation": saturation, "promotion": promotion, "killed": killed, "streams": streams}
@@ -197,7 +198,7 @@ def _stream(number: int) -> tuple[float, list[float]]:
     """When a stream was asked for, and when each of its pieces came."""
     asked = {
         "model": "library-desk",
-        "messages": [{"role": "user", "content": f"Tell me of book {number}, and of those beside it."}],
+        "messages": _messages(number),
         "stream": True,
         "temperature": 0,
         "max_tokens": NUM_TOKENS,
@@ -213,6 +214,29 @@ def _stream(number: int) -> tuple[float, list[float]]:
             times.append(time.perf_counter())
     connection.close()
     return began, times
+
+
+def _messages(number: int) -> list[dict[str, str]]:
+    return [{"role": "user", "content": f"Tell me of book {number}, and of those beside it."}]
+
+
+def _reading_s(directory: Path) -> float:
+    """How long the model alone takes for a prompt, with as many threads."""
+    import torch
+
+    from eagleray.serving import loaded
+    from eagleray.spec.endpoint import TorchBackendSpec
+
+    files = directory / "storage" / "models" / "library-desk" / "versions" / "000001" / "files"
+    model = loaded.load(files, backend=TorchBackendSpec(type="torch"), num_threads=2)
+    ids = torch.tensor([sample["input_ids"] for sample in model.encode([{"messages": _messages(99)}])])
+    times = []
+    with torch.inference_mode():
+        for _ in range(7):
+            began = time.perf_counter()
+            model.trained.model(input_ids=ids, use_cache=True, logits_to_keep=1)
+            times.append(time.perf_counter() - began)
+    return median(times[2:])
 
 
 def _tokens_per_s(num: int) -> float:
