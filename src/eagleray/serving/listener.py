@@ -1,4 +1,4 @@
-"""What a replica answers requests with that its machine's proxy hands over directly, past the calls of Ray Serve.
+"""How does a replica take requests from the proxy of its machine, past the calls of Ray Serve?
 
 Ray Serve counts none of them, so they are counted here: for its autoscaling, and so that a replica that is taken away
 answers them first.
