@@ -8,6 +8,9 @@ long         Texts of some 200 words: ours with ONNX beside the same ONNX model 
              many threads.
 overload     Ours at twice the clients that fill it: what is refused (429), and the latency of what is answered.
 
+Beside each rate stands what a request costs all processes of the server in CPU time: with other work on the machine
+rates tell little, this still does.
+
     python bench/serving.py                                       # all, some 15 minutes on two cores
     python bench/serving.py --parts throughput --seconds 10 --rounds 1
 """
@@ -76,19 +79,23 @@ def throughput(directory: Path, arguments: argparse.Namespace) -> dict[str, Any]
     found: dict[str, list[dict[str, float]]] = {}
     for number in range(arguments.rounds):
         for name in arguments.servers:
-            with served(name, directory):
-                measured = load(directory, "short", clients=CLIENTS, seconds=arguments.seconds)
+            with served(name, directory) as process:
+                measured = load(directory, "short", clients=CLIENTS, seconds=arguments.seconds, server=process.pid)
             found.setdefault(name, []).append(measured)
             print(f"throughput, round {number + 1}: {name}: {told(measured)}", flush=True)
     best = {name: median(each["per_s"] for each in rows) for name, rows in found.items()}
     if not {"flask", "serve", "onnx-fp32", "onnx-int8"} <= best.keys():
         return {"per_s": best, "rounds": found}
+    cost = {name: median(each["cpu_ms"] for each in rows) for name, rows in found.items()}
     p99 = {name: median(each["p99_ms"] for each in rows) for name, rows in found.items()}
     print(f"throughput: fp32 {best['onnx-fp32'] / best['flask']:.2f} times Flask (at least 2.2), int8 "
           f"{best['onnx-int8'] / best['flask']:.2f} times (at least 3.5), fp32 {best['onnx-fp32'] / best['serve']:.2f} "
           f"times plain Serve (at least 2); p99 {p99['onnx-fp32']:.0f} ms, Flask {p99['flask']:.0f}, plain Serve "
           f"{p99['serve']:.0f}", flush=True)  # fmt: skip
-    return {"per_s": best, "p99_ms": p99, "rounds": found}
+    print(f"throughput: a request costs Flask {cost['flask'] / cost['onnx-fp32']:.2f} times the CPU time of fp32 and "
+          f"{cost['flask'] / cost['onnx-int8']:.2f} times that of int8, plain Serve "
+          f"{cost['serve'] / cost['onnx-fp32']:.2f} times that of fp32", flush=True)  # fmt: skip
+    return {"per_s": best, "p99_ms": p99, "cpu_ms": cost, "rounds": found}
 
 
 def single(directory: Path, arguments: argparse.Namespace) -> dict[str, float]:
@@ -96,8 +103,8 @@ def single(directory: Path, arguments: argparse.Namespace) -> dict[str, float]:
     rows = []
     for _ in range(arguments.rounds):
         alone = _offline(directory, "short", batched=False)["median_ms"]
-        with served("onnx-fp32", directory):
-            row = load(directory, "short", clients=1, seconds=arguments.seconds)
+        with served("onnx-fp32", directory) as process:
+            row = load(directory, "short", clients=1, seconds=arguments.seconds, server=process.pid)
         rows.append({"alone_ms": alone, "median_ms": row["p50_ms"], "over_ms": row["p50_ms"] - alone})
     over, alone = (median(row[name] for row in rows) for name in ("over_ms", "alone_ms"))
     print(
@@ -239,19 +246,49 @@ def wait_for(process: subprocess.Popen[bytes]) -> None:
     raise SystemExit("a server did not answer")
 
 
-def load(directory: Path, kind: str, *, clients: int, seconds: int) -> dict[str, float]:
-    """What `wrk` sees, after two seconds to warm up."""
+def load(directory: Path, kind: str, *, clients: int, seconds: int, server: int | None = None) -> dict[str, float]:
+    """What `wrk` sees, after two seconds to warm up; with `server` also what a request costs its processes."""
     url, script = f"http://127.0.0.1:{PORT}/predict", str(directory / f"{kind}.lua")
     wrk = ["wrk", "-t1", f"-c{clients}", "--latency", "--timeout", "60s", "-s", script, url]
     subprocess.run([*wrk, "-d2s"], check=True, capture_output=True)
+    before_s = _cpu_s(server) if server else 0.0
     out = subprocess.run([*wrk, f"-d{seconds}s"], check=True, capture_output=True, text=True).stdout
     row = json.loads(out[out.index("{") : out.rindex("}") + 1])
-    return {**row, "per_s": row["answered"] / seconds}
+    cost = {"cpu_ms": 1000 * (_cpu_s(server) - before_s) / max(1, row["answered"])} if server else {}
+    return {**row, "per_s": row["answered"] / seconds, **cost}
+
+
+def descendants(root: int) -> dict[int, str]:
+    """What a process has started, by what it is called."""
+    children: dict[int, list[int]] = {}
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit():
+                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+                children.setdefault(parent, []).append(int(entry.name))
+        except OSError:  # it has just ended
+            continue
+    found, queue = {}, [root]
+    while queue:
+        queue += (new := children.get(queue.pop(), []))
+        for pid in new:
+            found[pid] = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    return found
+
+
+def _cpu_s(root: int) -> float:
+    """CPU time of a process and all that it has started."""
+    ticks = 0
+    for pid in (root, *descendants(root)):
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def told(row: dict[str, float]) -> str:
     refused = f", {row['refused']:.0f} refused, {row['failed']:.0f} failed" if row["refused"] or row["failed"] else ""
-    return f"{row['per_s']:.1f} a second, p50 {row['p50_ms']:.0f} ms, p99 {row['p99_ms']:.0f} ms{refused}"
+    cost = f", {row['cpu_ms']:.1f} ms of CPU a request" if "cpu_ms" in row else ""
+    return f"{row['per_s']:.1f} a second, p50 {row['p50_ms']:.0f} ms, p99 {row['p99_ms']:.0f} ms{cost}{refused}"
 
 
 def _offline(directory: Path, kind: str, *, batched: bool) -> dict[str, float]:

@@ -29,7 +29,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from serving import CLIENTS, DOCUMENT, PORT, SCRIPTS, environment, load, prepare, served, told
+from serving import CLIENTS, DOCUMENT, PORT, SCRIPTS, descendants, environment, load, prepare, served, told
 
 WRITER = DOCUMENT.parent / "finetune" / "causal-lm-lora-cpu.yaml"
 NUM_TOKENS = 32
@@ -86,7 +86,7 @@ def killed(directory: Path, _: argparse.Namespace) -> dict[str, Any]:
     """SIGKILL for one of two replicas."""
     with served("onnx-fp32", directory) as process, _asked(16) as asked:
         time.sleep(3)
-        victim = next(pid for pid, name in _processes(process.pid).items() if "ServeReplica:eagleray:Replica" in name)
+        victim = next(pid for pid, name in descendants(process.pid).items() if "ServeReplica:eagleray:Replica" in name)
         os.kill(victim, signal.SIGKILL)
         time.sleep(15)
     told_to = f"{asked.num_told_when} of them with Retry-After"
@@ -253,29 +253,11 @@ def _first_token() -> dict[str, float]:
     return {"first_s": times[0] - began, "step_s": median(steps)}
 
 
-def _processes(root: int) -> dict[int, str]:
-    """What a process has started, by what it is called."""
-    children: dict[int, list[int]] = {}
-    for entry in Path("/proc").iterdir():
-        try:
-            if entry.name.isdigit():
-                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-                children.setdefault(parent, []).append(int(entry.name))
-        except OSError:  # it has just ended
-            continue
-    found, queue = {}, [root]
-    while queue:
-        queue += (new := children.get(queue.pop(), []))
-        for pid in new:
-            found[pid] = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-    return found
-
-
 def _memory_mb(root: int) -> dict[str, float]:
     """Resident memory by role."""
     roles = {"replicas": "ServeReplica:eagleray:Replica", "proxy": "ProxyActor", "controller": "ServeController"}
     found = dict.fromkeys(roles, 0.0)
-    for pid, command in _processes(root).items():
+    for pid, command in descendants(root).items():
         for role, part in roles.items():
             if part in command:
                 pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
