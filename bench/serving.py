@@ -238,7 +238,7 @@ def wait_for(process: subprocess.Popen[bytes]) -> None:
             with urllib.request.urlopen(request, timeout=5):
                 return
         except urllib.error.HTTPError as error:
-            if error.code < 500:  # it answers: a language model is not asked so
+            if error.code == 422:  # a language model, which is not asked so
                 return
             time.sleep(0.5)
         except OSError:
