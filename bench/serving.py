@@ -8,6 +8,9 @@ long         Texts of some 200 words: ours with ONNX beside the same ONNX model 
              many threads.
 overload     Ours at twice the clients that fill it: what is refused (429), and the latency of what is answered.
 
+Beside each rate stands what a request costs all processes of the server in CPU time: with other work on the machine
+rates tell little, this still does.
+
     python bench/serving.py                                       # all, some 15 minutes on two cores
     python bench/serving.py --parts throughput --seconds 10 --rounds 1
 """
@@ -24,6 +27,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -58,12 +62,12 @@ def main() -> None:
 
 def prepare(directory: Path) -> None:
     """Train, register and promote the model, unless it is there; write the texts."""
-    environment = _environment(directory)
+    variables = environment(directory)
     if not (directory / "storage" / "models").exists():
         run = ("train", str(DOCUMENT), "--quiet", "--set", "train.max_steps=20", "--set", "data.max_length=256")
         for command in (run, ("register", "demo"), ("promote",)):
             words = ("models", "promote", "demo@1") if command == ("promote",) else command
-            subprocess.run([SCRIPTS / "eagleray", *words], check=True, env=environment, stdout=subprocess.DEVNULL)
+            subprocess.run([SCRIPTS / "eagleray", *words], check=True, env=variables, stdout=subprocess.DEVNULL)
     for kind, num_words in WORDS.items():
         texts = _texts(num_words)
         (directory / f"{kind}.json").write_text(json.dumps(texts), encoding="utf-8")
@@ -74,18 +78,24 @@ def throughput(directory: Path, arguments: argparse.Namespace) -> dict[str, Any]
     """Requests a second of 32 clients."""
     found: dict[str, list[dict[str, float]]] = {}
     for number in range(arguments.rounds):
-        for name in SERVERS:
-            with _served(name, directory):
-                measured = _load(directory, "short", clients=CLIENTS, seconds=arguments.seconds)
+        for name in arguments.servers:
+            with served(name, directory) as process:
+                measured = load(directory, "short", clients=CLIENTS, seconds=arguments.seconds, server=process.pid)
             found.setdefault(name, []).append(measured)
-            print(f"throughput, round {number + 1}: {name}: {_told(measured)}", flush=True)
+            print(f"throughput, round {number + 1}: {name}: {told(measured)}", flush=True)
     best = {name: median(each["per_s"] for each in rows) for name, rows in found.items()}
+    if not {"flask", "serve", "onnx-fp32", "onnx-int8"} <= best.keys():
+        return {"per_s": best, "rounds": found}
+    cost = {name: median(each["cpu_ms"] for each in rows) for name, rows in found.items()}
     p99 = {name: median(each["p99_ms"] for each in rows) for name, rows in found.items()}
     print(f"throughput: fp32 {best['onnx-fp32'] / best['flask']:.2f} times Flask (at least 2.2), int8 "
           f"{best['onnx-int8'] / best['flask']:.2f} times (at least 3.5), fp32 {best['onnx-fp32'] / best['serve']:.2f} "
           f"times plain Serve (at least 2); p99 {p99['onnx-fp32']:.0f} ms, Flask {p99['flask']:.0f}, plain Serve "
           f"{p99['serve']:.0f}", flush=True)  # fmt: skip
-    return {"per_s": best, "p99_ms": p99, "rounds": found}
+    print(f"throughput: a request costs Flask {cost['flask'] / cost['onnx-fp32']:.2f} times the CPU time of fp32 and "
+          f"{cost['flask'] / cost['onnx-int8']:.2f} times that of int8, plain Serve "
+          f"{cost['serve'] / cost['onnx-fp32']:.2f} times that of fp32", flush=True)  # fmt: skip
+    return {"per_s": best, "p99_ms": p99, "cpu_ms": cost, "rounds": found}
 
 
 def single(directory: Path, arguments: argparse.Namespace) -> dict[str, float]:
@@ -93,8 +103,8 @@ def single(directory: Path, arguments: argparse.Namespace) -> dict[str, float]:
     rows = []
     for _ in range(arguments.rounds):
         alone = _offline(directory, "short", batched=False)["median_ms"]
-        with _served("onnx-fp32", directory):
-            row = _load(directory, "short", clients=1, seconds=arguments.seconds)
+        with served("onnx-fp32", directory) as process:
+            row = load(directory, "short", clients=1, seconds=arguments.seconds, server=process.pid)
         rows.append({"alone_ms": alone, "median_ms": row["p50_ms"], "over_ms": row["p50_ms"] - alone})
     over, alone = (median(row[name] for row in rows) for name in ("over_ms", "alone_ms"))
     print(
@@ -109,8 +119,8 @@ def long(directory: Path, arguments: argparse.Namespace) -> dict[str, float]:
     shares = []
     for _ in range(arguments.rounds):
         alone = _offline(directory, "long", batched=True)["per_s"]
-        with _served("onnx-fp32", directory):
-            row = _load(directory, "long", clients=CLIENTS, seconds=arguments.seconds)
+        with served("onnx-fp32", directory):
+            row = load(directory, "long", clients=CLIENTS, seconds=arguments.seconds)
         shares.append(row["per_s"] / alone)
         print(f"long: {row['per_s']:.1f} a second, offline {alone:.1f}", flush=True)
     print(f"long: {median(shares):.0%} of offline (at least 75 %)", flush=True)
@@ -120,11 +130,11 @@ def long(directory: Path, arguments: argparse.Namespace) -> dict[str, float]:
 def overload(directory: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     """More clients than the queue takes."""
     limit = ("--set", "endpoint.limits.max_queue=32")
-    with _served("onnx-fp32", directory, *limit):
-        full = _load(directory, "short", clients=CLIENTS, seconds=arguments.seconds)
-        twice = _load(directory, "short", clients=3 * CLIENTS, seconds=arguments.seconds)
-        again = _load(directory, "short", clients=4, seconds=3)
-    print(f"overload: full {_told(full)}; over it {_told(twice)}; afterwards {_told(again)}", flush=True)
+    with served("onnx-fp32", directory, *limit):
+        full = load(directory, "short", clients=CLIENTS, seconds=arguments.seconds)
+        twice = load(directory, "short", clients=3 * CLIENTS, seconds=arguments.seconds)
+        again = load(directory, "short", clients=4, seconds=3)
+    print(f"overload: full {told(full)}; over it {told(twice)}; afterwards {told(again)}", flush=True)
     return {"full": full, "twice": twice, "again": again}
 
 
@@ -194,20 +204,20 @@ def _model(directory: Path) -> Path:
 
 
 @contextmanager
-def _served(name: str, directory: Path, *more: str) -> Iterator[None]:
+def served(name: str, directory: Path, *more: str, model: str = "demo") -> Iterator[subprocess.Popen[bytes]]:
     """A server that answers, in a process of its own."""
     if name in CONTENDERS:
         command = [sys.executable, str(HERE), "--contend", name, "--directory", str(directory)]
     else:
         kind, _, precision = name.partition("-")
         backend = f"{{type: onnx, precision: {precision}}}" if precision else f"{{type: {kind}}}"
-        command = [str(SCRIPTS / "eagleray"), "serve", "demo", "--no-auth", "--port", str(PORT)]
+        command = [str(SCRIPTS / "eagleray"), "serve", model, "--no-auth", "--port", str(PORT)]
         command += ["--set", f"endpoint.backend={backend}", "--set", f"endpoint.replicas={REPLICAS}", *more]
     with (directory / f"{name}.log").open("wb") as log:
-        process = subprocess.Popen(command, env=_environment(directory), stdout=log, stderr=log, start_new_session=True)
+        process = subprocess.Popen(command, env=environment(directory), stdout=log, stderr=log, start_new_session=True)
     try:
-        _wait(process)
-        yield
+        wait_for(process)
+        yield process
     finally:
         os.killpg(process.pid, signal.SIGINT)
         try:
@@ -217,7 +227,7 @@ def _served(name: str, directory: Path, *more: str) -> Iterator[None]:
             process.wait()
 
 
-def _wait(process: subprocess.Popen[bytes]) -> None:
+def wait_for(process: subprocess.Popen[bytes]) -> None:
     body = json.dumps({"text": "warm"}).encode()
     request = urllib.request.Request(f"http://127.0.0.1:{PORT}/predict", body, {"Content-Type": "application/json"})
     deadline = time.monotonic() + 180
@@ -227,24 +237,58 @@ def _wait(process: subprocess.Popen[bytes]) -> None:
         try:
             with urllib.request.urlopen(request, timeout=5):
                 return
+        except urllib.error.HTTPError as error:
+            if error.code == 422:  # a language model, which is not asked so
+                return
+            time.sleep(0.5)
         except OSError:
             time.sleep(0.5)
     raise SystemExit("a server did not answer")
 
 
-def _load(directory: Path, kind: str, *, clients: int, seconds: int) -> dict[str, float]:
-    """What `wrk` sees, after two seconds to warm up."""
+def load(directory: Path, kind: str, *, clients: int, seconds: int, server: int | None = None) -> dict[str, float]:
+    """What `wrk` sees, after two seconds to warm up; with `server` also what a request costs its processes."""
     url, script = f"http://127.0.0.1:{PORT}/predict", str(directory / f"{kind}.lua")
     wrk = ["wrk", "-t1", f"-c{clients}", "--latency", "--timeout", "60s", "-s", script, url]
     subprocess.run([*wrk, "-d2s"], check=True, capture_output=True)
+    before_s = _cpu_s(server) if server else 0.0
     out = subprocess.run([*wrk, f"-d{seconds}s"], check=True, capture_output=True, text=True).stdout
-    told = json.loads(out[out.index("{") : out.rindex("}") + 1])
-    return {**told, "per_s": told["answered"] / seconds}
+    row = json.loads(out[out.index("{") : out.rindex("}") + 1])
+    cost = {"cpu_ms": 1000 * (_cpu_s(server) - before_s) / max(1, row["answered"])} if server else {}
+    return {**row, "per_s": row["answered"] / seconds, **cost}
 
 
-def _told(row: dict[str, float]) -> str:
+def descendants(root: int) -> dict[int, str]:
+    """What a process has started, by what it is called."""
+    children: dict[int, list[int]] = {}
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit():
+                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+                children.setdefault(parent, []).append(int(entry.name))
+        except OSError:  # it has just ended
+            continue
+    found, queue = {}, [root]
+    while queue:
+        queue += (new := children.get(queue.pop(), []))
+        for pid in new:
+            found[pid] = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    return found
+
+
+def _cpu_s(root: int) -> float:
+    """CPU time of a process and all that it has started."""
+    ticks = 0
+    for pid in (root, *descendants(root)):
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def told(row: dict[str, float]) -> str:
     refused = f", {row['refused']:.0f} refused, {row['failed']:.0f} failed" if row["refused"] or row["failed"] else ""
-    return f"{row['per_s']:.1f} a second, p50 {row['p50_ms']:.0f} ms, p99 {row['p99_ms']:.0f} ms{refused}"
+    cost = f", {row['cpu_ms']:.1f} ms of CPU a request" if "cpu_ms" in row else ""
+    return f"{row['per_s']:.1f} a second, p50 {row['p50_ms']:.0f} ms, p99 {row['p99_ms']:.0f} ms{cost}{refused}"
 
 
 def _offline(directory: Path, kind: str, *, batched: bool) -> dict[str, float]:
@@ -314,7 +358,7 @@ def _quoted(text: str) -> str:
     return "[==[" + re.sub(r"\]=*\]", "] ]", text) + "]==]"
 
 
-def _environment(directory: Path) -> dict[str, str]:
+def environment(directory: Path) -> dict[str, str]:
     cache = str(directory / "cache")
     storage = str(directory / "storage")
     return {**os.environ, "EAGLERAY_STORAGE": storage, "EAGLERAY_CACHE": cache}
@@ -323,6 +367,7 @@ def _environment(directory: Path) -> dict[str, str]:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--servers", nargs="+", choices=SERVERS, default=list(SERVERS), help="of `throughput`")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=int, default=15, help="of load, each time")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")

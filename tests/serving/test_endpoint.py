@@ -193,6 +193,7 @@ def test_a_replica_that_is_killed_is_replaced(endpoint: Served, key: str) -> Non
         os.kill(victim, signal.SIGKILL)
         until(lambda: len(set(endpoint.replicas()) - {victim}) == 2, within_s=90, what="another replica")
     assert callers.failed <= 4, callers.seen  # those in flight on it: one a caller
+    assert {status for status, _ in callers.seen} <= {200, 503}  # they are told to try again
     assert callers.seen[200, 1] > 0
 
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from ray import serve
 from ray.serve import Application, Deployment
 
-from eagleray.serving import vllm
+from eagleray.serving import shortcut, vllm
 from eagleray.serving.coordinator import Coordinator
 from eagleray.serving.replica import Replica
 from eagleray.serving.scaling import scaling
@@ -87,5 +87,5 @@ def _options(spec: EndpointSpec) -> dict[str, Any]:
         "graceful_shutdown_wait_loop_s": 0.2,
         "health_check_period_s": 2,
         "health_check_timeout_s": 30,
-        **scaling(replicas),
+        **scaling(replicas, has_shortcut=shortcut.is_taken()),
     }

@@ -15,11 +15,13 @@ from pydantic import TypeAdapter
 from ray import serve
 from ray.serve.handle import DeploymentHandle
 
-from eagleray.serving import follow, http
+from eagleray.serving import follow, http, shortcut
 from eagleray.serving.auth import Authority, NoAuth, Tokens
 from eagleray.serving.http import Runtime
 from eagleray.serving.identity import identity
 from eagleray.serving.limits import Allowance
+from eagleray.serving.listener import Listener
+from eagleray.serving.scaling import DIRECT_REQUESTS
 from eagleray.serving.service import Service
 from eagleray.spec.endpoint import AuthSpec
 from eagleray.spec.serving import ServingSpec
@@ -51,6 +53,7 @@ class Replica:
         self._at_start = await asyncio.to_thread(follow.at_start, objects, spec.models)
         self._tasks = await asyncio.to_thread(_tasks, objects, spec, {n: d.stable for n, d in self._at_start.items()})
         self._authority = authority(endpoint.auth, objects)
+        name = serve.get_replica_context().replica_id.unique_id
         self._service = Service(
             objects,
             endpoint,
@@ -59,7 +62,7 @@ class Replica:
             ensembles=spec.ensembles,
             max_loaded=spec.max_loaded,
             cache_dir=Path(cache_dir),
-            replica=serve.get_replica_context().replica_id.unique_id,
+            replica=name,
         )
         if isinstance(self._authority, Authority):
             await self._authority.refresh()
@@ -70,15 +73,19 @@ class Replica:
             allowance=Allowance(self._lease, max_replicas=endpoint.replicas.max),
             metrics=self._metrics,
         )
+        self._listener = Listener(self._app(echo_request_id=True), shortcut.sockets() / name)
+        await self._listen()
         loop = asyncio.get_running_loop()
         self._background = [loop.create_task(self._beat()), loop.create_task(self._authority.keep_fresh())]
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         """The routes; Ray Serve calls it once the models are loaded."""
         # The proxy of Ray Serve sends the request's id back by itself.
-        return http.build(
-            self._spec.endpoint, self._tasks, lambda: self._runtime, identity=self._identity, echo_request_id=False
-        )
+        return self._app(echo_request_id=False)
+
+    def record_autoscaling_stats(self) -> dict[str, float]:
+        """What Ray Serve does not know of the load; it asks once a second."""
+        return {DIRECT_REQUESTS: float(self._listener.num_ongoing)}
 
     async def check_health(self) -> None:
         """Raise where the coordinator is followed no longer: Ray Serve starts another replica."""
@@ -87,10 +94,29 @@ class Replica:
                 task.result()
 
     async def __del__(self) -> None:
-        """Ray Serve ends this replica; its last request is answered."""
+        """Ray Serve ends this replica; the last request that it knows of is answered."""
+        await self._listener.drain(self._spec.endpoint.drain_s)
         for task in self._background:
             task.cancel()
         self._service.close()
+
+    def _app(self, *, echo_request_id: bool) -> FastAPI:
+        return http.build(
+            self._spec.endpoint,
+            self._tasks,
+            lambda: self._runtime,
+            identity=self._identity,
+            echo_request_id=echo_request_id,
+        )
+
+    async def _listen(self) -> None:
+        """Be within reach of this machine's proxy."""
+        if not shortcut.is_taken():
+            return
+        try:
+            await self._listener.open()
+        except OSError as error:  # such as a path that is too long for a socket
+            _log.warning("requests come by Ray Serve's own way: %s", error)
 
     async def _beat(self) -> None:
         while True:

@@ -32,3 +32,6 @@ def prepare_serve() -> None:
     os.environ.setdefault("RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD", "0")  # ours never block the loop
     os.environ.setdefault("RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP", "0")
     os.environ.setdefault("RAY_SERVE_REQUEST_PATH_LOG_BUFFER_SIZE", "1000")  # its access log; ours is eagleray.access
+    if is_embedded():
+        # One endpoint on one machine: `eagleray.serving.shortcut` says what it does.
+        os.environ.setdefault("RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH", "eagleray.serving.shortcut:middlewares")

@@ -6,9 +6,11 @@ import os
 
 import pytest
 
+from eagleray.serving import shortcut
 from eagleray.train import ray_environment
 
-NAMES = ("RAY_ADDRESS", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "RAY_USAGE_STATS_ENABLED")
+SHORTCUT = "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"
+NAMES = ("RAY_ADDRESS", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "RAY_USAGE_STATS_ENABLED", SHORTCUT)
 
 
 @pytest.fixture(autouse=True)
@@ -46,3 +48,16 @@ def test_a_named_cluster_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert not ray_environment.is_embedded()
     assert "RAY_AUTH_MODE" not in os.environ
+
+
+@pytest.mark.parametrize(("address", "expected"), [(None, shortcut.CALLBACK), ("auto", None)], ids=["own", "cluster"])
+def test_only_an_embedded_ray_takes_the_short_way(
+    monkeypatch: pytest.MonkeyPatch, address: str | None, expected: str | None
+) -> None:
+    if address is not None:
+        monkeypatch.setenv("RAY_ADDRESS", address)
+
+    ray_environment.prepare_serve()
+
+    assert os.environ.get(shortcut.VARIABLE) == expected
+    assert shortcut.is_taken() is (expected is not None)
