@@ -36,7 +36,8 @@ from statistics import median
 from typing import Any
 
 HERE = Path(__file__).resolve()
-DOCUMENT = HERE.parents[1] / "jobs" / "demo.yaml"
+MODEL = "film-sentiment-zero2"
+DOCUMENT = HERE.parents[1] / "jobs" / "finetune" / "text-classification-zero2.yaml"
 SCRIPTS = Path(sys.executable).parent
 PORT = 8731
 NUM_TEXTS = 512
@@ -65,8 +66,7 @@ def prepare(directory: Path) -> None:
     variables = environment(directory)
     if not (directory / "storage" / "models").exists():
         run = ("train", str(DOCUMENT), "--quiet", "--set", "train.max_steps=20", "--set", "data.max_length=256")
-        for command in (run, ("register", "demo"), ("promote",)):
-            words = ("models", "promote", "demo@1") if command == ("promote",) else command
+        for words in (run, ("register", MODEL), ("models", "promote", f"{MODEL}@1")):
             subprocess.run([SCRIPTS / "eagleray", *words], check=True, env=variables, stdout=subprocess.DEVNULL)
     for kind, num_words in WORDS.items():
         texts = _texts(num_words)
@@ -200,11 +200,11 @@ def _pipeline(directory: Path) -> Any:
 
 def _model(directory: Path) -> Path:
     """The files of the registered version; a pipeline needs no more of them than config, weights and tokenizer."""
-    return directory / "storage" / "models" / "demo" / "versions" / "000001" / "files"
+    return directory / "storage" / "models" / MODEL / "versions" / "000001" / "files"
 
 
 @contextmanager
-def served(name: str, directory: Path, *more: str, model: str = "demo") -> Iterator[subprocess.Popen[bytes]]:
+def served(name: str, directory: Path, *more: str, model: str = MODEL) -> Iterator[subprocess.Popen[bytes]]:
     """A server that answers, in a process of its own."""
     if name in CONTENDERS:
         command = [sys.executable, str(HERE), "--contend", name, "--directory", str(directory)]
