@@ -15,6 +15,7 @@ from eagleray.cli.doctor import doctor
 from eagleray.cli.plan import plan
 from eagleray.cli.predict import predict
 from eagleray.cli.register import register
+from eagleray.cli.render import render
 from eagleray.cli.schema import schema
 from eagleray.cli.serve import serve
 from eagleray.cli.submit import submit
@@ -83,6 +84,7 @@ app.add_typer(checkpoints.app, name="checkpoints")
 app.add_typer(models.app, name="models")
 app.add_typer(keys.app, name="keys")
 app.add_typer(cache.app, name="cache")
+app.command()(render)
 app.command()(schema)
 app.command()(doctor)
 app.command()(demo)

@@ -99,10 +99,10 @@ def _of_endpoint(path: Path, settings: list[str], storage: str | None) -> tuple[
 
 def _of_fine_tune(path: Path, settings: list[str], storage: str | None) -> tuple[ServingSpec, str]:
     from eagleray.cli.inputs import read_document
-    from eagleray.flow.places import serving_spec
+    from eagleray.spec.serving import of_training
 
     found = read_document(path, overrides=settings, storage=storage).document
-    return serving_spec(found), found.spec.storage or ""
+    return of_training(found), found.spec.storage or ""
 
 
 def _of_model(target: str, settings: list[str]) -> ServingSpec:

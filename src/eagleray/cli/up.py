@@ -103,6 +103,7 @@ def _place(
     document: FineTune, file: Path, overrides: Sequence[str], storage: str, *, say: Say, detach: bool
 ) -> Place | None:
     from eagleray.flow import places
+    from eagleray.spec import serving
     from eagleray.store.cache import cache_root
     from eagleray.train.ray_environment import is_embedded
 
@@ -110,7 +111,7 @@ def _place(
         if detach:
             raise UserError("--detach: the document has no section `endpoint` that could stay: leave it out")
         return None
-    spec = places.serving_spec(document)
+    spec = serving.of_training(document)
     if not is_embedded():
         return places.OnCluster(spec, storage=storage, cache_dir=cache_root())
     if not detach:

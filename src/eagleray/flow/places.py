@@ -19,9 +19,7 @@ from eagleray.errors import ClusterError, UserError
 from eagleray.serving.identity import HEADER as IDENTITY_HEADER
 from eagleray.serving.identity import identity
 from eagleray.spec.endpoint import EndpointSpec
-from eagleray.spec.finetune import FineTune
-from eagleray.spec.promote import PromoteSpec
-from eagleray.spec.serving import ServedModelSpec, ServingSpec
+from eagleray.spec.serving import ServingSpec
 
 _READY_S = 300.0
 _LOOK_EVERY_S = 0.5
@@ -149,14 +147,6 @@ class Detached:
             f"{url(self.spec.endpoint)}; it stays when this ends. To look at it: `tail -f {self._log}`; "
             f"to end it: `kill {process.pid}`"
         )
-
-
-def serving_spec(document: FineTune) -> ServingSpec:
-    """What a training document serves: its own model, by the alias that it promotes to."""
-    name = document.metadata.name
-    alias = (document.spec.promote or PromoteSpec()).alias
-    served = ServedModelSpec(name=name, model=f"{name}@{alias}")
-    return ServingSpec(models=(served,), endpoint=document.spec.endpoint or EndpointSpec())
 
 
 def url(endpoint: EndpointSpec) -> str:

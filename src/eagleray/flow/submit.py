@@ -19,6 +19,7 @@ from ray.job_submission import JobDetails, JobStatus, JobSubmissionClient
 from eagleray.errors import ClusterError, UserError
 from eagleray.flow import staging
 from eagleray.spec.finetune import FineTune
+from eagleray.spec.locations import check_outlives_job
 
 KNOCK_TIMEOUT_S = 10.0
 """How long a cluster may take to answer at all: Ray's client itself would wait for ever."""
@@ -31,7 +32,7 @@ def submit(document: FineTune, *, address: str, storage: str, until: str) -> str
         UserError: the storage is one that only the head node would see, or a file is missing.
         ClusterError: nothing answers at `address`, or it refuses.
     """
-    check_storage(storage)
+    check_outlives_job(storage)
     check_address(address)
     with tempfile.TemporaryDirectory(prefix="eagleray-submit-") as folder:
         staging.stage(document, Path(folder))
@@ -67,17 +68,6 @@ def exit_code(job: str, info: JobDetails) -> int:
     if info.driver_exit_code is None or info.driver_exit_code <= 0:  # it never ran, or a signal ended it
         raise ClusterError(f"job {job} failed: {info.message}")
     return int(info.driver_exit_code)
-
-
-def check_storage(storage: str) -> None:
-    """Raise UserError for a relative directory: the job would write into a folder that goes with it."""
-    if "://" in storage or Path(storage).is_absolute():
-        return
-    raise UserError(
-        f"storage {storage} is relative: on the cluster it would lie in the job's temporary folder and vanish with it. "
-        "Give a bucket (s3://bucket/prefix, gs://…, az://…) or the absolute path of a mount that all nodes share, by "
-        "--storage, EAGLERAY_STORAGE or spec.storage"
-    )
 
 
 def check_address(address: str) -> None:

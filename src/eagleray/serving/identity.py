@@ -12,5 +12,9 @@ HEADER = "Eagleray-Endpoint"
 
 
 def identity(spec: ServingSpec, *, storage: str) -> str:
-    """A short hash of all that an endpoint is started with; which versions its aliases mean has no part in it."""
-    return hashlib.sha256("\0".join((eagleray.__version__, storage, spec.model_dump_json())).encode()).hexdigest()[:16]
+    """A short hash of all that an endpoint is started with.
+
+    Which versions its aliases mean has no part in it, nor has what a cluster is told that holds it.
+    """
+    settings = spec.model_dump_json(exclude={"cluster"})
+    return hashlib.sha256("\0".join((eagleray.__version__, storage, settings)).encode()).hexdigest()[:16]

@@ -11,6 +11,7 @@ from pydantic import model_validator
 from eagleray.spec import reported
 from eagleray.spec.base import Conflict, ConflictError, Name, Spec, Text
 from eagleray.spec.checkpoint import CheckpointSpec
+from eagleray.spec.cluster import ClusterSpec
 from eagleray.spec.data import DataSpec, PackedSpec
 from eagleray.spec.endpoint import EndpointSpec
 from eagleray.spec.failures import FailuresSpec
@@ -65,6 +66,8 @@ class FineTuneSpec(Spec):
     """How the model is served: `eagleray serve`."""
     tracking: TrackingSpec | None = None
     """Where runs and versions are told of, beside the storage."""
+    cluster: ClusterSpec | None = None
+    """What Kubernetes is told: `eagleray render`."""
 
     @model_validator(mode="after")
     def _parts_fit_together(self) -> FineTuneSpec:

@@ -64,6 +64,17 @@ def resolve(loaded: Loaded, *, option: str | None, environment: str | None, curr
     return replace(loaded, document=document, origins={**loaded.origins, "spec.storage": origin})
 
 
+def check_outlives_job(storage: str) -> None:
+    """Raise UserError for a relative directory: a job on a cluster would write into a folder that goes with it."""
+    if "://" in storage or Path(storage).is_absolute():
+        return
+    raise UserError(
+        f"storage {storage} is relative: on the cluster it would lie in the job's temporary folder and vanish with it. "
+        "Give a bucket (s3://bucket/prefix, gs://…, az://…) or the absolute path of a mount that all nodes share, by "
+        "--storage, EAGLERAY_STORAGE or spec.storage"
+    )
+
+
 def _folder(loaded: Loaded, current: Path) -> Path:
     return (current / loaded.path).parent
 
@@ -79,9 +90,13 @@ def location(value: str, base: Path) -> str:
     return str(base.absolute() / _expanded(value))
 
 
+def is_hub_id(source: str) -> bool:
+    """Whether a model's source may be one of the hub's; a path that is there comes before it."""
+    return _HUB_ID.fullmatch(source) is not None and not source.endswith(_FILE_SUFFIXES)
+
+
 def _model_source(value: str, base: Path) -> str:
-    is_hub_id = _HUB_ID.fullmatch(value) is not None and not value.endswith(_FILE_SUFFIXES)
-    if is_hub_id and not (base / value).exists():
+    if is_hub_id(value) and not (base / value).exists():
         return value
     return location(value, base)
 

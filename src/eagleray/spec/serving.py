@@ -8,8 +8,10 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from eagleray.spec.base import Conflict, ConflictError, Name, Reference, Spec, Text
+from eagleray.spec.cluster import ClusterSpec
 from eagleray.spec.endpoint import EndpointSpec
-from eagleray.spec.finetune import API_VERSION, MetadataSpec
+from eagleray.spec.finetune import API_VERSION, FineTune, MetadataSpec
+from eagleray.spec.promote import PromoteSpec
 
 
 class MemberSpec(Spec):
@@ -55,6 +57,8 @@ class ServingSpec(Spec):
     Where there are several models, LoRA adapters on one base hold it in memory together."""
     endpoint: EndpointSpec = EndpointSpec()
     """The HTTP endpoint."""
+    cluster: ClusterSpec | None = None
+    """What Kubernetes is told: `eagleray render`."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -80,6 +84,13 @@ class Endpoint(Spec):
     """What the document is called."""
     spec: ServingSpec
     """Which models, and how."""
+
+
+def of_training(document: FineTune) -> ServingSpec:
+    """What a training document serves: its own model, by the alias that it promotes to."""
+    name, spec = document.metadata.name, document.spec
+    served = ServedModelSpec(name=name, model=f"{name}@{(spec.promote or PromoteSpec()).alias}")
+    return ServingSpec(models=(served,), endpoint=spec.endpoint or EndpointSpec(), cluster=spec.cluster)
 
 
 def _conflicts(spec: ServingSpec) -> Iterator[Conflict]:

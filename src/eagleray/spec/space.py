@@ -24,6 +24,7 @@ FIXED = (
     "promote",
     "endpoint",
     "tracking",
+    "cluster",
 )
 """What all trials have in common: where they are written, what they take of the cluster, what becomes of the best."""
 

@@ -55,6 +55,7 @@ EFFECTS: dict[str, Effect] = {
     "promote": "nothing",
     "endpoint": "nothing",
     "tracking": "nothing",
+    "cluster": "nothing",
 }
 """By key of `spec`. A key that is not here does what the one above it does."""
 

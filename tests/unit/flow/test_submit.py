@@ -10,7 +10,7 @@ from ray.job_submission import JobDetails, JobStatus, JobType
 
 from eagleray.errors import ClusterError, UserError
 from eagleray.flow import submit
-from eagleray.spec import document
+from eagleray.spec import document, locations
 from tests.support import documents
 
 
@@ -19,13 +19,13 @@ from tests.support import documents
     ["s3://bucket/prefix", "gs://bucket", "az://container", "file:///mnt/runs", "/mnt/runs"],
 )
 def test_a_storage_that_every_node_may_see(storage: str) -> None:
-    submit.check_storage(storage)
+    locations.check_outlives_job(storage)
 
 
 @pytest.mark.parametrize("storage", ["./runs", "runs", "../runs", "~/runs"])
 def test_a_relative_storage(storage: str) -> None:
     with pytest.raises(UserError, match=r"is relative: .*\(s3://bucket/prefix"):
-        submit.check_storage(storage)
+        locations.check_outlives_job(storage)
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:8265", "auto", "ray://head:10001"])

@@ -16,6 +16,7 @@ from eagleray.flow import places
 from eagleray.flow.publishing import NotPromoted
 from eagleray.flow.up import Life
 from eagleray.model import sources
+from eagleray.spec import serving
 from eagleray.spec.endpoint import EndpointSpec
 from eagleray.spec.finetune import FineTune
 from eagleray.spec.serving import ServingSpec
@@ -234,7 +235,7 @@ def test_a_port_that_is_taken_is_told_before_anything_is_done(objects: Objects, 
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         document = wanted(tmp_path, endpoint={"port": taken.getsockname()[1]})
-        place = Nowhere(places.serving_spec(document))
+        place = Nowhere(serving.of_training(document))
         with (
             life(objects, tmp_path, document, Watch(), place=place) as going,
             pytest.raises(UserError, match=r"endpoint\.port: 127\.0\.0\.1:\d+ cannot be listened on"),

@@ -17,7 +17,7 @@ def _findings(text: str, *overrides: str) -> list[str]:
 
 SECTIONS = (
     "storage, model, task, data, method, train, scale, checkpoint, failures, watchdog, sweep, promote, endpoint, "
-    "tracking"
+    "tracking, cluster"
 )
 NAME = 'a name of at most 40 lower-case letters, digits and "-" that begins and ends with a letter or digit'
 

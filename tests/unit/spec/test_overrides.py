@@ -113,7 +113,7 @@ def test_order_of_type_and_its_keys_does_not_matter() -> None:
             "trian.seed=3",
             'spec.trian: unknown key, did you mean "train"? '
             "Allowed here: storage, model, task, data, method, train, scale, checkpoint, failures, watchdog, sweep, "
-            "promote, endpoint, tracking",
+            "promote, endpoint, tracking, cluster",
             id="unknown-section",
         ),
         pytest.param(

@@ -85,7 +85,7 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
             _text(endpiont="{}"),
             [
                 '5: spec.endpiont: unknown key, did you mean "endpoint"? '
-                "Allowed here: storage, models, ensembles, max_loaded, endpoint"
+                "Allowed here: storage, models, ensembles, max_loaded, endpoint, cluster"
             ],
             id="unknown-section",
         ),
@@ -101,7 +101,7 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
             _text(port="80"),
             [
                 "5: spec.port: unknown key, it belongs at spec.endpoint.port. "
-                "Allowed here: storage, models, ensembles, max_loaded, endpoint"
+                "Allowed here: storage, models, ensembles, max_loaded, endpoint, cluster"
             ],
             id="key-of-another-section",
         ),

@@ -18,7 +18,7 @@ TRAIN_KEYS = (
 )
 SECTIONS = (
     "storage, model, task, data, method, train, scale, checkpoint, failures, watchdog, sweep, promote, endpoint, "
-    "tracking"
+    "tracking, cluster"
 )
 VALUES = "a list with at least one value, each a single one or a list of strings, or null"
 

@@ -1,0 +1,153 @@
+"""`eagleray render`: what a Kubernetes cluster needs for a document."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from eagleray.cli.options import DocumentFile, Overrides, Storage
+from eagleray.errors import UserError
+
+if TYPE_CHECKING:
+    from eagleray.kube.manifests import Rendered
+    from eagleray.kube.validate import Crds
+
+
+def render(
+    file: DocumentFile,
+    overrides: Overrides = None,
+    storage: Storage = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", metavar="DIR", help="Write one file an object, for kubectl apply -k.", show_default=False
+        ),
+    ] = None,
+    namespace: Annotated[str, typer.Option("--namespace", "-n", help="Where the objects will be.")] = "default",
+    shared_cluster: Annotated[
+        bool, typer.Option("--shared-cluster", help="A Ray cluster of this size that takes jobs, in place of the run.")
+    ] = False,
+    validate: Annotated[
+        bool, typer.Option("--validate", help="Hold the objects against their schemas and rules.")
+    ] = False,
+    crds: Annotated[
+        Path | None,
+        typer.Option(
+            "--crds",
+            metavar="DIR",
+            help="KubeRay's CRDs as YAML, for --validate. Else EAGLERAY_KUBERAY_CRDS, else those of the cluster.",
+            show_default=False,
+        ),
+    ] = None,
+    server: Annotated[
+        bool, typer.Option("--server", help="Have the cluster check them, without making anything.")
+    ] = False,
+    diff: Annotated[bool, typer.Option("--diff", help="Print what they would change in the cluster.")] = False,
+) -> None:
+    """Print what a Kubernetes cluster with KubeRay needs for a document.
+
+    A FineTune becomes a RayJob that runs `eagleray up` as far as the promotion and, where it has an `endpoint`, a
+    RayService; an Endpoint becomes a RayService. Beside them stand accounts, network policies, budgets and what the
+    section `cluster` asks for. Secrets are named, never written.
+
+    \b
+    Examples:
+      eagleray render job.yaml --storage s3://bucket/runs | kubectl apply -f -
+      eagleray render job.yaml --storage s3://bucket/runs --out manifests --validate
+      eagleray render serve/endpoint.yaml --storage s3://bucket/runs --diff
+    """
+    rendered = _rendered(file, overrides or [], storage=storage, namespace=namespace, shared_cluster=shared_cluster)
+    for note in rendered.notes:
+        typer.echo(note, err=True)
+    if validate:
+        _validate(rendered, crds)
+    if server:
+        _check_at_server(rendered)
+    if diff:
+        _print_diff(rendered)
+        return
+    _write(rendered, out)
+
+
+def _rendered(
+    file: Path, overrides: list[str], *, storage: str | None, namespace: str, shared_cluster: bool
+) -> Rendered:
+    from eagleray.kube import manifests, places
+    from eagleray.spec import document, serving
+
+    if document.kind(file) == "Endpoint":
+        if shared_cluster:
+            raise UserError(f"--shared-cluster: {file} trains nothing: give a document of kind FineTune")
+        served = document.load_endpoint(file, overrides=overrides)
+        uri = _storage(storage, served.spec.storage)
+        return manifests.endpoint(served.metadata.name, served.spec, storage_uri=uri, namespace=namespace)
+    trained = document.load(file, overrides=overrides).document
+    if shared_cluster:
+        return manifests.shared_cluster(trained, namespace=namespace)
+    uri = _storage(storage, trained.spec.storage)
+    files = places.beside(trained, (Path.cwd() / file).parent)
+    rendered = manifests.training(trained, storage_uri=uri, namespace=namespace, files=files)
+    if trained.spec.endpoint is None:
+        return rendered
+    spec = serving.of_training(trained)
+    return rendered + manifests.endpoint(trained.metadata.name, spec, storage_uri=uri, namespace=namespace)
+
+
+def _storage(option: str | None, written: str | None) -> str:
+    """As it was written: what is relative here lies elsewhere in a pod, so it is refused instead of resolved."""
+    from eagleray.spec.locations import DEFAULT_STORAGE
+
+    return option or os.environ.get("EAGLERAY_STORAGE") or written or DEFAULT_STORAGE
+
+
+def _validate(rendered: Rendered, folder: Path | None) -> None:
+    from eagleray.kube import validate
+
+    verdict = validate.check(rendered.manifests, _crds(folder))
+    for each in verdict.unknown:
+        typer.echo(f"not checked: {each}", err=True)
+    if verdict.wrong:
+        raise UserError("\n".join(verdict.wrong))
+    typer.echo(f"{len(rendered.manifests) - len(verdict.unknown)} objects are valid", err=True)
+
+
+def _crds(folder: Path | None) -> Crds:
+    from eagleray.kube import validate
+
+    named = os.environ.get("EAGLERAY_KUBERAY_CRDS")
+    if folder is not None or named:
+        return validate.read_crds(folder or Path(str(named)))
+    from eagleray.kube import client
+
+    return validate.of_crds(client.connect().crds())
+
+
+def _check_at_server(rendered: Rendered) -> None:
+    from eagleray.kube import client
+
+    api = client.connect()
+    refused = [refusal for manifest in rendered.manifests if (refusal := api.refusal(manifest)) is not None]
+    if refused:
+        raise UserError("\n".join(refused))
+    typer.echo(f"the cluster would take {len(rendered.manifests)} objects", err=True)
+
+
+def _print_diff(rendered: Rendered) -> None:
+    from eagleray.kube import client, difference
+
+    api = client.connect()
+    for manifest in rendered.manifests:
+        typer.echo(difference.text(api.read(manifest), api.applied(manifest)), nl=False)
+
+
+def _write(rendered: Rendered, out: Path | None) -> None:
+    from eagleray.kube import folder, yaml_text
+
+    if out is None:
+        typer.echo(yaml_text.dump_all(rendered.manifests), nl=False)
+        return
+    written = folder.write(out, rendered.manifests)
+    typer.echo(f"{len(written) - 1} objects in {out}: kubectl apply -k {out}", err=True)

@@ -1,0 +1,1 @@
+"""Manifests from documents: names, objects, their validation, and the one door to the Kubernetes API."""
