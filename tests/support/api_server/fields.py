@@ -1,7 +1,7 @@
 """Which fields has an object, down to the leaf: what a field manager can own?
 
-A list is atomic unless its schema makes it a map by keys or a set. Kinds that are built in have no schema here; the lists of
-theirs that are keyed go by their names.
+A list is atomic unless its schema makes it a map by keys or a set. Kinds that are built in have no schema here; those
+of their lists that are keyed go by their names.
 """
 
 from __future__ import annotations

@@ -58,8 +58,9 @@ def applied(
     for manager, path in lost:
         others[manager] = others[manager] - {path}
     held = frozenset().union(*others.values())
-    for path in sorted(owned.get(by, frozenset()) - asked.keys(), key=len, reverse=True):
-        if path not in held:
+    # An entry before the fields in it: what it is known by must not go alone.
+    for path in sorted(owned.get(by, frozenset()) - asked.keys(), key=len):
+        if not _is_held(path, held):
             result = fields.without(result, schema, path)
     return result, _kept({**others, by: frozenset(asked)})
 
@@ -99,6 +100,14 @@ def _conflicts(
         for path in sorted(paths & asked.keys(), key=_dotted)
         if fields.read(live, schema, path) != asked[path]
     ]
+
+
+def _is_held(path: Path, held: frozenset[Path]) -> bool:
+    """Whether somebody else owns it, or, of an entry of a keyed list, something in it."""
+    entry = path if isinstance(path[-1], fields.Key) else path[:-1]
+    if entry and isinstance(entry[-1], fields.Key) and (path == entry or path[-1] in dict(entry[-1].fields)):
+        return any(other[: len(entry)] == entry for other in held)
+    return path in held
 
 
 def _ownable(body: dict[str, Any]) -> dict[str, Any]:

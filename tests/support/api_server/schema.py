@@ -1,4 +1,4 @@
-"""What does the structural schema of a CustomResourceDefinition make of an object: defaults, unknown fields, refusals?"""
+"""What does the schema of a CustomResourceDefinition make of an object: defaults, unknown fields, refusals?"""
 
 from __future__ import annotations
 

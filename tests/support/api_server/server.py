@@ -230,12 +230,22 @@ class ApiServer:
         if verb in ("get", "list"):
             self.reads += 1
             return self._read(request, place), 200
+        is_new = verb == "create" or (verb == "patch" and _is_apply(request) and not self._is_there(place))
+        if is_new and verb == "patch":
+            self._check(request, "create", place)
         told = self._written(request, verb, place, json.loads(body or b"{}"))
         if "dryRun" not in request.query:
             self.writes.append(Write(verb, place.resource.plural, place.namespace, told[1], place.sub))
             self._tell()
             self.faults.after(verb, place.resource.plural, writes=len(self.writes))
-        return told[0], 201 if verb == "create" else 200
+        return told[0], 201 if is_new else 200
+
+    def _is_there(self, place: _Place) -> bool:
+        try:
+            self._store.get(place.resource, (place.namespace, place.name))
+        except Refusal:
+            return False
+        return True
 
     def _check(self, request: web.Request, verb: str, place: _Place) -> None:
         if self.roles is None:
@@ -300,7 +310,7 @@ class ApiServer:
     def _written(self, request: web.Request, verb: str, place: _Place, given: Any) -> tuple[bytes, str]:
         """What the answer is, and what the object is called."""
         query, kind, key = request.query, request.content_type, (place.namespace, place.name)
-        is_apply = kind == "application/apply-patch+yaml"
+        is_apply = _is_apply(request)
         by = query.get("fieldManager") or (
             "" if is_apply else request.headers.get("User-Agent", "unknown").split("/")[0]
         )
@@ -415,6 +425,10 @@ def _line(kind: str, told: bytes) -> bytes:
 def _bookmark(resource: Resource, version: int) -> bytes:
     told = {"kind": resource.kind, "apiVersion": resource.api_version, "metadata": {"resourceVersion": str(version)}}
     return _line("BOOKMARK", json.dumps(told).encode())
+
+
+def _is_apply(request: web.Request) -> bool:
+    return request.content_type == "application/apply-patch+yaml"
 
 
 def _verb(method: str, name: str) -> str:

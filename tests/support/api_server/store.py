@@ -15,7 +15,6 @@ from typing import Any
 from tests.support.api_server import owners, resources, schema, status
 from tests.support.api_server.owners import Manager, Owned
 from tests.support.api_server.resources import Resource
-from tests.support.api_server.status import Refusal
 
 Body = dict[str, Any]
 Key = tuple[str, str]  # namespace and name
@@ -179,9 +178,8 @@ class Store:
             )
         if metadata.get("resourceVersion"):
             raise status.bad_request("resourceVersion should not be set on objects to be created")
-        if resource.is_namespaced:
-            if metadata.setdefault("namespace", namespace) != namespace:
-                raise status.bad_request("the namespace of the object does not match the namespace on the request")
+        if resource.is_namespaced and metadata.setdefault("namespace", namespace) != namespace:
+            raise status.bad_request("the namespace of the object does not match the namespace on the request")
         return {**given, "apiVersion": resource.api_version, "kind": resource.kind, "metadata": metadata}
 
     def _check_place(self, resource: Resource, key: Key) -> None:
@@ -282,15 +280,7 @@ class Store:
         resource, before = live.resource, live.body
         body = self._admitted(resource, body, ask)
         metadata = {**body["metadata"], "resourceVersion": before["metadata"]["resourceVersion"]}
-        if new := set(metadata.get("finalizers", ())) - set(before["metadata"].get("finalizers", ())):
-            if "deletionTimestamp" in metadata:
-                raise status.invalid(
-                    resource.kind,
-                    live.key[1],
-                    [
-                        f"metadata.finalizers: Forbidden: no new finalizers can be added if the object is being deleted, found {sorted(new)}"
-                    ],
-                )
+        self._check_finalizers(live, metadata)
         if resource.counts_generations and not sub and _meant(before, resource) != _meant(body, resource):
             metadata["generation"] = before["metadata"]["generation"] + 1
         body = {**body, "metadata": metadata}
@@ -302,6 +292,12 @@ class Store:
         if "deletionTimestamp" in metadata and not metadata.get("finalizers"):
             return self._remove(result)
         return result
+
+    def _check_finalizers(self, live: Stored, metadata: Body) -> None:
+        new = set(metadata.get("finalizers", ())) - set(live.body["metadata"].get("finalizers", ()))
+        if new and "deletionTimestamp" in metadata:
+            told = "metadata.finalizers: Forbidden: no new finalizers can be added if the object is being deleted"
+            raise status.invalid(live.resource.kind, live.key[1], [f"{told}, found {sorted(new)}"])
 
     def _put(self, live: Stored, body: Body, owned: Owned) -> Stored:
         metadata = {**body["metadata"], "resourceVersion": str(self.version + 1)}
@@ -378,6 +374,3 @@ def _meant(body: Body, resource: Resource) -> Body:
     return {
         name: value for name, value in body.items() if name not in ("metadata", "status" if resource.has_status else "")
     }
-
-
-__all__ = ["Ask", "Change", "Refusal", "Store", "Stored"]
