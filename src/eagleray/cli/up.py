@@ -36,6 +36,14 @@ def up(
     new: Annotated[
         bool, typer.Option("--new", help="Sweep and train anew, though there is a model of this document.")
     ] = False,
+    fork: Annotated[
+        bool,
+        typer.Option(
+            "--fork",
+            help="Where the last run is not finished and this document would change its result, begin a new one from its "
+            "newest checkpoint.",
+        ),
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print results only.")] = False,
 ) -> None:
     """Take a document all the way: data, sweep, training, test, registry, gate, promotion, endpoint.
@@ -61,7 +69,7 @@ def up(
     from eagleray.cli.up_view import UpView
 
     view = UpView(Console(stderr=True, quiet=quiet))
-    with life_of(loaded, overrides=overrides or (), view=view, detach=detach, new=new) as (life, place):
+    with life_of(loaded, overrides=overrides or (), view=view, detach=detach, new=new, fork=fork) as (life, place):
         if dry_run:
             life.look(until=until)
             return
@@ -73,7 +81,13 @@ def up(
 
 @contextmanager
 def life_of(
-    loaded: Loaded, *, overrides: Sequence[str], view: UpView, detach: bool = False, new: bool = False
+    loaded: Loaded,
+    *,
+    overrides: Sequence[str],
+    view: UpView,
+    detach: bool = False,
+    new: bool = False,
+    fork: bool = False,
 ) -> Iterator[tuple[Life, Place | None]]:
     """The life of a document that was read with these overrides, and the place of its endpoint, if it has one."""
     document, storage = loaded.document, loaded.document.spec.storage or "./runs"
@@ -95,6 +109,7 @@ def life_of(
         place=place,
         by=caller(),
         begins_anew=new,
+        forks=fork,
     ) as life:
         yield life, place
 

@@ -26,13 +26,19 @@ _ENVIRONMENT: Final = {
     "TMPDIR": "/tmp",
 }
 
+PROGRESS: Final = "EAGLERAY_PROGRESS"
+"""The variable that says in which ConfigMap a run tells how far it is."""
+
 Template = dict[str, Any]
 
 
 def head(target: Target, *, files: volumes.Files | None, needs_api: bool, serves: bool) -> Template:
     """Ray's head, on a node that stays. `files` is what lies beside the document, None where it has none."""
     size = target.cluster.head
-    container = _ray_container(target, "ray-head", files=files) | {
+    container = _ray_container(target, "ray-head", files=files)
+    if target.part == "train":
+        container["env"] = [*container["env"], {"name": PROGRESS, "value": f"{target.namespace}/{target.progress}"}]
+    container |= {
         "ports": _ports(serves),
         "resources": _resources(size.cpus, size.memory, scratch=_HEAD_SCRATCH),
         **probes.of_head(),
