@@ -22,9 +22,7 @@ def render(
     storage: Storage = None,
     out: Annotated[
         Path | None,
-        typer.Option(
-            "--out", metavar="DIR", help="Write one file an object, for kubectl apply -k.", show_default=False
-        ),
+        typer.Option("--out", metavar="DIR", help="Write one file an object, and a kustomization.", show_default=False),
     ] = None,
     namespace: Annotated[str, typer.Option("--namespace", "-n", help="Where the objects will be.")] = "default",
     shared_cluster: Annotated[
@@ -55,7 +53,7 @@ def render(
 
     \b
     Examples:
-      eagleray render job.yaml --storage s3://bucket/runs | kubectl apply -f -
+      eagleray render job.yaml --storage s3://bucket/runs | kubectl apply --server-side -f -
       eagleray render job.yaml --storage s3://bucket/runs --out manifests --validate
       eagleray render serve/endpoint.yaml --storage s3://bucket/runs --diff
     """
@@ -68,15 +66,15 @@ def render(
         _check_at_server(rendered)
     if diff:
         _print_diff(rendered)
-        return
-    _write(rendered, out)
+    if out is not None or not diff:
+        _write(rendered, out)
 
 
 def _rendered(
     file: Path, overrides: list[str], *, storage: str | None, namespace: str, shared_cluster: bool
 ) -> Rendered:
     from eagleray.kube import manifests, places
-    from eagleray.spec import document, serving
+    from eagleray.spec import document
 
     if document.kind(file) == "Endpoint":
         if shared_cluster:
@@ -89,11 +87,7 @@ def _rendered(
         return manifests.shared_cluster(trained, namespace=namespace)
     uri = _storage(storage, trained.spec.storage)
     files = places.beside(trained, (Path.cwd() / file).parent)
-    rendered = manifests.training(trained, storage_uri=uri, namespace=namespace, files=files)
-    if trained.spec.endpoint is None:
-        return rendered
-    spec = serving.of_training(trained)
-    return rendered + manifests.endpoint(trained.metadata.name, spec, storage_uri=uri, namespace=namespace)
+    return manifests.whole(trained, storage_uri=uri, namespace=namespace, files=files)
 
 
 def _storage(option: str | None, written: str | None) -> str:
@@ -150,4 +144,4 @@ def _write(rendered: Rendered, out: Path | None) -> None:
         typer.echo(yaml_text.dump_all(rendered.manifests), nl=False)
         return
     written = folder.write(out, rendered.manifests)
-    typer.echo(f"{len(written) - 1} objects in {out}: kubectl apply -k {out}", err=True)
+    typer.echo(f"{len(written) - 1} objects in {out}: kubectl apply --server-side -k {out}", err=True)

@@ -130,7 +130,7 @@ def connect() -> Api:
             config.load_incluster_config(client_configuration=settings)  # type: ignore[no-untyped-call]
         except config.ConfigException as error:
             raise UserError(
-                "there is no Kubernetes cluster to ask: set KUBECONFIG, or give the folder of KubeRay's CRDs by --crds"
+                "there is no Kubernetes cluster to ask: set KUBECONFIG; `--validate --crds DIR` needs none"
             ) from error
     settings.retries = False
     return Api(client.ApiClient(settings))

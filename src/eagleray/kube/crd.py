@@ -16,7 +16,7 @@ _BUCKETS: Final = " || ".join(f"self.storage.startsWith('{scheme}')" for scheme 
 _COMMON: Final = (
     (
         (),
-        "self.metadata.name.matches('^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$')",
+        "size(self.metadata.name) <= 40 && self.metadata.name.matches('^[a-z][-a-z0-9]*$')",
         'metadata.name: at most 40 lower-case letters, digits and "-", the first a letter',
     ),
     (

@@ -9,6 +9,7 @@ from eagleray.kube import raycluster as rayclusters
 from eagleray.kube.raycluster import Size
 from eagleray.kube.target import Manifest, Target
 from eagleray.kube.volumes import Files
+from eagleray.spec import serving
 from eagleray.spec.cluster import ClusterSpec
 from eagleray.spec.document import dump
 from eagleray.spec.finetune import FineTune
@@ -29,6 +30,16 @@ class Rendered:
         return Rendered((*self.manifests, *new), (*self.notes, *other.notes))
 
 
+def whole(document: FineTune, *, storage_uri: str, namespace: str, files: Files) -> Rendered:
+    """All that a training document asks for: its run, and its endpoint where it has one."""
+    run = training(document, storage_uri=storage_uri, namespace=namespace, files=files)
+    if document.spec.endpoint is None:
+        return run
+    name, spec = document.metadata.name, serving.of_training(document)
+    order = f"RayService {name}: wants {spec.models[0].model}: apply it after the run has promoted a version"
+    return run + endpoint(name, spec, storage_uri=storage_uri, namespace=namespace) + Rendered((), (order,))
+
+
 def training(document: FineTune, *, storage_uri: str, namespace: str, files: Files) -> Rendered:
     """A RayJob, with the document that it carries to its promotion.
 
@@ -42,20 +53,15 @@ def training(document: FineTune, *, storage_uri: str, namespace: str, files: Fil
     written = document.model_copy(update={"spec": document.spec.model_copy(update={"storage": storage_uri})})
     job, size = rayjob.build(target, document.spec, files=files), rayjob.size(target, document.spec)
     found = (*_around(target, size), storage.document(target, dump(written), files), job)
-    return Rendered(found, _pods(target, size))
+    return Rendered(found, _pods("RayJob", target, size))
 
 
-def endpoint(
-    name: str, spec: ServingSpec, *, storage_uri: str, namespace: str, path: str = "spec.endpoint"
-) -> Rendered:
-    """A RayService, and the way to it. `path` is where the document has its section.
-
-    Raises DocumentError for what cannot be served on a cluster.
-    """
+def endpoint(name: str, spec: ServingSpec, *, storage_uri: str, namespace: str) -> Rendered:
+    """A RayService, and the way to it. Raises DocumentError for what cannot be served on a cluster."""
     cluster = spec.cluster or ClusterSpec()
     places.check_name(name)
     places.check_storage(storage_uri, cluster)
-    places.check_endpoint(spec, path=path)
+    places.check_endpoint(spec)
     target = Target(name, "serve", namespace, cluster)
     size = rayservice.size(target, spec)
     chosen = upgrade.choose(target, size)
@@ -65,7 +71,10 @@ def endpoint(
         way.append(network.ingress(target))
     if cluster.gateway is not None and not chosen.is_stepwise:  # KubeRay makes that route itself
         way.append(network.route(target))
-    return Rendered((*_around(target, size), *way, service), (*_pods(target, size), f"{name}: {chosen.words}"))
+    return Rendered(
+        (*_around(target, size), *way, service),
+        (*_pods("RayService", target, size), f"RayService {name}: {chosen.words}"),
+    )
 
 
 def shared_cluster(document: FineTune, *, namespace: str) -> Rendered:
@@ -74,7 +83,7 @@ def shared_cluster(document: FineTune, *, namespace: str) -> Rendered:
     places.check_name(document.metadata.name)
     target = Target(document.metadata.name, "cluster", namespace, cluster)
     size = rayjob.size(target, document.spec)
-    return Rendered((*_around(target, size), rayclusters.shared(target, size)), _pods(target, size))
+    return Rendered((*_around(target, size), rayclusters.shared(target, size)), _pods("RayCluster", target, size))
 
 
 def key(manifest: Manifest) -> tuple[str, str]:
@@ -98,10 +107,11 @@ def _around(target: Target, size: Size) -> list[Manifest]:
     ]
 
 
-def _pods(target: Target, size: Size) -> tuple[str, ...]:
+def _pods(kind: str, target: Target, size: Size) -> tuple[str, ...]:
     workers = target.cluster.workers
     number = f"{size.fewest} to {size.most}" if size.fewest != size.most else str(size.most)
     each = [f"{size.cpus:g} CPU{'s'[: size.cpus != 1]}", workers.memory]
     if size.gpus:
         each.append(f"{size.gpus} GPU{'s'[: size.gpus != 1]}")
-    return (f"{target.name}: {number} worker pod{'s'[: size.most != 1]}, each {', '.join(each)}; {target.image}",)
+    pods = f"{number} worker pod{'s'[: size.most != 1]}, each {', '.join(each)}"
+    return (f"{kind} {target.name}: {pods}; image {target.image}",)

@@ -17,12 +17,13 @@ def policy(target: Target) -> Manifest:
     cluster = target.cluster
     namespace = {} if cluster.kuberay_namespace is None else {"matchLabels": _named(cluster.kuberay_namespace)}
     operator = {"namespaceSelector": namespace, "podSelector": {"matchLabels": _OPERATOR}}
+    serves = [] if target.part == "train" else [pods.SERVE_PORT]
     rules = [
         {"from": [{"podSelector": {"matchLabels": target.selector}}]},
-        {"from": [operator], "ports": _ports([pods.PORTS["dashboard"], pods.SERVE_PORT])},
+        {"from": [operator], "ports": _ports([pods.PORTS["dashboard"], *serves])},
     ]
     callers = [{"namespaceSelector": {"matchLabels": _named(name)}} for name in cluster.callers]
-    if callers and target.part != "train":
+    if callers and serves:
         rules.append({"from": callers, "ports": _ports([pods.SERVE_PORT])})
     if cluster.monitoring is not None:
         prometheus = {"namespaceSelector": {"matchLabels": _named(cluster.monitoring.namespace)}}

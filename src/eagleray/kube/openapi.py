@@ -102,10 +102,11 @@ def _value(value: Any, schema: Schema, path: str) -> Iterator[str]:
 
 def _number(value: float, schema: Schema, path: str) -> Iterator[str]:
     least, most = schema.get("minimum", value), schema.get("maximum", value)
-    if value < least or (value == least and schema.get("exclusiveMinimum")):
-        yield f"{path}: {value} is below {least}"
-    if value > most or (value == most and schema.get("exclusiveMaximum")):
-        yield f"{path}: {value} is above {most}"
+    above, below = schema.get("exclusiveMinimum"), schema.get("exclusiveMaximum")
+    if value < least or (value == least and above):
+        yield f"{path}: {value} must be {'above' if above else 'at least'} {least}"
+    if value > most or (value == most and below):
+        yield f"{path}: {value} must be {'below' if below else 'at most'} {most}"
     if schema.get("format") == "int32" and not -(2**31) <= value < 2**31:
         yield f"{path}: {value} does not fit in 32 bits"
 

@@ -53,23 +53,23 @@ def check_training(document: FineTune, files: volumes.Files) -> None:
         raise DocumentError(found)
 
 
-def check_endpoint(spec: ServingSpec, *, path: str) -> None:
-    """Raise DocumentError for what an endpoint cannot be behind a Service; `path` is where its section stands."""
+def check_endpoint(spec: ServingSpec) -> None:
+    """Raise DocumentError for what an endpoint cannot be behind a Service."""
     endpoint, cluster = spec.endpoint, spec.cluster or ClusterSpec()
     found = []
     if endpoint.auth.type == "none":
         message = "`none` is for one machine alone, and pods answer on every address: use `keys`"
-        found.append(Finding(f"{path}.auth.type", message))
+        found.append(Finding("spec.endpoint.auth.type", message))
     if endpoint.tls is not None:
         message = "ends at the ingress on Kubernetes: leave it out, and give cluster.ingress.tls_secret"
-        found.append(Finding(f"{path}.tls", message))
+        found.append(Finding("spec.endpoint.tls", message))
     for key in ("file", "key_file"):
         named = getattr(endpoint.auth, key, None)
         if named is not None and not _is_mounted(named, cluster):
             message = (
                 f"{named} is in no Secret that is mounted: name it in cluster.secret_files, as {{my-keys: /etc/keys}}"
             )
-            found.append(Finding(f"{path}.auth.{key}", message))
+            found.append(Finding(f"spec.endpoint.auth.{key}", message))
     if found:
         raise DocumentError(found)
 

@@ -35,10 +35,8 @@ def build(target: Target, spec: ServingSpec, *, storage: str, upgrade: Upgrade) 
             outlives_its_head=True,
         ),
     }
-    manifest = target.manifest(
-        "ray.io/v1", "RayService", target.name, annotations={f"{GROUP}/upgrade": upgrade.words}, spec=described
-    )
-    return raycluster.queued(target, manifest)
+    words = {f"{GROUP}/upgrade": upgrade.words}
+    return target.manifest("ray.io/v1", "RayService", target.name, annotations=words, spec=described)
 
 
 def service(target: Target) -> str:

@@ -14,7 +14,16 @@ from eagleray.kube import cel, kuberay_rules, openapi, restricted
 from eagleray.kube.manifests import key
 from eagleray.kube.target import Manifest
 
-BUILT_IN: Final = ("v1", "apps/v1", "batch/v1", "networking.k8s.io/v1", "policy/v1", "rbac.authorization.k8s.io/v1")
+BUILT_IN: Final = (
+    "apiextensions.k8s.io/v1",
+    "apps/v1",
+    "batch/v1",
+    "coordination.k8s.io/v1",
+    "networking.k8s.io/v1",
+    "policy/v1",
+    "rbac.authorization.k8s.io/v1",
+    "v1",
+)
 KUBERNETES: Final = "1.37"
 """The version whose schemas judge the built-in kinds."""
 

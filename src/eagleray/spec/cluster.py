@@ -142,7 +142,7 @@ class ClusterSpec(Spec):
     lifecycle: LifecycleSpec = LifecycleSpec()
     """What the operator does with the run: `eagleray operator`."""
     queue: ObjectName | None = None
-    """The LocalQueue of Kueue that admits the run; it starts suspended."""
+    """The LocalQueue of Kueue that lets a run or a shared cluster start; until then it is suspended."""
     priority_class: ObjectName | None = None
     """The PriorityClass of all pods."""
     drain_s: Seconds = 60

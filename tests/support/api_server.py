@@ -1,0 +1,89 @@
+"""A Kubernetes API server on loopback that knows what it is given: objects by path, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from kubernetes import client
+
+from eagleray.kube.client import Api
+
+
+@dataclass(slots=True)
+class ApiServer:
+    """What it holds, and what it was asked."""
+
+    port: int = 0
+    objects: dict[str, dict[str, Any]] = field(default_factory=dict)
+    refusals: dict[str, str] = field(default_factory=dict)
+    requests: list[tuple[str, str, dict[str, list[str]], str]] = field(default_factory=list)
+
+    @property
+    def api(self) -> Api:
+        """A client of it."""
+        settings = client.Configuration()
+        settings.host = f"http://127.0.0.1:{self.port}"
+        settings.api_key = {"BearerToken": "a-token"}
+        settings.api_key_prefix = {"BearerToken": "Bearer"}
+        settings.retries = False
+        return Api(client.ApiClient(settings))
+
+
+@contextmanager
+def running() -> Iterator[ApiServer]:
+    """Serve until the block ends."""
+    state = ApiServer()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            path = self._note()
+            found = state.objects.get(path)
+            self._answer(*((404, _status(f"{path} not found")) if found is None else (200, found)))
+
+        def do_PATCH(self) -> None:
+            path = self._note()
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            if path in state.refusals:
+                self._answer(422, _status(state.refusals[path]))
+                return
+            served = {"uid": "1", "resourceVersion": "2", "managedFields": []}
+            self._answer(200, {**body, "metadata": {**body["metadata"], **served}})
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """Say nothing."""
+
+        def _note(self) -> str:
+            asked = urlsplit(self.path)
+            told = self.headers.get("Content-Type", "")
+            state.requests.append((self.command, self.headers.get("Authorization", ""), parse_qs(asked.query), told))
+            return asked.path
+
+        def _answer(self, status: int, body: dict[str, Any]) -> None:
+            data = json.dumps(body).encode()
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    state.port = server.server_address[1]
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread.start()
+    try:
+        yield state
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def _status(message: str) -> dict[str, Any]:
+    return {"kind": "Status", "status": "Failure", "message": message}

@@ -1,0 +1,98 @@
+"""`eagleray render`: what it prints, writes and refuses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from eagleray.cli.app import main
+from tests.support import rendered
+
+
+@pytest.fixture
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.delenv("EAGLERAY_STORAGE", raising=False)
+    path = tmp_path / "job.yaml"
+    path.write_text(rendered.training(), encoding="utf-8")
+    return str(path)
+
+
+def test_prints_one_text_for_kubectl(file: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["render", file, "--storage", "s3://b", "-n", "ml", "--set", "scale.num_workers=3"]) == 0
+
+    told = capsys.readouterr()
+    found = list(yaml.safe_load_all(told.out))
+    (job,) = [each for each in found if each["kind"] == "RayJob"]
+    assert {each["metadata"]["namespace"] for each in found} == {"ml"}
+    assert job["spec"]["rayClusterSpec"]["workerGroupSpecs"][0]["replicas"] == 3
+    assert told.err.startswith("RayJob films: 3 worker pods, each 1 CPU, 8Gi; image eagleray/worker:")
+
+
+def test_writes_a_folder(file: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out"
+    assert main(["render", file, "--storage", "s3://b", "--out", str(out)]) == 0
+
+    assert (out / "rayjob-films.yaml").is_file()
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.endswith(f"kubectl apply --server-side -k {out}\n")
+
+
+def test_validates(file: str, capsys: pytest.CaptureFixture[str]) -> None:
+    crds = rendered.kuberay_folder()
+    arguments = ["render", file, "--storage", "s3://b", "--validate", "--crds", str(crds)]
+
+    assert main([*arguments, "--set", "cluster={monitoring: {}}"]) == 0
+
+    told = capsys.readouterr().err
+    assert "not checked: PodMonitor/films-train: there is no schema here for monitoring.coreos.com/v1 Pod" in told
+    assert "8 objects are valid" in told
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        pytest.param([], "storage ./runs is relative", id="default-storage"),
+        pytest.param(["--storage", "/tmp/runs"], "/tmp/runs would lie in one pod", id="tmp"),
+        pytest.param(
+            ["--storage", "s3://b", "--set", "cluster.workers.memory=8GB"],
+            "an amount of memory as Kubernetes writes it, such as 8Gi",
+            id="quantity",
+        ),
+        pytest.param(
+            ["--storage", "s3://b", "--set", "cluster={ingress: {host: a.b}}"],
+            "spec.cluster.callers: is empty: name the namespace in which the controller of the ingress runs",
+            id="ingress-without-callers",
+        ),
+        pytest.param(
+            ["--storage", "s3://b", "--set", "cluster={claim: {name: a, mount_path: /tmp/a}}"],
+            "spec.cluster.claim.mount_path: /tmp/a and /tmp, which is mounted too, overlap",
+            id="mount",
+        ),
+        pytest.param(
+            ["--storage", "s3://b", "--validate", "--crds", "/nowhere"], "/nowhere is no folder: give one", id="crds"
+        ),
+    ],
+)
+def test_refuses(file: str, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["render", file, *arguments]) == 2
+
+    assert message in " ".join(capsys.readouterr().err.split())
+
+
+def test_an_endpoint_has_no_shared_cluster(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "endpoint.yaml"
+    path.write_text(rendered.endpoint(), encoding="utf-8")
+
+    assert main(["render", str(path), "--shared-cluster"]) == 2
+    assert "trains nothing: give a document of kind FineTune" in capsys.readouterr().err
+
+
+def test_a_shared_cluster_needs_no_storage(file: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["render", file, "--shared-cluster"]) == 0
+
+    kinds = [each["kind"] for each in yaml.safe_load_all(capsys.readouterr().out)]
+    assert "RayCluster" in kinds
+    assert "RayJob" not in kinds
