@@ -40,8 +40,8 @@ def up(
         bool,
         typer.Option(
             "--fork",
-            help="Where the last run is not finished and this document would change its result, begin a new one from its "
-            "newest checkpoint.",
+            help="Where the last run is not finished and this document would change its result, begin a new one from "
+            "its newest checkpoint.",
         ),
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print results only.")] = False,

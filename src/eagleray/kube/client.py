@@ -23,17 +23,11 @@ MERGE_PATCH: Final = "application/merge-patch+json"
 
 PLURALS: Final = {
     "ConfigMap": "configmaps",
-    "Endpoint": "endpoints",
-    "Event": "events",
-    "FineTune": "finetunes",
     "HTTPRoute": "httproutes",
     "Ingress": "ingresses",
-    "Job": "jobs",
-    "Lease": "leases",
     "NetworkPolicy": "networkpolicies",
     "PersistentVolumeClaim": "persistentvolumeclaims",
     "PodDisruptionBudget": "poddisruptionbudgets",
-    "Pod": "pods",
     "PodMonitor": "podmonitors",
     "RayCluster": "rayclusters",
     "RayJob": "rayjobs",
@@ -43,7 +37,17 @@ PLURALS: Final = {
     "ServiceAccount": "serviceaccounts",
     "ServiceMonitor": "servicemonitors",
 }
-"""Every kind that is read or made, as it stands in a path."""
+"""Every kind that is rendered, as it stands in a path."""
+
+OPERATED: Final = {
+    "Endpoint": "endpoints",
+    "Event": "events",
+    "FineTune": "finetunes",
+    "Job": "jobs",
+    "Lease": "leases",
+    "Pod": "pods",
+}
+"""Those that only the operator reads or makes."""
 
 _CRDS: Final = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
@@ -145,4 +149,4 @@ def path(manifest: Manifest) -> str:
 def collection(api_version: str, kind: str, namespace: str | None) -> str:
     """Return where the API server has the objects of a kind; None for those of all namespaces."""
     root = f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
-    return f"{root}{f'/namespaces/{namespace}' if namespace else ''}/{PLURALS[kind]}"
+    return f"{root}{f'/namespaces/{namespace}' if namespace else ''}/{(PLURALS | OPERATED)[kind]}"

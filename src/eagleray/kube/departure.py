@@ -1,6 +1,7 @@
 """What happens when a training document is deleted: what does it leave on the storage, and who cleans that up?
 
-Objects in the cluster go by themselves, as they belong to it. A finalizer holds it only where its runs are to be deleted.
+Objects in the cluster go by themselves, as they belong to it. A finalizer holds it only where its runs are to be
+deleted.
 """
 
 from __future__ import annotations

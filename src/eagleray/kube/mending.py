@@ -18,8 +18,8 @@ def stranger(wanted: Iterable[Manifest], observed: Observed) -> str | None:
         if observed.stranger(manifest) is not None:
             kind, name = manifest["kind"], manifest["metadata"]["name"]
             return (
-                f"there is a {kind} {name} already that was not made for this document: delete it, or give the document "
-                "another name"
+                f"there is a {kind} {name} already that was not made for this document: delete it, or give the "
+                "document another name"
             )
     return None
 

@@ -1,7 +1,7 @@
 """What is to be done for a training document in the cluster, given what there is now? `perform` carries it out.
 
-Nothing is kept between two plans but what the cluster itself says: the objects, and of the status `document`, `attempt`,
-`finished` and `outcome`. So it does not matter when the operator was killed, or who changed what in the meantime.
+Nothing is kept between two plans but what the cluster itself says: the objects, and of the status `document`,
+`attempt`, `finished` and `outcome`. So it does not matter when the operator was killed, or who changed what in between.
 """
 
 from __future__ import annotations

@@ -81,7 +81,7 @@ def service(owner: Manifest) -> Service | Invalid:
         read = document.loads_endpoint(_text(owner), source=_source(owner))
         storage = read.spec.storage or locations.DEFAULT_STORAGE
         rendered = manifests.endpoint(
-            read.metadata.name, read.spec, storage_uri=storage, namespace=metadata["namespace"], path="spec.endpoint"
+            read.metadata.name, read.spec, storage_uri=storage, namespace=metadata["namespace"]
         )
     except UserError as error:
         return Invalid(_words(error))

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tests.support.api_server import fields
-from tests.support.api_server.fields import Path, Schema
-from tests.support.api_server.status import Refusal
+from tests.support.fake_kubernetes import fields
+from tests.support.fake_kubernetes.fields import Path, Schema
+from tests.support.fake_kubernetes.status import Refusal
 
 # Of every object, and nobody's.
 _UNOWNED = ("apiVersion", "kind")

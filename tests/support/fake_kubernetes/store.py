@@ -12,9 +12,9 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
-from tests.support.api_server import owners, resources, schema, status
-from tests.support.api_server.owners import Manager, Owned
-from tests.support.api_server.resources import Resource
+from tests.support.fake_kubernetes import owners, resources, schema, status
+from tests.support.fake_kubernetes.owners import Manager, Owned
+from tests.support.fake_kubernetes.resources import Resource
 
 Body = dict[str, Any]
 Key = tuple[str, str]  # namespace and name

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from tests.support.api_server.fields import BUILT_IN, Schema
+from tests.support.fake_kubernetes.fields import BUILT_IN, Schema
 
 _VERBS = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import jsonpatch
 
-from tests.support.api_server.status import Refusal, bad_request
+from tests.support.fake_kubernetes.status import Refusal, bad_request
 
 
 def merge(body: Any, patch: Any) -> Any:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tests.support.api_server.resources import Resource
-from tests.support.api_server.status import Refusal
+from tests.support.fake_kubernetes.resources import Resource
+from tests.support.fake_kubernetes.status import Refusal
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tests.support.api_server.fields import Schema
+from tests.support.fake_kubernetes.fields import Schema
 
 _ROOT = ("apiVersion", "kind", "metadata")
 _TYPES: dict[str, type | tuple[type, ...]] = {

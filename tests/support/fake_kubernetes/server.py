@@ -14,13 +14,13 @@ from typing import Any, Self
 import yaml
 from aiohttp import web
 
-from tests.support.api_server import access, patches, resources, selectors, status
-from tests.support.api_server.access import Allowed
-from tests.support.api_server.faults import Dropped, Fault, Faults
-from tests.support.api_server.owners import Manager
-from tests.support.api_server.resources import Resource
-from tests.support.api_server.status import Refusal
-from tests.support.api_server.store import Ask, Body, Change, Store
+from tests.support.fake_kubernetes import access, patches, resources, selectors, status
+from tests.support.fake_kubernetes.access import Allowed
+from tests.support.fake_kubernetes.faults import Dropped, Fault, Faults
+from tests.support.fake_kubernetes.owners import Manager
+from tests.support.fake_kubernetes.resources import Resource
+from tests.support.fake_kubernetes.status import Refusal
+from tests.support.fake_kubernetes.store import Ask, Body, Change, Store
 
 _WATCH_S = 300.0
 _BOOKMARK_S = 60.0

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from tests.support.api_server.status import bad_request
+from tests.support.fake_kubernetes.status import bad_request
 
 Chosen = Callable[[dict[str, Any]], bool]
 _SET = re.compile(r"(\S+)\s+(in|notin)\s+\(([^)]*)\)")

@@ -11,7 +11,7 @@ import urllib3
 from kubernetes import client
 from urllib3.util import Retry
 
-from tests.support.api_server import Allowed, ApiServer, Fault
+from tests.support.fake_kubernetes import Allowed, ApiServer, Fault
 
 POOL = urllib3.PoolManager(retries=Retry(0, raise_on_status=False))
 WIDGETS = "/apis/example.com/v1/namespaces/default/widgets"
