@@ -70,9 +70,11 @@ def of_service(service: Manifest | None) -> ServiceState:
         return "leaving"
     if service["spec"].get("rayClusterConfig", {}).get("suspend"):
         return "queued"
-    conditions = {each["type"]: each for each in service.get("status", {}).get("conditions", [])}
+    status = service.get("status", {})
+    conditions = {each["type"]: each for each in status.get("conditions", [])}
     ready = conditions.get("Ready", {}).get("status") == "True"
-    if conditions.get("UpgradeInProgress", {}).get("status") == "True":
+    is_seen = status.get("observedGeneration", 0) >= service["metadata"].get("generation", 0)
+    if not is_seen or conditions.get("UpgradeInProgress", {}).get("status") == "True":
         return "replacing" if ready else "starting"
     if ready:
         return "ready"

@@ -91,6 +91,8 @@ def _life(seen: _Seen, begun: Run | None) -> Verdict:
     lifecycle = seen.run.lifecycle
     if seen.ended in ("Promoted", "NotPromoted") and seen.state not in _MID_RUN:
         return _settled(seen, seen.ended)
+    if seen.state == "succeeded" and not seen.is_of_another:
+        return _settled(seen, "Promoted")
     if lifecycle.cancel:
         return _without_job(seen, "Cancelled", "cancelled: what the run has saved stays on the storage")
     if lifecycle.suspend:
@@ -106,8 +108,6 @@ def _life(seen: _Seen, begun: Run | None) -> Verdict:
     match seen.state:
         case "absent":
             return _absent(seen)
-        case "succeeded":
-            return _settled(seen, "Promoted")
         case "failed":
             return _failed(seen)
     return _going_on(seen)
@@ -205,7 +205,7 @@ def _failed(seen: _Seen) -> Verdict:
 
 
 def _without_job(seen: _Seen, phase: str, message: str) -> Verdict:
-    changes = (Delete(seen.job),) if seen.job is not None and seen.state != "leaving" else ()
+    changes = (Delete(seen.job),) if seen.job is not None and seen.state in _MID_RUN else ()
     return _verdict(seen, phase, message, changes=changes)
 
 

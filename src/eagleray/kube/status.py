@@ -36,6 +36,8 @@ def of_endpoint() -> Schema:
             "phase": _text("Where in its life it is."),
             "message": _text("What that means, in words."),
             "failed": _text("What did not come to answer and was taken back, by its digest."),
+            "rollout": _text("What is asked for now, by its digest."),
+            "rolloutSince": _text("Since when."),
             "versions": _text("The versions that answer: demo@3."),
             "endpointURL": _text("Where it answers."),
             "replicas": _number("Pods that answer."),

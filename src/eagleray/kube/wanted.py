@@ -10,8 +10,8 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from eagleray.errors import DocumentError, UserError
-from eagleray.kube import cleaning, drift, manifests, volumes
-from eagleray.kube.target import GROUP, Manifest
+from eagleray.kube import cleaning, drift, manifests, pods, rayservice, volumes
+from eagleray.kube.target import GROUP, Manifest, Target
 from eagleray.spec import document, locations, serving
 from eagleray.spec.cluster import ClusterSpec, LifecycleSpec
 from eagleray.spec.finetune import API_VERSION, FineTune
@@ -51,7 +51,7 @@ class Service:
     beside: tuple[Manifest, ...]
     service: Manifest
     start_deadline_s: int
-    notes: tuple[str, ...] = ()
+    url: str
 
 
 def run(owner: Manifest) -> Run | Invalid:
@@ -86,8 +86,13 @@ def service(owner: Manifest) -> Service | Invalid:
     except UserError as error:
         return Invalid(_words(error))
     *beside, made = (_owned(owner, each) for each in rendered.manifests)
-    deadline = (read.spec.cluster or ClusterSpec()).job.start_deadline_s or 3600
-    return Service(tuple(map(drift.marked, beside)), drift.marked(made), deadline, rendered.notes)
+    cluster = read.spec.cluster or ClusterSpec()
+    return Service(
+        tuple(map(drift.marked, beside)),
+        drift.marked(made),
+        start_deadline_s=cluster.job.start_deadline_s or 3600,
+        url=_url(Target(read.metadata.name, "serve", metadata["namespace"], cluster)),
+    )
 
 
 def of_attempt(job: Manifest, attempt: int) -> Manifest:
@@ -130,6 +135,16 @@ def _endpoint(owner: Manifest, read: FineTune, storage: str) -> Manifest | None:
         "spec": spec.model_dump(mode="json", exclude_defaults=True),
     }
     return drift.marked(_owned(owner, made))
+
+
+def _url(target: Target) -> str:
+    """Where the endpoint answers, for whoever may call it."""
+    if target.cluster.ingress is not None:
+        scheme = "https" if target.cluster.ingress.tls_secret is not None else "http"
+        return f"{scheme}://{target.cluster.ingress.host}"
+    if target.cluster.gateway is not None:
+        return f"https://{target.cluster.gateway.host}"
+    return f"http://{rayservice.service(target)}.{target.namespace}.svc:{pods.SERVE_PORT}"
 
 
 def _digest(read: FineTune) -> str:
