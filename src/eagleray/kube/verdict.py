@@ -36,7 +36,7 @@ def actions(verdict: Verdict, observed: Observed, *, now: datetime) -> tuple[Act
     before = observed.status
     new = _status(verdict, observed, now=now)
     told: list[Action] = []
-    if new != before:
+    if _ordered(new) != _ordered(before):
         told = [*_events(verdict, observed), SetStatus(observed.owner, new)]
     later = [] if verdict.again_s is None else [Requeue(max(1.0, verdict.again_s))]
     return (*told, *verdict.changes, *later)
@@ -63,6 +63,11 @@ def _status(verdict: Verdict, observed: Observed, *, now: datetime) -> dict[str,
         "observedGeneration": observed.generation,
         "conditions": written,
     }
+
+
+def _ordered(status: dict[str, Any]) -> dict[str, Any]:
+    """The server keeps conditions in an order of its own."""
+    return {**status, "conditions": sorted(status.get("conditions", []), key=lambda each: str(each["type"]))}
 
 
 def _events(verdict: Verdict, observed: Observed) -> Iterator[EmitEvent]:

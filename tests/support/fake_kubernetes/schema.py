@@ -25,7 +25,9 @@ def defaulted(value: Any, schema: Schema) -> Any:
         known = schema.get("properties", {})
         given = {key: defaulted(inner, known.get(key) or _others(schema)) for key, inner in value.items()}
         return given | {
-            key: inner["default"] for key, inner in known.items() if key not in given and "default" in inner
+            key: defaulted(inner["default"], inner)
+            for key, inner in known.items()
+            if key not in given and "default" in inner
         }
     if isinstance(value, list):
         return [defaulted(inner, schema.get("items", {})) for inner in value]

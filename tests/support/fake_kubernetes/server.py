@@ -151,6 +151,27 @@ class ApiServer:
             resource = next(each for each in self._store.known.values() if each.kind == kind)
             return [json.loads(each.told) for each in self._store.all(resource)]
 
+    def all_of(self, group: str, kind: str) -> list[Body]:
+        """All objects of a kind that several groups have."""
+        with self._lock:
+            resource = next(each for each in self._store.known.values() if (each.group, each.kind) == (group, kind))
+            return [json.loads(each.told) for each in self._store.all(resource)]
+
+    def knows(self, kind: str) -> bool:
+        """Whether there is such a kind."""
+        return any(each.kind == kind for each in self._store.known.values())
+
+    @property
+    def version(self) -> int:
+        """The newest resource version."""
+        return self._store.version
+
+    def changes(self, since: int) -> list[tuple[str, Body]]:
+        """What has become of which object since a version, as a watch of everything would tell."""
+        with self._lock:
+            found = [each for each in self._store.history if each.version > since]
+            return [(each.type, json.loads(each.now.told)) for each in found]
+
     def expire(self) -> None:
         """Forget the history, and end every watch: what watches on gets 410."""
         with self._lock:
@@ -169,6 +190,11 @@ class ApiServer:
     def die_after(self, writes: int) -> None:
         """Answer nobody once so many writes more are carried out: their client was killed after the last."""
         self.faults.last_write = len(self.writes) + writes
+
+    @property
+    def is_dead(self) -> bool:
+        """Whether it answers nobody."""
+        return self.faults.last_write is not None and len(self.writes) >= self.faults.last_write
 
     def revive(self) -> None:
         """Answer again."""
