@@ -164,6 +164,34 @@ class Operated:
             metrics=self.metrics,
             wake=lambda keys: self._woken.update(keys),
         )
+        self._heard, self._woken = -1, set[Key]()
+        self._due: dict[Key, datetime] = {}
+
+    def work(self) -> None:
+        """Reconcile until nothing is to be done at once."""
+        for _ in range(PASSES):
+            keys = self._news() | self._woken | {key for key, at in self._due.items() if at <= self.clock()}
+            if not keys:
+                return
+            self._woken = set()
+            for key in sorted(keys, key=str):
+                self._due.pop(key, None)
+                again = self.reconciler(key)
+                if again is not None:
+                    self._due[key] = self.clock() + timedelta(seconds=again if again >= 1 else 0)
+        raise AssertionError(f"it does not settle: {keys}")
+
+    def resync(self) -> None:
+        """Look at everything anew, as the operator does now and then."""
+        self._heard = -1
+        self.work()
+
+    def _news(self) -> set[Key]:
+        """What watches tell; at first, and after a resync, what lists do."""
+        heard, self._heard = self._heard, self.server.version
+        if heard < 0:
+            try:
+                return set(self.reconciler.resync([None]))
             except ClusterError:  # it would look again after a while
                 self._heard = -1
                 return set() if self.server.is_dead else self._news()

@@ -12,6 +12,7 @@ import eagleray
 from eagleray.cli import cache, checkpoints, edge, keys, models, runs, sweep
 from eagleray.cli.demo import demo
 from eagleray.cli.doctor import doctor
+from eagleray.cli.operator import operator
 from eagleray.cli.plan import plan
 from eagleray.cli.predict import predict
 from eagleray.cli.register import register
@@ -85,6 +86,7 @@ app.add_typer(models.app, name="models")
 app.add_typer(keys.app, name="keys")
 app.add_typer(cache.app, name="cache")
 app.command()(render)
+app.command()(operator)
 app.command()(schema)
 app.command()(doctor)
 app.command()(demo)
