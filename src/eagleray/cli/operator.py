@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import signal
 import threading
 from typing import Annotated
 
@@ -59,11 +58,8 @@ def _run(namespaces: list[str] | None, *, health_port: int, resync_s: float, qui
         level=logging.WARNING if quiet else logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s"
     )
     logging.getLogger("kopf").setLevel(logging.WARNING)
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
     cluster = Cluster(client.connect())
     with Operator(
         cluster, namespaces=namespaces, own_namespace=own_namespace(), health_port=health_port, resync_s=resync_s
     ) as running:
-        asyncio.run(handlers.listen(running, namespaces=namespaces, stop=stop))
+        asyncio.run(handlers.listen(running, namespaces=namespaces, stop=threading.Event()))

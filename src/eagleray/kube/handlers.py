@@ -22,7 +22,7 @@ _WATCH_S: Final = 300.0
 
 
 async def listen(operator: Operator, *, namespaces: Sequence[str] | None, stop: threading.Event) -> None:
-    """Hear of every change until `stop`. `namespaces` None is all of them."""
+    """Hear of every change until `stop`, SIGINT or SIGTERM. `namespaces` None is all of them."""
     registry = kopf.OperatorRegistry()
     kopf.on.login(registry=registry)(kopf.login_via_client)
     settings = _settings(is_everywhere=namespaces is None)
@@ -34,14 +34,17 @@ async def listen(operator: Operator, *, namespaces: Sequence[str] | None, stop: 
         kopf.on.event(group, version, plural, registry=registry, id=f"seen-{plural}")(_seen(operator, kind.kind))
         if kind.kind not in OWNERS:
             settings.watching.label_selectors[group, version, plural] = LABELLED
-    await kopf.operator(
-        registry=registry,
-        settings=settings,
-        standalone=True,
-        clusterwide=namespaces is None,
-        namespaces=namespaces or (),
-        stop_flag=stop,
-    )
+    try:
+        await kopf.operator(
+            registry=registry,
+            settings=settings,
+            standalone=True,
+            clusterwide=namespaces is None,
+            namespaces=namespaces or (),
+            stop_flag=stop,
+        )
+    finally:
+        stop.set()  # a signal has ended it, and a thread of kopf's waits for the flag
 
 
 def _settings(*, is_everywhere: bool) -> kopf.OperatorSettings:

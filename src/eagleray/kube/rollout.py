@@ -82,7 +82,10 @@ def _good(observed: Observed) -> Manifest | None:
     """What has answered last."""
     kept = observed.child("ConfigMap", good_name(observed.name))
     text = ((kept or {}).get("data") or {}).get(_KEPT)
-    return json.loads(text) if text else None
+    try:
+        return json.loads(text) if text else None
+    except ValueError:  # somebody has written there; it is put back once the endpoint answers
+        return None
 
 
 def _keeping(wanted: Service) -> Manifest:
