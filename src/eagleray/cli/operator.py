@@ -40,8 +40,7 @@ def operator(
     if bool(namespace) == all_namespaces:
         raise UserError("give --namespace, once or several times, or --all-namespaces")
     try:
-        import kopf  # noqa: F401
-        import kubernetes  # noqa: F401
+        import eagleray.kube.handlers  # noqa: F401
     except ImportError as error:
         raise UserError('the operator needs its extra: pip install "eagleray[operator]"') from error
     _run(namespace or None, health_port=health_port, resync_s=resync_s, quiet=quiet)

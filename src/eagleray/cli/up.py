@@ -97,20 +97,25 @@ def life_of(
 
     ray_environment.prepare()
     ray_environment.prepare_serve()
+    from eagleray.flow import progress
     from eagleray.flow.up import Life
+    from eagleray.kube import in_cluster
     from eagleray.store.cache import cache_root
 
     place = _place(document, loaded.path, overrides, storage, say=view.say, detach=detach)
-    with Life(
-        document,
-        storage=storage,
-        cache_dir=cache_root(),
-        observer=view,
-        place=place,
-        by=caller(),
-        begins_anew=new,
-        forks=fork,
-    ) as life:
+    with (
+        progress.told(view, in_cluster.board()) as observer,
+        Life(
+            document,
+            storage=storage,
+            cache_dir=cache_root(),
+            observer=observer,
+            place=place,
+            by=caller(),
+            begins_anew=new,
+            forks=fork,
+        ) as life,
+    ):
         yield life, place
 
 

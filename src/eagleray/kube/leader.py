@@ -10,12 +10,11 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from eagleray.errors import ClusterError
 from eagleray.kube.cluster import Cluster
-from eagleray.kube.conditions import timestamp
 from eagleray.kube.target import Manifest
 
 NAME: Final = "eagleray-operator"
@@ -37,7 +36,7 @@ def wanted(
     lease: Manifest | None, sight: Sight | None, *, identity: str, clock: float, now: datetime
 ) -> Manifest | None:
     """The lease as it is to be written; None where it is another's."""
-    written = timestamp(now).replace("Z", ".000000Z")
+    written = now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     if lease is None:
         return {"spec": _spec(identity, acquired=written, renewed=written, transitions=0)}
     spec: dict[str, Any] = lease.get("spec", {})

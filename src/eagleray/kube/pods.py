@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from eagleray.kube import probes, quantities, security, spot, volumes
+from eagleray.kube import in_cluster, probes, quantities, security, spot, volumes
 from eagleray.kube.target import Target
 
 MARGIN_S: Final = 30
@@ -26,9 +26,6 @@ _ENVIRONMENT: Final = {
     "TMPDIR": "/tmp",
 }
 
-PROGRESS: Final = "EAGLERAY_PROGRESS"
-"""The variable that says in which ConfigMap a run tells how far it is."""
-
 Template = dict[str, Any]
 
 
@@ -37,7 +34,10 @@ def head(target: Target, *, files: volumes.Files | None, needs_api: bool, serves
     size = target.cluster.head
     container = _ray_container(target, "ray-head", files=files)
     if target.part == "train":
-        container["env"] = [*container["env"], {"name": PROGRESS, "value": f"{target.namespace}/{target.progress}"}]
+        container["env"] = [
+            *container["env"],
+            {"name": in_cluster.VARIABLE, "value": f"{target.namespace}/{target.progress}"},
+        ]
     container |= {
         "ports": _ports(serves),
         "resources": _resources(size.cpus, size.memory, scratch=_HEAD_SCRATCH),
