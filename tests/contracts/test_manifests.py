@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from eagleray.kube import restricted, validate, yaml_text
+from eagleray.kube import restricted, security, validate, volumes, yaml_text
 from eagleray.kube.manifests import file_name
 from eagleray.kube.target import RAY_VERSION
 from tests.support import rendered
@@ -74,6 +74,14 @@ def test_the_shared_cluster_is_what_is_committed() -> None:
 
     assert {path.name for path in folder.iterdir()} == {*files, "kustomization.yaml"}
     assert {name: (folder / name).read_text(encoding="utf-8") for name in files} == files
+
+
+def test_the_image_has_the_user_and_the_home_of_the_pods() -> None:
+    text = (ROOT / "cluster" / "images" / "worker.Dockerfile").read_text(encoding="utf-8")
+
+    assert f"\nUSER {security.USER}:{security.USER}\n" in text
+    assert f"--uid {security.USER} " in text
+    assert f" HOME={volumes.HOME} " in text
 
 
 def test_ray_is_the_version_in_the_lock() -> None:

@@ -23,6 +23,7 @@ class ApiServer:
     port: int = 0
     objects: dict[str, dict[str, Any]] = field(default_factory=dict)
     refusals: dict[str, str] = field(default_factory=dict)
+    unknown: set[str] = field(default_factory=set)
     requests: list[tuple[str, str, dict[str, list[str]], str]] = field(default_factory=list)
 
     @property
@@ -34,6 +35,13 @@ class ApiServer:
         settings.api_key_prefix = {"BearerToken": "Bearer"}
         settings.retries = False
         return Api(client.ApiClient(settings))
+
+    def kubeconfig(self) -> str:
+        """The text of a file by which `kubectl` would find it."""
+        cluster = {"name": "a", "cluster": {"server": f"http://127.0.0.1:{self.port}"}}
+        context = {"name": "a", "context": {"cluster": "a", "user": "a"}}
+        user = {"name": "a", "user": {"token": "a-token"}}
+        return json.dumps({"clusters": [cluster], "contexts": [context], "users": [user], "current-context": "a"})
 
 
 @contextmanager
@@ -50,6 +58,9 @@ def running() -> Iterator[ApiServer]:
         def do_PATCH(self) -> None:
             path = self._note()
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            if path in state.unknown:
+                self._send(404, b"404 page not found\n", "text/plain")
+                return
             if path in state.refusals:
                 self._answer(422, _status(state.refusals[path]))
                 return
@@ -66,9 +77,11 @@ def running() -> Iterator[ApiServer]:
             return asked.path
 
         def _answer(self, status: int, body: dict[str, Any]) -> None:
-            data = json.dumps(body).encode()
+            self._send(status, json.dumps(body).encode(), "application/json")
+
+        def _send(self, status: int, data: bytes, kind: str) -> None:
             self.send_response(status)
-            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(data)))
             self.end_headers()
             self.wfile.write(data)

@@ -96,15 +96,15 @@ CASES = (
 )
 
 
-def of_text(text: str, *, is_shared: bool = False, storage: str = STORAGE) -> Rendered:
+def of_text(text: str, *, is_shared: bool = False, storage: str = STORAGE, namespace: str = "ml") -> Rendered:
     """What a document's text becomes."""
     if "kind: Endpoint" in text:
         served = document.loads_endpoint(text, source="a.yaml")
-        return manifests.endpoint(served.metadata.name, served.spec, storage_uri=storage, namespace="ml")
+        return manifests.endpoint(served.metadata.name, served.spec, storage_uri=storage, namespace=namespace)
     trained = document.loads(text, source="a.yaml").document
     if is_shared:
-        return manifests.shared_cluster(trained, namespace="ml")
-    return manifests.whole(trained, storage_uri=storage, namespace="ml", files={})
+        return manifests.shared_cluster(trained, namespace=namespace)
+    return manifests.whole(trained, storage_uri=storage, namespace=namespace, files={})
 
 
 def of_file(path: Path) -> Rendered:

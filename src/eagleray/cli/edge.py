@@ -21,6 +21,8 @@ TRAIN_PACKAGES = {
     *("ray", "safetensors", "tensorboardX", "torch", "transformers"),
 }
 """What the extra `train` brings and commands import."""
+VALIDATE_PACKAGES = {"cel", "kubernetes", "kubernetes_validate"}
+"""What the extra `validate` brings and `render` imports."""
 
 
 def run(command: Callable[[], object]) -> int:
@@ -59,6 +61,9 @@ def _fail(*messages: str, exit_code: int) -> int:
 def _missing(error: ModuleNotFoundError) -> int:
     """A package that only some commands need: the plain installation has none of them."""
     package = (error.name or "").partition(".")[0]
+    if package in VALIDATE_PACKAGES:
+        message = f"this needs {package}, which is not installed: pip install 'eagleray[validate]'"
+        return _fail(message, exit_code=1)
     if package not in TRAIN_PACKAGES:
         return _bug(error)
     return _fail(

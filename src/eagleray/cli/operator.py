@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from typing import Annotated
 
@@ -57,7 +58,7 @@ def _run(namespaces: list[str] | None, *, health_port: int, resync_s: float, qui
         level=logging.WARNING if quiet else logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s"
     )
     logging.getLogger("kopf").setLevel(logging.WARNING)
-    cluster = Cluster(client.connect())
+    cluster = Cluster(client.connect(os.environ.get("KUBECONFIG")))
     with Operator(
         cluster, namespaces=namespaces, own_namespace=own_namespace(), health_port=health_port, resync_s=resync_s
     ) as running:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from eagleray.cli.options import DocumentFile, Overrides, Storage
-from eagleray.errors import UserError
+from eagleray.errors import DocumentError, Finding, UserError
 
 if TYPE_CHECKING:
+    from eagleray.kube.client import Api
     from eagleray.kube.manifests import Rendered
     from eagleray.kube.validate import Crds
+
+_NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
 def render(
@@ -57,6 +61,10 @@ def render(
       eagleray render job.yaml --storage s3://bucket/runs --out manifests --validate
       eagleray render serve/endpoint.yaml --storage s3://bucket/runs --diff
     """
+    if not _NAMESPACE.fullmatch(namespace):
+        raise UserError(f'--namespace {namespace}: at most 63 lower-case letters, digits and "-"')
+    if crds is not None and not validate:
+        raise UserError("--crds is for --validate: give both, or leave it out")
     rendered = _rendered(file, overrides or [], storage=storage, namespace=namespace, shared_cluster=shared_cluster)
     for note in rendered.notes:
         typer.echo(note, err=True)
@@ -104,7 +112,7 @@ def _validate(rendered: Rendered, folder: Path | None) -> None:
     for each in verdict.unknown:
         typer.echo(f"not checked: {each}", err=True)
     if verdict.wrong:
-        raise UserError("\n".join(verdict.wrong))
+        raise DocumentError([Finding("", each) for each in verdict.wrong])
     typer.echo(f"{len(rendered.manifests) - len(verdict.unknown)} objects are valid", err=True)
 
 
@@ -114,27 +122,29 @@ def _crds(folder: Path | None) -> Crds:
     named = os.environ.get("EAGLERAY_KUBERAY_CRDS")
     if folder is not None or named:
         return validate.read_crds(folder or Path(str(named)))
-    from eagleray.kube import client
-
-    return validate.of_crds(client.connect().crds())
+    return validate.of_crds(_api().crds())
 
 
 def _check_at_server(rendered: Rendered) -> None:
-    from eagleray.kube import client
-
-    api = client.connect()
+    api = _api()
     refused = [refusal for manifest in rendered.manifests if (refusal := api.refusal(manifest)) is not None]
     if refused:
-        raise UserError("\n".join(refused))
+        raise DocumentError([Finding("", each) for each in refused])
     typer.echo(f"the cluster would take {len(rendered.manifests)} objects", err=True)
 
 
 def _print_diff(rendered: Rendered) -> None:
-    from eagleray.kube import client, difference
+    from eagleray.kube import difference
 
-    api = client.connect()
+    api = _api()
     for manifest in rendered.manifests:
         typer.echo(difference.text(api.read(manifest), api.applied(manifest)), nl=False)
+
+
+def _api() -> Api:
+    from eagleray.kube import client
+
+    return client.connect(os.environ.get("KUBECONFIG"))
 
 
 def _write(rendered: Rendered, out: Path | None) -> None:

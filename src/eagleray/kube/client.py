@@ -49,6 +49,7 @@ OPERATED: Final = {
 }
 """Those that only the operator reads or makes."""
 
+_UNKNOWN: Final = "the cluster does not know this kind"
 _CRDS: Final = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
 
@@ -86,14 +87,18 @@ class Api:
         """Return the object as it would be if it were applied. Nothing is changed. Raises Refused."""
         # `force`: what somebody else has set is taken over, as applying would.
         asked = {"dryRun": "All", "fieldManager": FIELD_MANAGER, "force": "true", "fieldValidation": "Strict"}
-        return self.ask("PATCH", f"{path(manifest)}?{urlencode(asked)}", body=manifest)
+        try:
+            return self.ask("PATCH", f"{path(manifest)}?{urlencode(asked)}", body=manifest)
+        except Refused as refused:
+            name = f"{manifest['kind']}/{manifest['metadata']['name']}"
+            raise Refused(f"{name}: {_reason(refused, manifest)}", status=refused.status) from refused
 
     def refusal(self, manifest: Manifest) -> str | None:
         """Return why the server would not take the object, None where it would."""
         try:
             self.applied(manifest)
         except Refused as refused:
-            return f"{manifest['kind']}/{manifest['metadata']['name']}: {refused}"
+            return str(refused)
         return None
 
     def crds(self) -> list[dict[str, Any]]:
@@ -114,21 +119,37 @@ class Api:
         )
         try:
             response = self._transport.call_api(*request, _request_timeout=TIMEOUT_S)
-            answer = json.loads(response.read() or b"{}")
-        except (urllib3.exceptions.HTTPError, client.OpenApiException, json.JSONDecodeError) as error:
+            answer = _answer(response.read())
+        except (urllib3.exceptions.HTTPError, client.OpenApiException) as error:
             raise ClusterError(f"the Kubernetes API server does not answer: {error}") from error
         if response.status >= 400:
             told = answer.get("message") or f"{method} {where}: {response.status}"
             wait = response.headers.get("Retry-After", "")
             raise Refused(told, status=response.status, retry_after_s=float(wait) if wait.isdecimal() else None)
-        return dict(answer)
+        return answer
 
 
-def connect() -> Api:
-    """Sign in as kubectl would: KUBECONFIG, ~/.kube/config, or the account of the pod. Raises UserError."""
+def _answer(data: bytes) -> dict[str, Any]:
+    """What the server says; of what it does not know at all it says no more than a line of plain text."""
+    try:
+        return dict(json.loads(data or b"{}"))
+    except ValueError:
+        return {"message": _UNKNOWN if b"page not found" in data else data.decode("utf-8", "replace").strip()}
+
+
+def _reason(refused: Refused, manifest: Manifest) -> str:
+    if str(refused) != _UNKNOWN:
+        return str(refused)
+    version = manifest["apiVersion"]
+    needed = "install KubeRay" if version.startswith("ray.io/") else "install what brings it, or leave it out"
+    return f"the cluster does not know {version} {manifest['kind']}: {needed}"
+
+
+def connect(kubeconfig: str | None) -> Api:
+    """Sign in as kubectl would: these files, else ~/.kube/config, else the account of the pod. Raises UserError."""
     settings = client.Configuration()
     try:
-        config.load_kube_config(client_configuration=settings)  # type: ignore[no-untyped-call]
+        config.load_kube_config(config_file=kubeconfig, client_configuration=settings)  # type: ignore[no-untyped-call]
     except config.ConfigException:
         try:
             config.load_incluster_config(client_configuration=settings)  # type: ignore[no-untyped-call]

@@ -9,8 +9,8 @@ import hashlib
 import json
 from typing import Any, Final
 
-from eagleray.kube import quantities
 from eagleray.kube.target import GROUP, Manifest
+from eagleray.spec.cluster import size_bytes
 
 APPLIED: Final = f"{GROUP}/applied"
 """The annotation with the digest of what was asked for."""
@@ -55,6 +55,6 @@ def _is_same_amount(there: Any, wanted: Any, path: str) -> bool:
     if "resources" not in path or not isinstance(there, str) or not isinstance(wanted, str):
         return False
     try:
-        return quantities.size_bytes(there) == quantities.size_bytes(wanted) > 0
+        return size_bytes(there) == size_bytes(wanted) > 0
     except (KeyError, ValueError):  # CPUs in thousandths; those are written in one way only
         return False

@@ -108,9 +108,8 @@ def _around(target: Target, size: Size) -> list[Manifest]:
 
 
 def _pods(kind: str, target: Target, size: Size) -> tuple[str, ...]:
-    workers = target.cluster.workers
     number = f"{size.fewest} to {size.most}" if size.fewest != size.most else str(size.most)
-    each = [f"{size.cpus:g} CPU{'s'[: size.cpus != 1]}", workers.memory]
+    each = [f"{size.cpus:g} CPU{'s'[: size.cpus != 1]}", target.workers.memory]
     if size.gpus:
         each.append(f"{size.gpus} GPU{'s'[: size.gpus != 1]}")
     pods = f"{number} worker pod{'s'[: size.most != 1]}, each {', '.join(each)}"

@@ -17,17 +17,17 @@ def policy(target: Target) -> Manifest:
     cluster = target.cluster
     namespace = {} if cluster.kuberay_namespace is None else {"matchLabels": _named(cluster.kuberay_namespace)}
     operator = {"namespaceSelector": namespace, "podSelector": {"matchLabels": _OPERATOR}}
-    serves = [] if target.part == "train" else [pods.SERVE_PORT]
+    serves = [] if target.part == "train" else [pods.PORTS["serve"]]
     rules = [
         {"from": [{"podSelector": {"matchLabels": target.selector}}]},
         {"from": [operator], "ports": _ports([pods.PORTS["dashboard"], *serves])},
     ]
     callers = [{"namespaceSelector": {"matchLabels": _named(name)}} for name in cluster.callers]
     if callers and serves:
-        rules.append({"from": callers, "ports": _ports([pods.SERVE_PORT])})
+        rules.append({"from": callers, "ports": _ports([pods.PORTS["serve"]])})
     if cluster.monitoring is not None:
         prometheus = {"namespaceSelector": {"matchLabels": _named(cluster.monitoring.namespace)}}
-        own = [pods.SERVE_PORT] if target.part == "serve" and cluster.monitoring.key_secret else []
+        own = [pods.PORTS["serve"]] if target.part == "serve" and cluster.monitoring.key_secret else []
         rules.append({"from": [prometheus], "ports": _ports([pods.PORTS["metrics"], *own])})
     described = {"podSelector": {"matchLabels": target.selector}, "policyTypes": ["Ingress"], "ingress": rules}
     return target.manifest("networking.k8s.io/v1", "NetworkPolicy", target.owned, spec=described)
@@ -37,7 +37,7 @@ def ingress(target: Target) -> Manifest:
     """An Ingress to the Service of the endpoint."""
     asked = target.cluster.ingress
     assert asked is not None
-    backend = {"service": {"name": rayservice.service(target), "port": {"number": pods.SERVE_PORT}}}
+    backend = {"service": {"name": rayservice.service(target), "port": {"number": pods.PORTS["serve"]}}}
     rule = {"host": asked.host, "http": {"paths": [{"path": "/", "pathType": "Prefix", "backend": backend}]}}
     described: dict[str, Any] = {"rules": [rule]}
     if asked.class_name is not None:
@@ -52,7 +52,7 @@ def route(target: Target) -> Manifest:
     asked = target.cluster.gateway
     assert asked is not None
     parent = {"name": asked.name} | ({"namespace": asked.namespace} if asked.namespace else {})
-    backend = {"name": rayservice.service(target), "port": pods.SERVE_PORT}
+    backend = {"name": rayservice.service(target), "port": pods.PORTS["serve"]}
     described = {"parentRefs": [parent], "hostnames": [asked.host], "rules": [{"backendRefs": [backend]}]}
     return target.manifest("gateway.networking.k8s.io/v1", "HTTPRoute", target.owned, spec=described)
 

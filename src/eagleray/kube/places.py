@@ -45,7 +45,7 @@ def check_training(document: FineTune, files: volumes.Files) -> None:
     """Raise DocumentError with each path of a training document that its pods would not see."""
     cluster = document.spec.cluster or ClusterSpec()
     found = [
-        Finding(key, f"{source} is on this machine alone: {_instead(cluster)}")
+        Finding(key, f"{source} is there on one machine alone: {_instead(cluster)}")
         for key, source in sources(document)
         if not (_is_remote(key, source) or _on_claim(source, cluster) or _goes_along(source, files))
     ]
@@ -86,7 +86,7 @@ def beside(document: FineTune, folder: Path) -> dict[str, bytes]:
         if _on_claim(source, cluster) or (_is_remote(key, source) and not is_here):
             continue
         if Path(source).is_absolute() or ".." in PurePosixPath(source).parts:
-            raise _error(key, f"{source} is on this machine alone: {_instead(cluster)}")
+            raise _error(key, f"{source} is there on one machine alone: {_instead(cluster)}")
         found = list(_below(folder, source))
         if not found:
             raise _error(key, f"{source} is not there: check the path, which is relative to the document")
@@ -94,7 +94,10 @@ def beside(document: FineTune, folder: Path) -> dict[str, bytes]:
             size = file.stat().st_size + sum(map(len, files.values()))
             if size > MAX_BYTES:
                 raise _error(key, f"{source} is too large to go with the document: {_instead(cluster)}")
-            files[file.relative_to(folder).as_posix()] = file.read_bytes()
+            try:
+                files[file.relative_to(folder).as_posix()] = file.read_bytes()
+            except OSError as error:
+                raise _error(key, f"{file} cannot be read: {error.strerror}") from error
     return files
 
 

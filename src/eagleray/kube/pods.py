@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Final
 
-from eagleray.kube import in_cluster, probes, quantities, security, spot, volumes
+from eagleray.kube import in_cluster, probes, security, spot, volumes
 from eagleray.kube.target import Target
 
 MARGIN_S: Final = 30
@@ -14,8 +15,7 @@ _HEAD_SHARED_MEMORY: Final = "1Gi"
 _HEAD_SCRATCH: Final = "20Gi"
 
 # By KubeRay's own names: it makes the Services of the head from them.
-PORTS: Final = {"gcs-server": 6379, "dashboard": 8265, "client": 10001, "metrics": 8080}
-SERVE_PORT: Final = 8000
+PORTS: Final = {"gcs-server": 6379, "dashboard": 8265, "client": 10001, "metrics": 8080, "serve": 8000}
 
 _ENVIRONMENT: Final = {
     "EAGLERAY_CACHE": volumes.CACHE,
@@ -29,7 +29,7 @@ _ENVIRONMENT: Final = {
 Template = dict[str, Any]
 
 
-def head(target: Target, *, files: volumes.Files | None, needs_api: bool, serves: bool) -> Template:
+def head(target: Target, *, files: volumes.Files | None, needs_api: bool) -> Template:
     """Ray's head, on a node that stays. `files` is what lies beside the document, None where it has none."""
     size = target.cluster.head
     container = _ray_container(target, "ray-head", files=files)
@@ -39,7 +39,7 @@ def head(target: Target, *, files: volumes.Files | None, needs_api: bool, serves
             {"name": in_cluster.VARIABLE, "value": f"{target.namespace}/{target.progress}"},
         ]
     container |= {
-        "ports": _ports(serves),
+        "ports": _ports(PORTS),
         "resources": _resources(size.cpus, size.memory, scratch=_HEAD_SCRATCH),
         **probes.of_head(),
     }
@@ -52,13 +52,13 @@ def head(target: Target, *, files: volumes.Files | None, needs_api: bool, serves
 def worker(
     target: Target, *, files: volumes.Files | None, cpus: float, gpus: int, serves: bool, leave_s: int
 ) -> Template:
-    """A worker. It leaves within `leave_s`: what it has begun is finished, or saved, by then."""
-    size = target.cluster.workers
+    """A worker; one that `serves` is ready when requests may come. Within `leave_s` it has finished, or saved."""
+    size = target.workers
     container = _ray_container(target, "ray-worker", files=files) | {
-        "ports": [{"name": "metrics", "containerPort": PORTS["metrics"]}, *(_serve_ports() if serves else [])],
+        "ports": _ports(("metrics", "serve") if serves else ("metrics",)),
         "resources": _resources(cpus, size.memory, scratch=size.scratch, gpus={size.gpu_resource: gpus}),
         "lifecycle": {"preStop": {"exec": {"command": ["/bin/sh", "-c", drain_command(leave_s)]}}},
-        **probes.of_worker(serves=serves, port=SERVE_PORT),
+        **probes.of_worker(serves=serves, port=PORTS["serve"]),
     }
     pod = _pod(target, container, files=files, shared_memory=size.shared_memory, scratch=size.scratch)
     pod |= {
@@ -146,28 +146,21 @@ def _ray_container(target: Target, name: str, *, files: volumes.Files | None) ->
     return container
 
 
-def _ports(serves: bool) -> list[dict[str, Any]]:
-    return [
-        *({"name": name, "containerPort": port} for name, port in PORTS.items()),
-        *(_serve_ports() if serves else []),
-    ]
-
-
-def _serve_ports() -> list[dict[str, Any]]:
-    return [{"name": "serve", "containerPort": SERVE_PORT}]
+def _ports(names: Iterable[str]) -> list[dict[str, Any]]:
+    return [{"name": name, "containerPort": PORTS[name]} for name in names]
 
 
 def _resources(
     cpus: float, memory: str, *, scratch: str, gpus: dict[str, int] | None = None
 ) -> dict[str, dict[str, str]]:
     """Requests and limits are the same: a pod that is promised less than it uses is the first to be ended."""
-    amounts = {"cpu": quantities.cpus(cpus), "memory": memory, "ephemeral-storage": scratch}
+    amounts = {"cpu": _cpus(cpus), "memory": memory, "ephemeral-storage": scratch}
     amounts |= {resource: str(number) for resource, number in (gpus or {}).items() if number}
     return {"requests": dict(amounts), "limits": dict(amounts)}
 
 
 def _placement(target: Target, *, gpus: int) -> dict[str, Any]:
-    workers = target.cluster.workers
+    workers = target.workers
     keys = dict.fromkeys([*([workers.gpu_resource] if gpus else []), *workers.tolerate])
     tolerations = [{"key": key, "operator": "Exists"} for key in keys]
     placed: dict[str, Any] = {}
@@ -180,3 +173,9 @@ def _placement(target: Target, *, gpus: int) -> dict[str, Any]:
     if tolerations:
         placed["tolerations"] = tolerations
     return placed
+
+
+def _cpus(number: float) -> str:
+    """CPUs as Kubernetes writes them back: whole ones plain, parts in thousandths."""
+    thousandths = round(number * 1000)
+    return str(thousandths // 1000) if thousandths % 1000 == 0 else f"{thousandths}m"

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from eagleray.kube import pods, quantities, security, volumes
+from eagleray.kube import pods, security, volumes
 from eagleray.kube.target import RAY_VERSION, Manifest, Target
+from eagleray.spec.cluster import size_bytes
 
 GROUP_NAME: Final = "workers"
 # Of shared memory; the rest is for what processes hand each other beside Ray, such as a data loader's batches.
@@ -42,7 +43,7 @@ def spec(
     outlives_its_head: bool,
 ) -> dict[str, Any]:
     """The specification that RayCluster, RayJob and RayService share."""
-    head = pods.head(target, files=files, needs_api=needs_api or size.is_autoscaled, serves=serves)
+    head = pods.head(target, files=files, needs_api=needs_api or size.is_autoscaled)
     worker = pods.worker(target, files=files, cpus=size.cpus, gpus=size.gpus, serves=serves, leave_s=leave_s)
     group = {
         "groupName": GROUP_NAME,
@@ -79,7 +80,7 @@ def shared(target: Target, size: Size) -> Manifest:
         size,
         files=None,
         leave_s=target.cluster.drain_s + target.cluster.checkpoint_s,
-        serves=True,
+        serves=False,  # a worker is ready without an application
         needs_api=False,
         outlives_its_head=True,
     )
@@ -97,7 +98,7 @@ def queued(target: Target, manifest: Manifest) -> Manifest:
 
 
 def _object_store_bytes(target: Target) -> int:
-    return int(quantities.size_bytes(target.cluster.workers.shared_memory) * _OBJECT_STORE_SHARE)
+    return int(size_bytes(target.workers.shared_memory) * _OBJECT_STORE_SHARE)
 
 
 def _token(target: Target) -> dict[str, str]:

@@ -53,9 +53,10 @@ def build(target: Target, spec: FineTuneSpec, *, files: volumes.Files) -> Manife
 
 def size(target: Target, spec: FineTuneSpec) -> Size:
     """As many pods as the run's workers need; a sweep that says how many trials run at once needs theirs."""
-    per_pod, scale = target.cluster.workers.per_pod, spec.scale
-    trials = (spec.sweep.max_concurrent or 1) if spec.sweep is not None else 1
-    wanted = target.cluster.workers.pods or math.ceil(scale.num_workers * trials / per_pod)
+    scale = spec.scale
+    num_workers = scale.num_workers * ((spec.sweep.max_concurrent or 1) if spec.sweep is not None else 1)
+    per_pod = min(target.workers.per_pod, num_workers)
+    wanted = target.workers.pods or math.ceil(num_workers / per_pod)
     fewest = wanted if scale.min_workers is None else min(wanted, math.ceil(scale.min_workers / per_pod))
     return Size(
         pods=wanted,

@@ -23,7 +23,8 @@ def build(target: Target, spec: ServingSpec, *, storage: str, upgrade: Upgrade) 
     found = size(target, spec)
     described: dict[str, Any] = {
         "upgradeStrategy": upgrade.strategy,
-        "excludeHeadPodFromServeSvc": True,  # no replica is there
+        # No replica is there. Where there may be no worker either, its proxy takes the request that starts one.
+        "excludeHeadPodFromServeSvc": found.fewest > 0,
         "serveConfigV2": yaml_text.dump(serve_config(spec, storage=storage)),
         "rayClusterConfig": raycluster.spec(
             target,
@@ -46,7 +47,8 @@ def service(target: Target) -> str:
 
 def size(target: Target, spec: ServingSpec) -> Size:
     """Pods for the fewest replicas at the start, and up to the most where the load asks for them."""
-    replicas, per_pod = spec.endpoint.replicas, target.cluster.workers.per_pod
+    replicas = spec.endpoint.replicas
+    per_pod = min(target.workers.per_pod, replicas.max)
     fewest, most = math.ceil(replicas.min / per_pod), math.ceil(replicas.max / per_pod)
     return Size(
         pods=fewest,
@@ -72,6 +74,6 @@ def serve_config(spec: ServingSpec, *, storage: str) -> dict[str, Any]:
         arguments["endpoint"] = endpoint
     return {
         "proxy_location": "EveryNode",
-        "http_options": {"host": "0.0.0.0", "port": pods.SERVE_PORT},
+        "http_options": {"host": "0.0.0.0", "port": pods.PORTS["serve"]},
         "applications": [{"name": APPLICATION, "route_prefix": "/", "import_path": IMPORT_PATH, "args": arguments}],
     }

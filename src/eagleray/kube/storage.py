@@ -11,11 +11,12 @@ from eagleray.kube.target import Manifest, Target
 def document(target: Target, text: str, files: volumes.Files) -> Manifest:
     """The ConfigMap that all pods of the run mount."""
     data, binary = {volumes.DOCUMENT_FILE: text}, {}
+    keys = volumes.keys(files)
     for path, content in files.items():
         try:
-            data[volumes.key(path)] = content.decode("utf-8")
+            data[keys[path]] = content.decode("utf-8")
         except UnicodeDecodeError:
-            binary[volumes.key(path)] = base64.b64encode(content).decode("ascii")
+            binary[keys[path]] = base64.b64encode(content).decode("ascii")
     parts = {"data": data} | ({"binaryData": binary} if binary else {})
     return target.manifest("v1", "ConfigMap", target.document, **parts)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 import eagleray
-from eagleray.spec.cluster import ClusterSpec
+from eagleray.spec.cluster import ClusterSpec, WorkersSpec
 
 Part = Literal["train", "serve", "cluster"]
 """What the pods do: carry a run, answer, or wait for jobs of anybody."""
@@ -45,13 +45,18 @@ class Target:
             **self.selector,
             "app.kubernetes.io/managed-by": "eagleray",
             "app.kubernetes.io/part-of": self.name,
-            "app.kubernetes.io/version": eagleray.__version__,
+            "app.kubernetes.io/version": eagleray.__version__.replace("+", "_"),
         }
 
     @property
     def image(self) -> str:
         """The image of all pods."""
         return self.cluster.image or f"eagleray/worker:{eagleray.__version__}"
+
+    @property
+    def workers(self) -> WorkersSpec:
+        """The pods in which this part does its work."""
+        return (self.cluster.replicas if self.part == "serve" else None) or self.cluster.workers
 
     @property
     def account(self) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import kubernetes_validate
 import yaml
 
 from eagleray.errors import UserError
@@ -39,7 +40,7 @@ class Verdict:
     """What is wrong, by object; and of which objects nothing is known here."""
 
     wrong: tuple[str, ...] = ()
-    unknown: tuple[str, ...] = field(default=())
+    unknown: tuple[str, ...] = ()
 
 
 def check(manifests: Iterable[Manifest], crds: Crds) -> Verdict:
@@ -93,10 +94,6 @@ def _beyond(manifest: Manifest) -> list[str]:
 
 
 def _built_in(manifest: Manifest) -> list[str]:
-    try:
-        import kubernetes_validate
-    except ImportError as error:
-        raise UserError('--validate needs the extra: pip install "eagleray[validate]"') from error
     try:
         kubernetes_validate.validate(manifest, KUBERNETES, strict=True)
     except kubernetes_validate.ValidationError as error:

@@ -40,7 +40,7 @@ def shared_memory_mounts() -> list[dict[str, Any]]:
 
 def of_document(target: Target, files: Files) -> list[dict[str, Any]]:
     """The volume with the document and the files beside it, each at its path."""
-    items = [{"key": key(path), "path": path} for path in (DOCUMENT_FILE, *sorted(files))]
+    items = [{"key": key, "path": path} for path, key in keys(files).items()]
     return [{"name": "document", "configMap": {"name": target.document, "items": items}}]
 
 
@@ -49,9 +49,9 @@ def document_mounts() -> list[dict[str, Any]]:
     return [{"name": "document", "mountPath": DOCUMENT_FOLDER, "readOnly": True}]
 
 
-def key(path: str) -> str:
-    """A path as the key of a ConfigMap, which knows no slash."""
-    return path.replace("/", "..")
+def keys(files: Files) -> dict[str, str]:
+    """The keys of the ConfigMap by path: they know no slash, no space and no other script, as paths do."""
+    return {DOCUMENT_FILE: DOCUMENT_FILE} | {path: f"file-{number}" for number, path in enumerate(sorted(files))}
 
 
 def given(target: Target) -> list[dict[str, Any]]:

@@ -144,7 +144,7 @@ def _url(target: Target) -> str:
         return f"{scheme}://{target.cluster.ingress.host}"
     if target.cluster.gateway is not None:
         return f"https://{target.cluster.gateway.host}"
-    return f"http://{rayservice.service(target)}.{target.namespace}.svc:{pods.SERVE_PORT}"
+    return f"http://{rayservice.service(target)}.{target.namespace}.svc:{pods.PORTS['serve']}"
 
 
 def _digest(read: FineTune) -> str:

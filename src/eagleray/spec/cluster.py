@@ -27,6 +27,15 @@ TAKEN_PATHS = ("/spec", "/tmp", "/cache", "/home/eagleray", "/dev/shm")
 """What every pod mounts already; nothing else may lie there."""
 
 
+_UNITS = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40, "": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+
+
+def size_bytes(quantity: str) -> int:
+    """The bytes of an amount such as 8Gi."""
+    number = quantity.rstrip("".join(_UNITS))
+    return int(float(number) * _UNITS[quantity.removeprefix(number)])
+
+
 class ClaimSpec(Spec):
     """A volume that all pods mount, for a storage or data that is no bucket."""
 
@@ -70,6 +79,13 @@ class WorkersSpec(Spec):
     """Keys of taints of nodes that they tolerate."""
     spot: Literal["never", "allowed", "only"] = "never"
     """Whether they run on nodes that may be taken away. The head never does."""
+
+    @model_validator(mode="after")
+    def _shared_memory_is_a_part(self) -> WorkersSpec:
+        if size_bytes(self.shared_memory) >= size_bytes(self.memory):
+            message = f"{self.shared_memory} is a part of memory {self.memory}, and must be less"
+            raise ConflictError(Conflict("shared_memory", message))
+        return self
 
 
 class JobSpec(Spec):
@@ -137,6 +153,8 @@ class ClusterSpec(Spec):
     """The pod with Ray's head."""
     workers: WorkersSpec = WorkersSpec()
     """The pods in which models train or answer."""
+    replicas: WorkersSpec | None = None
+    """The pods in which models answer, where they are not as `workers`."""
     job: JobSpec = JobSpec()
     """How long a run may take, and how often it is tried."""
     lifecycle: LifecycleSpec = LifecycleSpec()

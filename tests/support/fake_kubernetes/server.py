@@ -62,6 +62,8 @@ class ApiServer:
         self.faults = Faults()
         self.writes: list[Write] = []
         self.reads = 0
+        self.forbidden: list[str] = []
+        """What somebody was not allowed to do."""
         self._store, self._lock = Store(clock), threading.RLock()
         self._news: set[asyncio.Event] = set()
         self._drops = 0
@@ -278,7 +280,11 @@ class ApiServer:
             return
         user = request.headers.get("Authorization", "").removeprefix("Bearer ") or "system:anonymous"
         rules = self.roles.get(user, ())
-        access.check(rules, user, verb, place.resource, sub=place.sub, namespace=place.namespace, name=place.name)
+        try:
+            access.check(rules, user, verb, place.resource, sub=place.sub, namespace=place.namespace, name=place.name)
+        except Refusal as refusal:
+            self.forbidden.append(refusal.message)
+            raise
 
     def _discovered(self, path: str) -> Body | None:
         known = self._store.known.values()

@@ -54,12 +54,22 @@ def test_errors(capsys: pytest.CaptureFixture[str], error: BaseException, exit_c
     assert capsys.readouterr() == ("", message)
 
 
-def test_a_missing_package_is_told_with_its_extra(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("module", "package", "extra"),
+    [
+        pytest.param("torch.nn", "torch", "train", id="train"),
+        pytest.param("kubernetes_validate", "kubernetes_validate", "validate", id="validate"),
+        pytest.param("cel", "cel", "validate", id="cel"),
+    ],
+)
+def test_a_missing_package_is_told_with_its_extra(
+    module: str, package: str, extra: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     def command() -> None:
-        raise ModuleNotFoundError("No module named 'torch.nn'", name="torch.nn")
+        raise ModuleNotFoundError(f"No module named '{module}'", name=module)
 
     assert edge.run(command) == 1
-    assert "needs torch, which is not installed: pip install 'eagleray[train]'" in capsys.readouterr().err
+    assert f"needs {package}, which is not installed: pip install 'eagleray[{extra}]'" in capsys.readouterr().err
 
 
 def test_a_missing_module_of_ours_is_a_fault(capsys: pytest.CaptureFixture[str]) -> None:

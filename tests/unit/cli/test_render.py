@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
 
 from eagleray.cli.app import main
-from tests.support import rendered
+from eagleray.kube import client
+from tests.support import api_server, rendered
+from tests.support.api_server import ApiServer
 
 
 @pytest.fixture
@@ -55,6 +58,8 @@ def test_validates(file: str, capsys: pytest.CaptureFixture[str]) -> None:
     ("arguments", "message"),
     [
         pytest.param([], "storage ./runs is relative", id="default-storage"),
+        pytest.param(["--storage", "s3://b", "--crds", "/a"], "--crds is for --validate: give both", id="crds-alone"),
+        pytest.param(["-n", "Ml_1", "--storage", "s3://b"], "--namespace Ml_1: at most 63 lower-case", id="namespace"),
         pytest.param(["--storage", "/tmp/runs"], "/tmp/runs would lie in one pod", id="tmp"),
         pytest.param(
             ["--storage", "s3://b", "--set", "cluster.workers.memory=8GB"],
@@ -96,3 +101,40 @@ def test_a_shared_cluster_needs_no_storage(file: str, capsys: pytest.CaptureFixt
     kinds = [each["kind"] for each in yaml.safe_load_all(capsys.readouterr().out)]
     assert "RayCluster" in kinds
     assert "RayJob" not in kinds
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ApiServer]:
+    with api_server.running() as found:
+        (tmp_path / "kubeconfig").write_text(found.kubeconfig(), encoding="utf-8")
+        monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
+        yield found
+
+
+def test_asks_the_server(file: str, server: ApiServer, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["render", file, "--storage", "s3://b", "--server"]) == 0
+
+    assert "the cluster would take 8 objects" in capsys.readouterr().err
+    assert {method for method, *_ in server.requests} == {"PATCH"}
+    assert {str(asked["dryRun"]) for _, _, asked, _ in server.requests} == {"['All']"}
+
+
+def test_says_what_the_server_refuses(file: str, server: ApiServer, capsys: pytest.CaptureFixture[str]) -> None:
+    server.refusals["/apis/ray.io/v1/namespaces/default/rayjobs/films"] = "exceeded quota: gpus"
+
+    assert main(["render", file, "--storage", "s3://b", "--server"]) == 2
+
+    told = capsys.readouterr()
+    assert "RayJob/films: exceeded quota: gpus" in told.err
+    assert told.out == ""
+
+
+def test_prints_what_would_change(file: str, server: ApiServer, capsys: pytest.CaptureFixture[str]) -> None:
+    def difference() -> str:
+        assert main(["render", file, "--storage", "s3://b", "--diff"]) == 0
+        return capsys.readouterr().out
+
+    assert "+++ RayJob/films rendered" in difference()
+    for manifest in rendered.of_text(rendered.training(), storage="s3://b", namespace="default").manifests:
+        server.objects[client.path(manifest)] = manifest
+    assert difference() == ""

@@ -64,6 +64,23 @@ def test_says_what_the_server_says(server: ApiServer) -> None:
     assert refused.value.status == 422
 
 
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        pytest.param("RayJob", "the cluster does not know ray.io/v1 RayJob: install KubeRay", id="kuberay"),
+        pytest.param(
+            "PodMonitor",
+            "the cluster does not know monitoring.coreos.com/v1 PodMonitor: install what brings it, or leave it out",
+            id="other",
+        ),
+    ],
+)
+def test_a_kind_that_the_cluster_does_not_know(server: ApiServer, kind: str, told: str) -> None:
+    server.unknown.add(client.path(MANIFESTS[kind]))
+
+    assert server.api.refusal(MANIFESTS[kind]) == f"{kind}/{MANIFESTS[kind]['metadata']['name']}: {told}"
+
+
 def test_a_server_that_is_not_there() -> None:
     with api_server.running() as server:
         api = server.api
@@ -117,4 +134,4 @@ def test_no_cluster_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
 
     with pytest.raises(UserError, match="no Kubernetes cluster to ask: set KUBECONFIG"):
-        client.connect()
+        client.connect(None)

@@ -75,6 +75,15 @@ def test_a_worker_has_time_to_drain_and_to_save(case: Case) -> None:
 
 
 @every_case
+def test_a_worker_waits_for_requests_only_where_an_application_takes_them(case: Case) -> None:
+    for place, pod in _pods(case):
+        container = pod["containers"][0]
+        if container["name"] == "ray-worker":
+            waits = container["readinessProbe"]["httpGet"]["path"] == "/-/healthz"
+            assert waits is place.startswith("RayService"), place
+
+
+@every_case
 def test_only_the_head_may_speak_with_the_api_server(case: Case) -> None:
     for place, pod in _pods(case):
         if pod["containers"][0]["name"] != "ray-head":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -49,15 +50,21 @@ def test_a_storage_that_one_pod_sees(storage: str, cluster: ClusterSpec, instead
 @pytest.mark.parametrize(
     ("sections", "finding"),
     [
-        pytest.param({"data": "{train: /home/me/a.jsonl}"}, "spec.data.train: /home/me/a.jsonl is on this", id="train"),
-        pytest.param({"data": "{train: a.jsonl}"}, "spec.data.train: a.jsonl is on this machine alone", id="relative"),
         pytest.param(
-            {"data": "{train: pkg://a/b, test: /data/t.jsonl}"}, "spec.data.test: /data/t.jsonl is on", id="test"
+            {"data": "{train: /home/me/a.jsonl}"}, "spec.data.train: /home/me/a.jsonl is there on one", id="train"
+        ),
+        pytest.param(
+            {"data": "{train: a.jsonl}"}, "spec.data.train: a.jsonl is there on one machine alone", id="relative"
+        ),
+        pytest.param(
+            {"data": "{train: pkg://a/b, test: /data/t.jsonl}"}, "spec.data.test: /data/t.jsonl is there", id="test"
         ),
         pytest.param(
             {"data": "{train: pkg://a/b, validation: {file: v.jsonl}}"}, "spec.data.validation.file: v.jsonl", id="file"
         ),
-        pytest.param({"model": "{source: /models/bert}"}, "spec.model.source: /models/bert is on this", id="model"),
+        pytest.param(
+            {"model": "{source: /models/bert}"}, "spec.model.source: /models/bert is there on one", id="model"
+        ),
         pytest.param(
             {"cluster": "{claim: {name: a, mount_path: /data}}", "model": "{source: /models/bert}"},
             "use a place below /data, a package",
@@ -126,7 +133,7 @@ def test_a_name_that_no_service_may_have() -> None:
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "a.jsonl").write_text("{}\n", encoding="utf-8")
-    (tmp_path / "data" / "b.jsonl").write_bytes(b"\xff\xfe")
+    (tmp_path / "data" / "b c.jsonl").write_bytes(b"\xff\xfe")
     return tmp_path
 
 
@@ -134,8 +141,8 @@ def folder(tmp_path: Path) -> Path:
     ("train", "files"),
     [
         pytest.param("data/a.jsonl", {"data/a.jsonl"}, id="file"),
-        pytest.param("data/*.jsonl", {"data/a.jsonl", "data/b.jsonl"}, id="glob"),
-        pytest.param("data", {"data/a.jsonl", "data/b.jsonl"}, id="directory"),
+        pytest.param("data/*.jsonl", {"data/a.jsonl", "data/b c.jsonl"}, id="glob"),
+        pytest.param("data", {"data/a.jsonl", "data/b c.jsonl"}, id="directory"),
         pytest.param("pkg://package/a.jsonl", set(), id="package"),
     ],
 )
@@ -149,6 +156,7 @@ def test_small_files_go_with_the_document(folder: Path, train: str, files: set[s
     (items,) = [volume["configMap"]["items"] for volume in volumes if volume["name"] == "document"]
 
     assert set(found) == files
+    assert all(re.fullmatch(r"[-._a-zA-Z0-9]+", item["key"]) for item in items)
     assert {item["path"] for item in items} == {"document.yaml", *files}
     assert {item["key"] for item in items} == {*config_map["data"], *config_map.get("binaryData", {})}
     assert "train: " + train in config_map["data"]["document.yaml"]
@@ -158,8 +166,8 @@ def test_small_files_go_with_the_document(folder: Path, train: str, files: set[s
     ("train", "message"),
     [
         pytest.param("data/none.jsonl", "is not there: check the path", id="missing"),
-        pytest.param("../data/a.jsonl", "is on this machine alone", id="above"),
-        pytest.param("/data/a.jsonl", "is on this machine alone", id="absolute"),
+        pytest.param("../data/a.jsonl", "is there on one machine alone", id="above"),
+        pytest.param("/data/a.jsonl", "is there on one machine alone", id="absolute"),
         pytest.param("large.jsonl", "too large to go with the document: use a place on a shared volume", id="large"),
     ],
 )

@@ -212,7 +212,7 @@ class TestBegin:
     def test_local_files_do_not_go_to_a_cluster(self) -> None:
         found = wanted.run(operated.fine_tune(data="{train: rows.jsonl}"))
         assert isinstance(found, Invalid)
-        assert "is on this machine alone" in found.message
+        assert "on one machine alone" in found.message
 
 
 class TestObstacles:

@@ -52,8 +52,11 @@ def test_pods(sections: dict[str, str], replicas: tuple[int, int, int]) -> None:
     [
         pytest.param("{}", "{}", "1", None, id="default"),
         pytest.param("{cpus_per_worker: 0.5}", "{}", "1", None, id="part-of-a-cpu"),
-        pytest.param("{cpus_per_worker: 0.5}", "{per_pod: 4}", "2", None, id="parts-together"),
-        pytest.param("{cpus_per_worker: 8, gpus_per_worker: 1}", "{per_pod: 8}", "64", "8", id="node-of-gpus"),
+        pytest.param("{num_workers: 4, cpus_per_worker: 0.5}", "{per_pod: 4}", "2", None, id="parts-together"),
+        pytest.param("{num_workers: 2, cpus_per_worker: 3}", "{per_pod: 8}", "6", None, id="fewer-than-fit"),
+        pytest.param(
+            "{num_workers: 16, cpus_per_worker: 8, gpus_per_worker: 1}", "{per_pod: 8}", "64", "8", id="node-of-gpus"
+        ),
     ],
 )
 def test_resources(scale: str, workers: str, cpu: str, gpus: str | None) -> None:

@@ -81,6 +81,30 @@ def test_pods(replicas: str, group: tuple[int, int, int], is_autoscaled: bool) -
     assert cluster.get("enableInTreeAutoscaling", False) is is_autoscaled
 
 
+@pytest.mark.parametrize(
+    ("cluster", "most", "cpu", "memory"),
+    [
+        pytest.param("{workers: {memory: 9Gi}}", 1, "1", "9Gi", id="as-for-training"),
+        pytest.param("{workers: {memory: 9Gi}, replicas: {memory: 3Gi}}", 1, "1", "3Gi", id="their-own"),
+        pytest.param("{workers: {per_pod: 8}}", 2, "2", "8Gi", id="no-more-than-there-may-be"),
+        pytest.param("{workers: {per_pod: 8}, replicas: {per_pod: 2}}", 4, "2", "8Gi", id="some-in-a-pod"),
+    ],
+)
+def test_pods_of_replicas(cluster: str, most: int, cpu: str, memory: str) -> None:
+    found = rendered.of_text(rendered.training(cluster=cluster, endpoint=f"{{replicas: {{max: {most}}}}}"))
+    (workers,) = rendered.of_kind(found, "RayService")["spec"]["rayClusterConfig"]["workerGroupSpecs"]
+    (container,) = workers["template"]["spec"]["containers"]
+
+    assert (container["resources"]["limits"]["cpu"], container["resources"]["limits"]["memory"]) == (cpu, memory)
+
+
+@pytest.mark.parametrize(("fewest", "is_left_out"), [(0, False), (1, True)])
+def test_the_head_takes_requests_where_no_worker_may_be(fewest: int, is_left_out: bool) -> None:
+    service = _service(endpoint=f"{{replicas: {{min: {fewest}, max: 2}}}}")
+
+    assert service["excludeHeadPodFromServeSvc"] is is_left_out
+
+
 def test_the_application_takes_what_the_document_says() -> None:
     service = _service(endpoint="{batch: {max_size: 8}, port: 9000, host: 0.0.0.0}")
     config = yaml.safe_load(service["serveConfigV2"])
