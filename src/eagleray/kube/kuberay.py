@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from eagleray.kube import openapi, validate
+from eagleray.kube import openapi
 from eagleray.kube.client import Refused
 from eagleray.kube.cluster import Cluster
 from eagleray.kube.target import Manifest
@@ -55,7 +55,19 @@ def look(cluster: Cluster) -> KubeRay:
             raise
         return KubeRay(cluster.serves(API_VERSION))
     found = [each for each in definitions if each is not None]
-    return KubeRay(bool(found), validate.of_crds([{**each, "kind": "CustomResourceDefinition"} for each in found]))
+    return KubeRay(bool(found), {_kind(each): _schema(each) for each in found})
+
+
+def _kind(definition: dict[str, Any]) -> tuple[str, str]:
+    return API_VERSION, definition["spec"]["names"]["kind"]
+
+
+def _schema(definition: dict[str, Any]) -> openapi.Schema:
+    """That of the version that is used; one that takes nothing where it is not served."""
+    name = API_VERSION.rpartition("/")[2]
+    served = (each for each in definition["spec"]["versions"] if each["name"] == name and each.get("served"))
+    found: openapi.Schema = next((each["schema"]["openAPIV3Schema"] for each in served), {"type": "object"})
+    return found
 
 
 def _needs(path: str) -> str:
