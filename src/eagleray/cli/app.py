@@ -12,6 +12,7 @@ import eagleray
 from eagleray.cli import cache, checkpoints, edge, keys, log_format, models, runs, sweep
 from eagleray.cli.demo import demo
 from eagleray.cli.doctor import doctor
+from eagleray.cli.operator import operator
 from eagleray.cli.plan import plan
 from eagleray.cli.predict import predict
 from eagleray.cli.register import register
@@ -88,6 +89,7 @@ app.add_typer(keys.app, name="keys")
 app.command()(ui)
 app.add_typer(cache.app, name="cache")
 app.command()(render)
+app.command()(operator)
 app.command()(schema)
 app.command()(doctor)
 app.command()(demo)

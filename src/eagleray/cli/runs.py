@@ -59,26 +59,38 @@ def track(run: RunName, storage: Storage = None) -> None:
 
 @app.command()
 def delete(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="A run id.")],
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run id; a name with --all.")],
     storage: Storage = None,
+    all_: Annotated[bool, typer.Option("--all", help="Delete every run of this name.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Delete a run even while it is going on.")] = False,
 ) -> None:
-    """Delete a run with its checkpoints and its model."""
+    """Delete a run, or with --all every run of a name, with its checkpoints and its model.
+
+    Registered versions stay: they have files of their own.
+    """
     from rich.filesize import decimal
 
     from eagleray.cli import confirmation
     from eagleray.store import paths, runs
 
-    objects = storages.open_there(storage)
-    if not runs.is_claimed(objects, run):
+    objects = storages.open_if_there(storage) if all_ else storages.open_there(storage)
+    if objects is None:
+        typer.echo(f"there is no run of {run}: {storages.uri(storage)} is not there")
+        return
+    if not all_ and not runs.is_claimed(objects, run):
         _refuse_unknown(objects, run)
+    chosen = sorted(runs.ids_of(objects, run)) if all_ else [run]
     if not force:
-        _refuse_alive(objects, run)
-    size_bytes = sum(info.size_bytes for info in objects.list(paths.run(run)))
-    confirmation.ask(f"Delete {run} with all it wrote ({decimal(size_bytes)}) from {objects.uri}?", yes=yes)
-    runs.delete(objects, run)
-    typer.echo(f"deleted {run}, {decimal(size_bytes)} freed")
+        for each in chosen:
+            _refuse_alive(objects, each)
+    size_bytes = sum(info.size_bytes for each in chosen for info in objects.list(paths.run(each)))
+    named = ", ".join(chosen) or f"no run of {run}"
+    if chosen:
+        confirmation.ask(f"Delete {named} with all it wrote ({decimal(size_bytes)}) from {objects.uri}?", yes=yes)
+    for each in chosen:
+        runs.delete(objects, each)
+    typer.echo(f"deleted {named}, {decimal(size_bytes)} freed")
 
 
 def _refuse_unknown(objects: Objects, run: str) -> None:

@@ -37,6 +37,14 @@ def up(
     new: Annotated[
         bool, typer.Option("--new", help="Sweep and train anew, though there is a model of this document.")
     ] = False,
+    fork: Annotated[
+        bool,
+        typer.Option(
+            "--fork",
+            help="Where the last run is not finished and this document would change its result, begin a new one from "
+            "its newest checkpoint.",
+        ),
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print results only.")] = False,
     log_format: LogFormat = None,
 ) -> None:
@@ -61,7 +69,7 @@ def up(
     from eagleray.cli import views
 
     view = views.of_life(quiet=quiet)
-    with life_of(loaded, overrides=overrides or (), view=view, detach=detach, new=new) as (life, place):
+    with life_of(loaded, overrides=overrides or (), view=view, detach=detach, new=new, fork=fork) as (life, place):
         if dry_run:
             life.look(until=until)
             return
@@ -73,7 +81,13 @@ def up(
 
 @contextmanager
 def life_of(
-    loaded: Loaded, *, overrides: Sequence[str], view: Observer, detach: bool = False, new: bool = False
+    loaded: Loaded,
+    *,
+    overrides: Sequence[str],
+    view: Observer,
+    detach: bool = False,
+    new: bool = False,
+    fork: bool = False,
 ) -> Iterator[tuple[Life, Place | None]]:
     """The life of a document that was read with these overrides, and the place of its endpoint, if it has one."""
     document, storage = loaded.document, loaded.document.spec.storage or "./runs"
@@ -83,19 +97,25 @@ def life_of(
 
     ray_environment.prepare()
     ray_environment.prepare_serve()
+    from eagleray.flow import progress
     from eagleray.flow.up import Life
+    from eagleray.kube import in_cluster
     from eagleray.store.cache import cache_root
 
     place = _place(document, loaded.path, overrides, storage, say=view.say, detach=detach)
-    with Life(
-        document,
-        storage=storage,
-        cache_dir=cache_root(),
-        observer=view,
-        place=place,
-        by=caller(),
-        begins_anew=new,
-    ) as life:
+    with (
+        progress.told(view, in_cluster.board()) as observer,
+        Life(
+            document,
+            storage=storage,
+            cache_dir=cache_root(),
+            observer=observer,
+            place=place,
+            by=caller(),
+            begins_anew=new,
+            forks=fork,
+        ) as life,
+    ):
         yield life, place
 
 

@@ -35,11 +35,13 @@ class Making:
         observer: Observer,
         stack: ExitStack,
         begins_anew: bool,
+        forks: bool,
     ) -> None:
         """`stack` keeps Ray, once it is needed, for what comes after."""
         self.objects = objects
         self._document, self._storage, self._cache_dir = document, storage, cache_dir
         self._observer, self._stack, self._begins_anew = observer, stack, begins_anew
+        self._forks = forks
         self._sweep: RunRecord | None = None
         self._run: RunRecord | None = None
 
@@ -139,8 +141,16 @@ class Making:
                 cache_dir=self._cache_dir,
                 observer=observer,
                 begins_anew=self._begins_anew,
+                forks=self._forks and not self._begins_anew and self._is_stuck(),
             )
         return f"{self._run.run}, {_scores(self._run)}"
+
+    def _is_stuck(self) -> bool:
+        """Whether the last run is unfinished and this document cannot go on with it, but with its checkpoint."""
+        there = resumption.find(self.objects, self._document.metadata.name, kind=self._document.kind)
+        if there is None or there.run.phase == "succeeded" or there.checkpoint is None:
+            return False
+        return bool(resumption.decisive(there.basis, self._basis_of(self._trained)))
 
     @property
     def _is_model_of_sweep(self) -> bool:

@@ -35,6 +35,7 @@ class Life:
         place: Place | None,
         by: str,
         begins_anew: bool = False,
+        forks: bool = False,
     ) -> None:
         """`place` is where the endpoint runs, None where the document has none; `by` goes into the alias' history."""
         self._document, self._observer, self._place = document, observer, place
@@ -47,6 +48,7 @@ class Life:
             observer=observer,
             stack=self._stack,
             begins_anew=begins_anew,
+            forks=forks,
         )
         self._publishing = Publishing(
             document,

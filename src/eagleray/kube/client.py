@@ -1,4 +1,4 @@
-"""The only door to the Kubernetes API server: read an object, and ask what applying one would do."""
+"""The only door to the Kubernetes API server: what may be asked of it, and how it refuses."""
 
 from __future__ import annotations
 
@@ -17,6 +17,10 @@ FIELD_MANAGER: Final = "eagleray"
 
 TIMEOUT_S: Final = 30.0
 
+APPLY: Final = "application/apply-patch+yaml"
+JSON: Final = "application/json"
+MERGE_PATCH: Final = "application/merge-patch+json"
+
 PLURALS: Final = {
     "ConfigMap": "configmaps",
     "HTTPRoute": "httproutes",
@@ -33,7 +37,17 @@ PLURALS: Final = {
     "ServiceAccount": "serviceaccounts",
     "ServiceMonitor": "servicemonitors",
 }
-"""Every kind that is made, as it stands in a path."""
+"""Every kind that is rendered, as it stands in a path."""
+
+OPERATED: Final = {
+    "Endpoint": "endpoints",
+    "Event": "events",
+    "FineTune": "finetunes",
+    "Job": "jobs",
+    "Lease": "leases",
+    "Pod": "pods",
+}
+"""Those that only the operator reads or makes."""
 
 _UNKNOWN: Final = "the cluster does not know this kind"
 _CRDS: Final = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
@@ -49,8 +63,8 @@ class Transport(Protocol):
 class Refused(ClusterError):
     """The API server does not want it."""
 
-    def __init__(self, message: str, *, status: int) -> None:
-        self.status = status
+    def __init__(self, message: str, *, status: int, retry_after_s: float | None = None) -> None:
+        self.status, self.retry_after_s = status, retry_after_s
         super().__init__(message)
 
 
@@ -63,7 +77,7 @@ class Api:
     def read(self, manifest: Manifest) -> Manifest | None:
         """Return the object as it is there, None where it is not."""
         try:
-            return self._ask("GET", path(manifest))
+            return self.ask("GET", path(manifest))
         except Refused as refused:
             if refused.status == 404:
                 return None
@@ -74,7 +88,7 @@ class Api:
         # `force`: what somebody else has set is taken over, as applying would.
         asked = {"dryRun": "All", "fieldManager": FIELD_MANAGER, "force": "true", "fieldValidation": "Strict"}
         try:
-            return self._ask("PATCH", f"{path(manifest)}?{urlencode(asked)}", body=manifest)
+            return self.ask("PATCH", f"{path(manifest)}?{urlencode(asked)}", body=manifest)
         except Refused as refused:
             name = f"{manifest['kind']}/{manifest['metadata']['name']}"
             raise Refused(f"{name}: {_reason(refused, manifest)}", status=refused.status) from refused
@@ -89,18 +103,19 @@ class Api:
 
     def crds(self) -> list[dict[str, Any]]:
         """Return the CustomResourceDefinitions of the cluster."""
-        items = self._ask("GET", _CRDS)["items"]
+        items = self.ask("GET", _CRDS)["items"]
         # In a list the server leaves out what each of its items is.
         return [{**each, "kind": "CustomResourceDefinition"} for each in items]
 
-    def _ask(self, method: str, where: str, *, body: Manifest | None = None) -> dict[str, Any]:
-        # JSON is YAML; the package would not serialise it for this content type.
-        text = None if body is None else json.dumps(body)
+    def ask(self, method: str, where: str, *, body: Any = None, content: str = APPLY) -> dict[str, Any]:
+        """Send a request. Raises Refused, or ClusterError where there is no answer."""
+        # JSON is YAML; the package would not serialise it for that content type, and does for the others.
+        sent = json.dumps(body) if content == APPLY and body is not None else body
         headers = {"Accept": "application/json"}
-        if text is not None:
-            headers["Content-Type"] = "application/apply-patch+yaml"
+        if sent is not None:
+            headers["Content-Type"] = content
         request = self._transport.param_serialize(
-            method, where, header_params=headers, body=text, auth_settings=["BearerToken"]
+            method, where, header_params=headers, body=sent, auth_settings=["BearerToken"]
         )
         try:
             response = self._transport.call_api(*request, _request_timeout=TIMEOUT_S)
@@ -108,7 +123,9 @@ class Api:
         except (urllib3.exceptions.HTTPError, client.OpenApiException) as error:
             raise ClusterError(f"the Kubernetes API server does not answer: {error}") from error
         if response.status >= 400:
-            raise Refused(answer.get("message") or f"{method} {where}: {response.status}", status=response.status)
+            told = answer.get("message") or f"{method} {where}: {response.status}"
+            wait = response.headers.get("Retry-After", "")
+            raise Refused(told, status=response.status, retry_after_s=float(wait) if wait.isdecimal() else None)
         return answer
 
 
@@ -146,6 +163,11 @@ def connect(kubeconfig: str | None) -> Api:
 
 def path(manifest: Manifest) -> str:
     """Return where the API server has an object."""
-    version, metadata = manifest["apiVersion"], manifest["metadata"]
-    root = f"/apis/{version}" if "/" in version else f"/api/{version}"
-    return f"{root}/namespaces/{metadata['namespace']}/{PLURALS[manifest['kind']]}/{metadata['name']}"
+    metadata = manifest["metadata"]
+    return f"{collection(manifest['apiVersion'], manifest['kind'], metadata['namespace'])}/{metadata['name']}"
+
+
+def collection(api_version: str, kind: str, namespace: str | None) -> str:
+    """Return where the API server has the objects of a kind; None for those of all namespaces."""
+    root = f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
+    return f"{root}{f'/namespaces/{namespace}' if namespace else ''}/{(PLURALS | OPERATED)[kind]}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
-from eagleray.kube import probes, security, spot, volumes
+from eagleray.kube import in_cluster, probes, security, spot, volumes
 from eagleray.kube.target import Target
 
 MARGIN_S: Final = 30
@@ -32,7 +32,13 @@ Template = dict[str, Any]
 def head(target: Target, *, files: volumes.Files | None, needs_api: bool) -> Template:
     """Ray's head, on a node that stays. `files` is what lies beside the document, None where it has none."""
     size = target.cluster.head
-    container = _ray_container(target, "ray-head", files=files) | {
+    container = _ray_container(target, "ray-head", files=files)
+    if target.part == "train":
+        container["env"] = [
+            *container["env"],
+            {"name": in_cluster.VARIABLE, "value": f"{target.namespace}/{target.progress}"},
+        ]
+    container |= {
         "ports": _ports(PORTS),
         "resources": _resources(size.cpus, size.memory, scratch=_HEAD_SCRATCH),
         **probes.of_head(),

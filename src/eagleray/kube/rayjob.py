@@ -16,6 +16,9 @@ ENTRYPOINT: Final = shlex.join(
 )
 """Everything but the endpoint, which stays when the run's pods go."""
 
+FORKING: Final = " --fork"
+"""Begin from the checkpoint of a run that this document cannot go on with."""
+
 SUBMIT_RETRIES: Final = 2
 
 
@@ -23,7 +26,7 @@ def build(target: Target, spec: FineTuneSpec, *, files: volumes.Files) -> Manife
     """The RayJob. A new attempt on new pods goes on from the newest checkpoint, as the same command does anywhere."""
     job = target.cluster.job
     described: dict[str, Any] = {
-        "entrypoint": ENTRYPOINT,
+        "entrypoint": ENTRYPOINT + (FORKING if target.cluster.lifecycle.on_change == "fork" else ""),
         "submissionMode": "K8sJobMode",
         "backoffLimit": job.retries,
         "submitterConfig": {"backoffLimit": SUBMIT_RETRIES},

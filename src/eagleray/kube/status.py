@@ -14,6 +14,11 @@ def of_fine_tune() -> Schema:
     return _status(
         {
             "phase": _text("Where in its life it is."),
+            "message": _text("What that means, in words."),
+            "document": _text("Which document the job carries, by its digest."),
+            "attempt": _number("Which job of that document it is."),
+            "finished": _text("Which document has come to its end, by its digest."),
+            "outcome": _text("How that one ended: Promoted, NotPromoted or Failed."),
             "run": _text("The run on the storage."),
             "progress": _text("Steps done, of how many: 120/600."),
             "bestMetric": _text("The best there is so far: f1_macro 0.912."),
@@ -29,6 +34,10 @@ def of_endpoint() -> Schema:
     return _status(
         {
             "phase": _text("Where in its life it is."),
+            "message": _text("What that means, in words."),
+            "failed": _text("What did not come to answer and was taken back, by its digest."),
+            "rollout": _text("What is asked for now, by its digest."),
+            "rolloutSince": _text("Since when."),
             "versions": _text("The versions that answer: demo@3."),
             "endpointURL": _text("Where it answers."),
             "replicas": _number("Pods that answer."),

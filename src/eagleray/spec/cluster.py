@@ -103,6 +103,24 @@ class JobSpec(Spec):
     """How long they stay after it has failed, to be looked at. With a `queue`, `keep_succeeded_s` holds for both."""
 
 
+class LifecycleSpec(Spec):
+    """What the operator does with the run of a document: hold it, end it, try it again, and what stays of it."""
+
+    suspend: bool = False
+    """Hold the run: its pods go, its checkpoints stay, and it goes on from them once this is false again."""
+    cancel: bool = False
+    """End the run for good. What it has saved stays."""
+    on_change: Literal["refuse", "fork"] = "refuse"
+    """What a changed document does to a run that goes on. refuse: the run ends first. fork: a new run begins from its
+    newest checkpoint at once."""
+    retries: Annotated[int, Field(ge=0, le=100)] = 0
+    """How often the job is made anew after it has failed for good, beyond `job.retries`."""
+    backoff_s: Seconds = 60
+    """How long to wait before the first of those; each time twice as long, an hour at most."""
+    on_delete: Literal["keep", "delete"] = "keep"
+    """What becomes of the runs on the storage when the document is deleted. Registered versions stay."""
+
+
 class RedisSpec(Spec):
     """Where Ray's head keeps what it knows, so that an endpoint goes on while the head is made anew."""
 
@@ -139,6 +157,8 @@ class ClusterSpec(Spec):
     """The pods in which models answer, where they are not as `workers`."""
     job: JobSpec = JobSpec()
     """How long a run may take, and how often it is tried."""
+    lifecycle: LifecycleSpec = LifecycleSpec()
+    """What the operator does with the run: `eagleray operator`."""
     queue: ObjectName | None = None
     """The LocalQueue of Kueue that lets a run or a shared cluster start; until then it is suspended."""
     priority_class: ObjectName | None = None

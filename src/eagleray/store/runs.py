@@ -97,7 +97,7 @@ def create(
     The document claims the id, the record comes last and makes the run exist: a creator that is killed in between
     leaves an id that is never listed and never given to another run.
     """
-    number = max(map(_number_of, _ids_of(objects, name)), default=0) + 1
+    number = max(map(_number_of, ids_of(objects, name)), default=0) + 1
     while not objects.create(paths.document(run := f"{name}-{number:04d}"), document.encode()):
         number += 1
     objects.put(paths.lock(run), records.dump(lock))
@@ -165,11 +165,16 @@ def find(objects: Objects, run_or_name: str) -> RunRecord:
 
 def of_name(objects: Objects, name: str) -> Iterator[RunRecord]:
     """The runs of a name, newest first, each read when it is asked for."""
-    for run in sorted(_ids_of(objects, name), key=_number_of, reverse=True):
+    for run in sorted(ids_of(objects, name), key=_number_of, reverse=True):
         try:
             yield read(objects, run)
         except ObjectMissing:  # its creator was killed before it existed
             continue
+
+
+def ids_of(objects: Objects, name: str) -> list[str]:
+    """The ids that are taken of a name, those whose run was never written too."""
+    return [folder for folder in objects.folders(paths.RUNS) if _name_of(folder) == name]
 
 
 def is_claimed(objects: Objects, run: str) -> bool:
@@ -206,10 +211,6 @@ def _not_found(objects: Objects, wanted: str, listed: list[RunRecord]) -> str:
     shown = ", ".join(record.run for record in listed[:_SHOWN_RUNS])
     more = f" and {len(listed) - _SHOWN_RUNS} more" if len(listed) > _SHOWN_RUNS else ""
     return f"there is no run {wanted!r} on {objects.uri}: {hint}There are: {shown}{more}"
-
-
-def _ids_of(objects: Objects, name: str) -> list[str]:
-    return [folder for folder in objects.folders(paths.RUNS) if _name_of(folder) == name]
 
 
 def _name_of(run: str) -> str:
