@@ -97,11 +97,11 @@ def test_a_thousand_documents_are_no_burden(server: ApiServer, tmp_path: Path) -
     for number in range(MANY):
         server.put({**made, "metadata": {"name": f"run-{number:04d}", "namespace": "default"}})
     with started(server, tmp_path, "-A", "--quiet"):
-        wait(lambda: len(server.all_of("ray.io", "RayJob")) == MANY, timeout_s=400)
+        wait(lambda: server.phases("RayJob").total() == MANY, timeout_s=400, every_s=1)
         kuberay = operated_cluster.KubeRay(server, Now())  # type: ignore[arg-type]
         for _ in range(3):
             kuberay.step()
-        wait(lambda: all(phase(server, f"run-{number:04d}") == "Promoted" for number in range(MANY)), timeout_s=200)
+        wait(lambda: server.phases("FineTune")["Promoted"] == MANY, timeout_s=200, every_s=1)
     written = [each for each in server.writes if each.resource != "leases"]
     with started(server, tmp_path, "-A", "--quiet", "--resync-s", "5") as replica:
         wait(lambda: replica.metric("eagleray_operator_leads") == 1)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from eagleray.kube import plan as planner
-from eagleray.kube import wanted
+from eagleray.kube import story, wanted
 from eagleray.kube.actions import Action, Apply, SetStatus
 from eagleray.kube.departure import FINALIZER
 from eagleray.kube.observed import Observed, Refusal
@@ -234,7 +234,7 @@ class TestObstacles:
         assert (truth, why) == ("False", reason)
         assert words in message
         assert operated.events(actions) == [reason]
-        assert operated.again(actions) == planner.LOOK_AGAIN_S
+        assert operated.again(actions) == story.LOOK_AGAIN_S
 
     def test_what_somebody_else_has_made_is_not_taken_over(self) -> None:
         theirs = {**FIRST.job, "metadata": {**FIRST.job["metadata"], "ownerReferences": []}}
