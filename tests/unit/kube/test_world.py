@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from eagleray.kube.kinds import Key
@@ -83,3 +84,14 @@ def test_documents_are_counted_by_phase() -> None:
     assert world.phases() == {("FineTune", "Running"): 2}
     world.forget(owner(3))
     assert world.phases() == {("FineTune", "Running"): 1}
+
+
+def test_what_comes_while_a_list_is_read_stays() -> None:
+    world = World()
+
+    def pages() -> Iterator[Manifest]:
+        yield child(1, "films")
+        world.see(child(3, "new"))
+
+    world.replace("RayJob", None, pages())
+    assert world.has("RayJob", "ml", "new")
