@@ -22,7 +22,7 @@ from eagleray.kube.metrics import Metrics
 from eagleray.kube.reconcile import Reconciler
 from eagleray.kube.world import World
 from tests.support import rendered
-from tests.support.fake_kubernetes import ApiServer
+from tests.support.fake_kubernetes import Allowed, ApiServer
 
 PASSES = 60
 FOLLOWED = {each.kind for each in KINDS if each.is_followed}
@@ -64,6 +64,21 @@ def _like(plural: str, kind: str) -> dict[str, Any]:
 def without_kuberay() -> list[dict[str, Any]]:
     """Ours alone."""
     return [crd.fine_tune(), crd.endpoint()]
+
+
+def shipped_rules(*, namespaces: tuple[str, ...] = ()) -> list[Allowed]:
+    """What `cluster/operator` allows the operator; as a Role, in these namespaces alone."""
+    folder = rendered.ROOT / "cluster" / "operator"
+    found = []
+    for file, places in (("access.yaml", namespaces), ("lead.yaml", ("default",))):
+        for each in yaml.safe_load_all((folder / file).read_text()):
+            if namespaces and each["metadata"]["name"].endswith("-discovery"):
+                continue
+            for rule in each.get("rules", ()):
+                named = tuple(rule.get("resourceNames", ()))
+                asked = (tuple(rule[key]) for key in ("verbs", "apiGroups", "resources"))
+                found.append(Allowed(*asked, named, places))
+    return found
 
 
 class Clock:

@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import yaml
 
-from tests.support import operated, operated_cluster, rendered
+from tests.support import operated, operated_cluster
 from tests.support.fake_kubernetes import Allowed, Fault
 from tests.support.operated_cluster import Operated
 
@@ -311,21 +310,8 @@ def test_killed_after_any_write_it_comes_to_the_same_end(kind: str, undisturbed:
         assert tuple(found) == expected, f"killed after write {write} of {num_writes}"
 
 
-def shipped_rules() -> list[Allowed]:
-    """What `cluster/operator` allows the operator."""
-    folder = rendered.ROOT / "cluster" / "operator"
-    found = []
-    for file, namespaces in (("access.yaml", ()), ("lead.yaml", ("default",))):
-        for each in yaml.safe_load_all((folder / file).read_text()):
-            for rule in each.get("rules", ()):
-                named = tuple(rule.get("resourceNames", ()))
-                asked = (tuple(rule[key]) for key in ("verbs", "apiGroups", "resources"))
-                found.append(Allowed(*asked, named, namespaces))
-    return found
-
-
 def test_what_is_shipped_allows_a_whole_life_and_no_secrets() -> None:
-    rules = shipped_rules()
+    rules = operated_cluster.shipped_rules()
     assert not any({"secrets", "*"} & {*rule.resources, *rule.verbs, *rule.groups} for rule in rules)
     with operated_cluster.running(roles={"operator": rules}) as cluster:
         submit(cluster, cluster="{lifecycle: {on_delete: delete, retries: 1, backoff_s: 1}}")

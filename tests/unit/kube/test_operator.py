@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.support import operated, operated_cluster
-from tests.support.fake_kubernetes import Allowed, ApiServer
+from tests.support.fake_kubernetes import ApiServer
 from tests.support.operator_process import started, wait
 
 MANY = 1000
@@ -80,14 +80,17 @@ def test_another_replica_goes_on_where_one_was_killed(server: ApiServer, tmp_pat
 
 @pytest.mark.slow  # starts a process that three others have started before
 def test_a_namespace_is_looked_after_by_who_may_nothing_else(tmp_path: Path) -> None:
-    own = Allowed(("*",), ("*",), ("*",), namespaces=("default",))
-    with ApiServer(crds=operated_cluster.definitions(), roles={"operator": [own]}) as server:
+    rules = operated_cluster.shipped_rules(namespaces=("default",))
+    with ApiServer(crds=operated_cluster.definitions(), roles={"operator": rules}) as server:
         server.put({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "other"}})
         with started(server, tmp_path, "--namespace", "default"):
             submit(server, "far", "other")
             submit(server)
             wait(lambda: phase(server) == "Pending")
             assert phase(server, "far", "other") == ""
+            assert {each.partition("cannot ")[2].partition(" in ")[0] for each in server.forbidden} == {
+                'get resource "customresourcedefinitions"'  # and goes on without knowing what KubeRay lacks
+            }
 
 
 @pytest.mark.slow  # a minute: makes ten thousand objects
