@@ -20,6 +20,7 @@ from eagleray.kube.cluster import Cluster
 from eagleray.kube.kinds import KINDS, Key, is_listed
 from eagleray.kube.metrics import Metrics
 from eagleray.kube.reconcile import Reconciler
+from eagleray.kube.seen import attempt_of
 from eagleray.kube.world import World
 from tests.support import rendered
 from tests.support.fake_kubernetes import Allowed, ApiServer
@@ -100,6 +101,8 @@ class KubeRay:
     def __init__(self, server: ApiServer, clock: Clock) -> None:
         self._server, self._clock = server, clock
         self.outcome = "promoted"
+        self.fails = 0
+        """So many jobs of a document fail first."""
         self.holds: set[str] = set()
         """Kinds that do not move."""
 
@@ -127,6 +130,10 @@ class KubeRay:
             case "Initializing":
                 self._tell(job, {**status, "jobDeploymentStatus": "Running", "jobStatus": "RUNNING"})
                 self._progress(job, phase="train", run=f"{job['metadata']['name']}-0001", steps="1/10")
+            case "Running" if attempt_of(job) <= self.fails:
+                self._progress(job, outcome="failed", message="a worker was lost")
+                ended = {"jobDeploymentStatus": "Failed", "jobStatus": "FAILED", "endTime": self._time()}
+                self._tell(job, {**status, **ended})
             case "Running" if self.outcome == "promoted":
                 self._progress(job, phase="promote", version="1", outcome="promoted")
                 ended = {"jobDeploymentStatus": "Complete", "jobStatus": "SUCCEEDED", "endTime": self._time()}

@@ -372,7 +372,9 @@ class TestRetry:
         actions = plan(owner, *TRIED.beside, failed)
         assert operated.status(actions)["attempt"] == 2
         counted = operated.told(owner, **operated.status(actions))
-        assert operated.changes(plan(counted, *TRIED.beside, failed)) == "-RayJob", "killed between the two"
+        killed = plan(counted, *TRIED.beside, failed)
+        assert operated.changes(killed) == "-RayJob", "killed between the two"
+        assert operated.status(killed)["attempt"] == 2
         (made,) = [each for each in plan(counted, *TRIED.beside) if isinstance(each, Apply)]
         assert made.manifest["metadata"]["annotations"][ATTEMPT] == "2"
 
