@@ -8,7 +8,7 @@ import pytest
 
 from eagleray.kube import plan as planner
 from eagleray.kube import story, wanted
-from eagleray.kube.actions import Action, Apply, SetStatus
+from eagleray.kube.actions import Action, Apply, Delete, SetStatus
 from eagleray.kube.departure import FINALIZER
 from eagleray.kube.observed import Observed, Refusal
 from eagleray.kube.target import Manifest
@@ -371,6 +371,8 @@ class TestRetry:
         failed = operated.job(TRIED, deployed="Failed", endTime=operated.ago(500))
         actions = plan(owner, *TRIED.beside, failed)
         assert operated.status(actions)["attempt"] == 2
+        order = [type(each) for each in actions]
+        assert order.index(SetStatus) < order.index(Delete)
         counted = operated.told(owner, **operated.status(actions))
         killed = plan(counted, *TRIED.beside, failed)
         assert operated.changes(killed) == "-RayJob", "killed between the two"
