@@ -20,9 +20,10 @@ from eagleray.kube.cluster import Cluster
 from eagleray.kube.kinds import KINDS, Key, is_listed
 from eagleray.kube.metrics import Metrics
 from eagleray.kube.reconcile import Reconciler
+from eagleray.kube.seen import attempt_of
 from eagleray.kube.world import World
 from tests.support import rendered
-from tests.support.fake_kubernetes import ApiServer
+from tests.support.fake_kubernetes import Allowed, ApiServer
 
 PASSES = 60
 FOLLOWED = {each.kind for each in KINDS if each.is_followed}
@@ -66,6 +67,21 @@ def without_kuberay() -> list[dict[str, Any]]:
     return [crd.fine_tune(), crd.endpoint()]
 
 
+def shipped_rules(*, namespaces: tuple[str, ...] = ()) -> list[Allowed]:
+    """What `cluster/operator` allows the operator; as a Role, in these namespaces alone."""
+    folder = rendered.ROOT / "cluster" / "operator"
+    found = []
+    for file, places in (("access.yaml", namespaces), ("lead.yaml", ("default",))):
+        for each in yaml.safe_load_all((folder / file).read_text()):
+            if namespaces and each["metadata"]["name"].endswith("-discovery"):
+                continue
+            for rule in each.get("rules", ()):
+                named = tuple(rule.get("resourceNames", ()))
+                asked = (tuple(rule[key]) for key in ("verbs", "apiGroups", "resources"))
+                found.append(Allowed(*asked, named, places))
+    return found
+
+
 class Clock:
     """A time that passes when it is told to."""
 
@@ -85,6 +101,8 @@ class KubeRay:
     def __init__(self, server: ApiServer, clock: Clock) -> None:
         self._server, self._clock = server, clock
         self.outcome = "promoted"
+        self.fails = 0
+        """So many jobs of a document fail first."""
         self.holds: set[str] = set()
         """Kinds that do not move."""
 
@@ -112,6 +130,10 @@ class KubeRay:
             case "Initializing":
                 self._tell(job, {**status, "jobDeploymentStatus": "Running", "jobStatus": "RUNNING"})
                 self._progress(job, phase="train", run=f"{job['metadata']['name']}-0001", steps="1/10")
+            case "Running" if attempt_of(job) <= self.fails:
+                self._progress(job, outcome="failed", message="a worker was lost")
+                ended = {"jobDeploymentStatus": "Failed", "jobStatus": "FAILED", "endTime": self._time()}
+                self._tell(job, {**status, **ended})
             case "Running" if self.outcome == "promoted":
                 self._progress(job, phase="promote", version="1", outcome="promoted")
                 ended = {"jobDeploymentStatus": "Complete", "jobStatus": "SUCCEEDED", "endTime": self._time()}

@@ -72,10 +72,10 @@ def started(server: ApiServer, folder: Path, *arguments: str, token: str = "oper
             raise
 
 
-def wait(until: Callable[[], bool], *, timeout_s: float = 30.0) -> float:
+def wait(until: Callable[[], bool], *, timeout_s: float = 30.0, every_s: float = 0.02) -> float:
     """Wait for something to be so; returns how long that took."""
     began = time.monotonic()
     while not until():
         assert time.monotonic() - began < timeout_s, f"not so after {timeout_s:g} s"
-        time.sleep(0.02)
+        time.sleep(every_s)
     return time.monotonic() - began

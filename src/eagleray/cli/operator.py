@@ -15,16 +15,18 @@ from eagleray.errors import UserError
 def operator(
     namespace: Annotated[
         list[str] | None,
-        typer.Option("--namespace", "-n", help="Look after documents there. May be given several times."),
+        typer.Option(
+            "--namespace", "-n", metavar="NAME", help="Look after documents there. May be given several times."
+        ),
     ] = None,
     all_namespaces: Annotated[
         bool, typer.Option("--all-namespaces", "-A", help="Look after documents everywhere.")
     ] = False,
     health_port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Where /healthz, /readyz and /metrics answer.")
+        int, typer.Option(metavar="PORT", min=0, max=65535, help="Where /healthz, /readyz and /metrics answer.")
     ] = 8080,
     resync_s: Annotated[
-        float, typer.Option(min=1, help="How often everything is looked at, whatever watches tell.")
+        float, typer.Option(metavar="SECONDS", min=1, help="How often everything is looked at, whatever watches tell.")
     ] = 60.0,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Log warnings only.")] = False,
 ) -> None:

@@ -64,6 +64,8 @@ def up(
       eagleray up job.yaml --until promote
       eagleray up job.yaml --detach
     """
+    if fork and new:
+        raise UserError("--fork and --new exclude each other: keep the one you mean")
     loaded = read_document(file, overrides=overrides, storage=storage)
 
     from eagleray.cli import views

@@ -141,16 +141,13 @@ class Making:
                 cache_dir=self._cache_dir,
                 observer=observer,
                 begins_anew=self._begins_anew,
-                forks=self._forks and not self._begins_anew and self._is_stuck(),
+                forks=self._forks and not self._begins_anew and self._must_fork(),
             )
         return f"{self._run.run}, {_scores(self._run)}"
 
-    def _is_stuck(self) -> bool:
-        """Whether the last run is unfinished and this document cannot go on with it, but with its checkpoint."""
+    def _must_fork(self) -> bool:
         there = resumption.find(self.objects, self._document.metadata.name, kind=self._document.kind)
-        if there is None or there.run.phase == "succeeded" or there.checkpoint is None:
-            return False
-        return bool(resumption.decisive(there.basis, self._basis_of(self._trained)))
+        return resumption.needs_fork(there, self._basis_of(self._trained))
 
     @property
     def _is_model_of_sweep(self) -> bool:

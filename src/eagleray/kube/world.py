@@ -65,16 +65,19 @@ class World:
             return before.concerned
 
     def replace(self, kind: str, namespace: str | None, manifests: Iterable[Manifest]) -> set[Key]:
-        """These are all objects of a kind now. Returns whom that concerns: whoever's have changed or are gone."""
-        changed: set[Key] = set()
+        """These are all objects of a kind now. Returns whom that concerns: whoever's have changed or are gone.
+
+        They may come one by one, while others tell of newer ones.
+        """
         with self._lock:
-            found = set()
-            for manifest in manifests:
-                found.add(_place(manifest))
-                changed.update(self.see(manifest))
-            there = [place for place in self._seen if place[0] == kind and namespace in (None, place[1])]
-            for place in there:
-                if place not in found and self._seen[place].is_listed:
+            before = {place for place in self._seen if place[0] == kind and namespace in (None, place[1])}
+        changed: set[Key] = set()
+        for manifest in manifests:
+            before.discard(_place(manifest))
+            changed.update(self.see(manifest))
+        with self._lock:
+            for place in before:
+                if place in self._seen and self._seen[place].is_listed:
                     changed.update(self._seen[place].concerned)
                     self._drop(place)
         return changed

@@ -189,6 +189,13 @@ def decide(
     raise UserError(_refusal(earlier.run, earlier.checkpoint, other))
 
 
+def needs_fork(earlier: Earlier | None, wanted: Basis) -> bool:
+    """Whether there is an unfinished run that `wanted` cannot go on with, and a checkpoint of it to begin from."""
+    if earlier is None or earlier.run.phase == "succeeded" or earlier.checkpoint is None:
+        return False
+    return bool(decisive(earlier.basis, wanted))
+
+
 def differences(stored: Basis, wanted: Basis) -> tuple[Change, ...]:
     """Return what differs. A name that stands for the same rows, weights or labels under another name has no effect."""
     same: set[str] = set()

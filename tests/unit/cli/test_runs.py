@@ -278,6 +278,19 @@ def test_delete_refuses(objects: Objects, arguments: list[str], told: str) -> No
     assert len(runs.list_runs(objects)) == 1
 
 
+def test_delete_all_of_a_name(objects: Objects) -> None:
+    for name in ("demo", "demo", "demo-two"):
+        new_run(objects, name, phase="succeeded")
+    assert _call("delete", "demo", "--all", "--yes").stdout.startswith("deleted demo-0001, demo-0002, ")
+    assert objects.folders("runs") == ["demo-two-0001"]
+    assert _call("delete", "demo", "--all", "--yes").stdout == "deleted no run of demo, 0 bytes freed\n"
+
+
+def test_delete_all_where_there_is_no_storage(tmp_path: Path) -> None:
+    result = _call("delete", "demo", "--all", "--yes", "--storage", str(tmp_path / "nowhere"))
+    assert (result.exit_code, result.stdout.startswith("there is no run of demo")) == (0, True)
+
+
 def test_a_run_that_goes_on_is_deleted_by_force_only(objects: Objects) -> None:
     run = new_run(objects, phase="running").run
     runs.put_progress(objects, run, runs.ProgressRecord(step=1, phase="training", updated_at=datetime.now(UTC)))

@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import yaml
 
-from tests.support import operated, operated_cluster, rendered
+from tests.support import operated, operated_cluster
 from tests.support.fake_kubernetes import Allowed, Fault
 from tests.support.operated_cluster import Operated
 
@@ -33,11 +32,17 @@ def cluster() -> Iterator[Operated]:
 
 @pytest.fixture(scope="module")
 def undisturbed() -> tuple[Any, int]:
-    """What a life comes to where nothing goes wrong, and how many writes it takes."""
+    """What a life comes to whose operator nobody kills, and how many writes it takes."""
     with operated_cluster.running() as cluster:
-        submit(cluster)
+        begin(cluster)
         cluster.live(cluster.is_serving)
         return (end_state(cluster), numbers(cluster)), len(cluster.server.writes)
+
+
+def begin(cluster: Operated) -> None:
+    """A life in which most can happen: its first job fails, its second is promoted and served."""
+    cluster.kuberay.fails = 1
+    submit(cluster, cluster="{lifecycle: {retries: 1, backoff_s: 1, on_delete: delete}}")
 
 
 def submit(cluster: Operated, /, *, name: str = "demo", namespace: str = "default", **sections: str) -> None:
@@ -279,7 +284,7 @@ def test_what_the_operator_may_not_do_is_named() -> None:
     ],
 )
 def test_faults_of_the_server_are_outlived(cluster: Operated, fault: Any, undisturbed: Any) -> None:
-    submit(cluster)
+    begin(cluster)
     cluster.server.inject(fault())
     cluster.live(cluster.is_serving)
     assert (end_state(cluster), numbers(cluster)) == undisturbed[0]
@@ -289,10 +294,10 @@ def numbers(cluster: Operated) -> dict[str, int]:
     return {kind: len(cluster.server.all(kind)) for kind in (*MADE, "FineTune")}
 
 
-def killed_after(write: int, **sections: str) -> tuple[bool, list[Any], dict[str, int]]:
+def killed_after(write: int) -> tuple[bool, list[Any], dict[str, int]]:
     """A life whose operator is killed after so many writes; whether that was before its end, and what came of it."""
     with operated_cluster.running() as cluster:
-        submit(cluster, **sections)
+        begin(cluster)
         cluster.server.die_after(write)
         cluster.live(lambda: cluster.server.is_dead or cluster.is_serving())
         was_killed = cluster.server.is_dead
@@ -311,21 +316,8 @@ def test_killed_after_any_write_it_comes_to_the_same_end(kind: str, undisturbed:
         assert tuple(found) == expected, f"killed after write {write} of {num_writes}"
 
 
-def shipped_rules() -> list[Allowed]:
-    """What `cluster/operator` allows the operator."""
-    folder = rendered.ROOT / "cluster" / "operator"
-    found = []
-    for file, namespaces in (("access.yaml", ()), ("lead.yaml", ("default",))):
-        for each in yaml.safe_load_all((folder / file).read_text()):
-            for rule in each.get("rules", ()):
-                named = tuple(rule.get("resourceNames", ()))
-                asked = (tuple(rule[key]) for key in ("verbs", "apiGroups", "resources"))
-                found.append(Allowed(*asked, named, namespaces))
-    return found
-
-
 def test_what_is_shipped_allows_a_whole_life_and_no_secrets() -> None:
-    rules = shipped_rules()
+    rules = operated_cluster.shipped_rules()
     assert not any({"secrets", "*"} & {*rule.resources, *rule.verbs, *rule.groups} for rule in rules)
     with operated_cluster.running(roles={"operator": rules}) as cluster:
         submit(cluster, cluster="{lifecycle: {on_delete: delete, retries: 1, backoff_s: 1}}")

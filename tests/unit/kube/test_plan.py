@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from eagleray.kube import plan as planner
-from eagleray.kube import wanted
-from eagleray.kube.actions import Action, Apply, SetStatus
+from eagleray.kube import story, wanted
+from eagleray.kube.actions import Action, Apply, Delete, SetStatus
 from eagleray.kube.departure import FINALIZER
 from eagleray.kube.observed import Observed, Refusal
 from eagleray.kube.target import Manifest
@@ -234,7 +234,7 @@ class TestObstacles:
         assert (truth, why) == ("False", reason)
         assert words in message
         assert operated.events(actions) == [reason]
-        assert operated.again(actions) == planner.LOOK_AGAIN_S
+        assert operated.again(actions) == story.LOOK_AGAIN_S
 
     def test_what_somebody_else_has_made_is_not_taken_over(self) -> None:
         theirs = {**FIRST.job, "metadata": {**FIRST.job["metadata"], "ownerReferences": []}}
@@ -371,8 +371,12 @@ class TestRetry:
         failed = operated.job(TRIED, deployed="Failed", endTime=operated.ago(500))
         actions = plan(owner, *TRIED.beside, failed)
         assert operated.status(actions)["attempt"] == 2
+        order = [type(each) for each in actions]
+        assert order.index(SetStatus) < order.index(Delete)
         counted = operated.told(owner, **operated.status(actions))
-        assert operated.changes(plan(counted, *TRIED.beside, failed)) == "-RayJob", "killed between the two"
+        killed = plan(counted, *TRIED.beside, failed)
+        assert operated.changes(killed) == "-RayJob", "killed between the two"
+        assert operated.status(killed)["attempt"] == 2
         (made,) = [each for each in plan(counted, *TRIED.beside) if isinstance(each, Apply)]
         assert made.manifest["metadata"]["annotations"][ATTEMPT] == "2"
 

@@ -170,6 +170,20 @@ def test_refuses_to_fork(earlier: Earlier | None, overrides: list[str], message:
     assert str(raised.value) == message
 
 
+@pytest.mark.parametrize(
+    ("earlier", "overrides", "expected"),
+    [
+        pytest.param(None, [RATE], False, id="first"),
+        pytest.param(_earlier("succeeded"), [RATE], False, id="succeeded"),
+        pytest.param(_earlier(checkpoint=None), [RATE], False, id="nothing-is-lost"),
+        pytest.param(_earlier(), ["checkpoint.keep=5"], False, id="goes-on"),
+        pytest.param(_earlier(), [RATE], True, id="cannot-go-on"),
+    ],
+)
+def test_needs_a_fork(earlier: Earlier | None, overrides: list[str], expected: bool) -> None:
+    assert resumption.needs_fork(earlier, _basis(*overrides)) is expected
+
+
 def test_fork_and_new_exclude_each_other() -> None:
     with pytest.raises(UserError, match="--fork and --new exclude each other"):
         decide(None, _basis(), wants_fork=True, wants_new=True)
