@@ -7,10 +7,10 @@ on     the recorder writes what a run writes: the progress twice a second, the f
        events, TensorBoard's files. A driver beside it, on the same machine, reads the progress twice a second and
        serves it to Prometheus, who asks every second: fifteen times as often as the shipped configuration has it.
 
-Blocks follow each other as off on on off, so that a change of the machine's speed meets both. Printed are the seconds a
-step of each pair of blocks and their ratio. Where others use the machine too, two figures say more: the share of its
-time that the thread of the training spends in the recorder, and the CPU time of a step, all threads and the driver
-counted. At most 1 % may be lost.
+Blocks follow each other as off on on off, so that a change of the machine's speed meets both. Costs are those of
+1,000 cells (tokens with padding), since the batches of blocks differ. Printed are the ratios over the pairs of blocks.
+Where others use the machine too, two figures say more: the share of its time that the thread of the training spends in
+the recorder, and the share of one core that the driver takes. At most 1 % of the speed may be lost.
 
     python bench/overhead.py                             # 20 pairs of 20 steps, ten minutes on two cores
     python bench/overhead.py --pairs 2 --steps 5         # does it run?
@@ -53,15 +53,22 @@ class Block:
     """Some steps in a row."""
 
     is_on: bool
-    steps: int
+    cells: int  # tokens with padding: what a step costs
     wall_s: float
     in_recorder_s: float  # of the thread that trains
     cpu_s: float  # of all threads of the worker
     driver_cpu_s: float = 0.0
+    num_asked: int = 0  # how often Prometheus has
 
     @property
-    def step_s(self) -> float:
-        return self.wall_s / self.steps
+    def wall_ms(self) -> float:
+        """Of 1,000 cells."""
+        return 1e6 * self.wall_s / self.cells
+
+    @property
+    def cpu_ms(self) -> float:
+        """Of 1,000 cells, the driver's included."""
+        return 1e6 * (self.cpu_s + self.driver_cpu_s) / self.cells
 
 
 class Driver:
@@ -104,7 +111,11 @@ def main() -> None:
             zero_stage=0,
             num_threads=arguments.threads,
         )
-        blocks = list(train(setup, num_pairs=arguments.pairs, block_steps=arguments.steps))
+        blocks = []
+        for block in train(setup, num_pairs=arguments.pairs, block_steps=arguments.steps):
+            blocks.append(block)
+            state = f"on, Prometheus asked {block.num_asked} times" if block.is_on else "off"
+            print(f"1,000 cells in {block.wall_ms:.1f} ms, {block.cpu_ms:.1f} ms of CPU: {state}", flush=True)
     print_ratios(blocks)
     if arguments.json:
         arguments.json.write_text(json.dumps([asdict(block) for block in blocks], indent=2), encoding="utf-8")
@@ -150,23 +161,22 @@ def train(setup: Setup, *, num_pairs: int, block_steps: int) -> Iterator[Block]:
                 writes.callback(recorder.close)
                 driver.wake()
                 block = _block(reports, recorder, is_on=True, steps=block_steps)
-                asked, driver_cpu_s = driver.sleep()
+                num_asked, driver_cpu_s = driver.sleep()
                 writes.close()
-                yield replace(block, driver_cpu_s=driver_cpu_s)
-                print(f"on, Prometheus asked {asked} times", end="; ", flush=True)
+                yield replace(block, driver_cpu_s=driver_cpu_s, num_asked=num_asked)
             else:
                 yield _block(reports, SilentRecorder(), is_on=False, steps=block_steps)
-                print("off", end="; ", flush=True)
     driver.close()
 
 
 def _block(reports: Iterator[Any], recorder: Any, *, is_on: bool, steps: int) -> Block:
-    began, cpu_s, in_recorder_s = time.perf_counter(), time.process_time(), 0.0
+    began, cpu_s, in_recorder_s, cells = time.perf_counter(), time.process_time(), 0.0, 0
     for report in islice(reports, steps):
         before = time.perf_counter()
         recorder.step(report)
         in_recorder_s += time.perf_counter() - before
-    return Block(is_on, steps, time.perf_counter() - began, in_recorder_s, time.process_time() - cpu_s)
+        cells += report.num_cells
+    return Block(is_on, cells, time.perf_counter() - began, in_recorder_s, time.process_time() - cpu_s)
 
 
 def _recorder(storage: str, run: str, lease: int, total_steps: int, log_every_steps: int, scratch: Path) -> Any:
@@ -229,20 +239,17 @@ def print_ratios(blocks: list[Block]) -> None:
     """How fast training is with metrics and records, beside without."""
     off = [block for block in blocks if not block.is_on]
     on = [block for block in blocks if block.is_on]
-    ratios = [before.step_s / after.step_s for before, after in zip(off, on, strict=True)]
-    print(f"\n\n{'pair':<6}{'off, s/step':>12}{'on, s/step':>12}{'on / off':>10}")
-    for number, (before, after, ratio) in enumerate(zip(off, on, ratios, strict=True), start=1):
-        print(f"{number:<6}{before.step_s:>12.4f}{after.step_s:>12.4f}{ratio:>10.4f}")
-    middle = sorted(ratios)[len(ratios) // 4 : len(ratios) - len(ratios) // 4]
-    print(f"\nspeed on / off: {median(ratios):.4f}, middle half {middle[0]:.4f} to {middle[-1]:.4f}", end="")
-    print(f"  (at least {LEAST_RATIO})")
-    share = sum(block.in_recorder_s for block in on) / sum(block.wall_s for block in on)
-    print(f"share of a step in the recorder: {100 * share:.3f} %")
-    alone_s, worker_s = (sum(block.cpu_s for block in each) for each in (off, on))
-    driver_s = sum(block.driver_cpu_s for block in on)
-    print(
-        f"CPU time on / off: {(worker_s + driver_s) / alone_s:.4f}, of it the driver {100 * driver_s / alone_s:.3f} %"
-    )
+    print()
+    for what, cost in (("speed", "wall_ms"), ("CPU time", "cpu_ms")):
+        pairs = [(getattr(before, cost), getattr(after, cost)) for before, after in zip(off, on, strict=True)]
+        ratios = sorted(before / after if what == "speed" else after / before for before, after in pairs)
+        quarter = len(ratios) // 4
+        middle = ratios[quarter : len(ratios) - quarter]
+        print(f"{what} on / off: {median(ratios):.4f}, middle half {middle[0]:.4f} to {middle[-1]:.4f}")
+    wall_s = sum(block.wall_s for block in on)
+    print(f"share of its time that training spends in the recorder: {sum(b.in_recorder_s for b in on) / wall_s:.4%}")
+    print(f"share of one core that the driver takes: {sum(b.driver_cpu_s for b in on) / wall_s:.4%}")
+    print(f"speed is to be at least {LEAST_RATIO}")
 
 
 def _now() -> datetime:
