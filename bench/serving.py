@@ -23,6 +23,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -206,6 +207,8 @@ def _model(directory: Path) -> Path:
 @contextmanager
 def served(name: str, directory: Path, *more: str, model: str = MODEL) -> Iterator[subprocess.Popen[bytes]]:
     """A server that answers, in a process of its own."""
+    _wait_for_port()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the server ends, too
     if name in CONTENDERS:
         command = [sys.executable, str(HERE), "--contend", name, "--directory", str(directory)]
     else:
@@ -225,6 +228,17 @@ def served(name: str, directory: Path, *more: str, model: str = MODEL) -> Iterat
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+
+
+def _wait_for_port() -> None:
+    """The server before may still be ending. Two would share the port, and each get a part of the load."""
+    deadline = time.monotonic() + 15
+    while time.monotonic() < deadline:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", PORT)) != 0:
+                return
+        time.sleep(0.2)
+    raise SystemExit(f"something listens at port {PORT} already: end it")
 
 
 def wait_for(process: subprocess.Popen[bytes]) -> None:

@@ -41,7 +41,9 @@ class Listener:
         if not wire.is_private(self._socket.parent):
             raise PermissionError(f"{self._socket.parent} is not this user's alone")
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_unix_server(self._met, str(self._socket))
+        hidden = wire.hidden(self._socket)
+        self._server = await loop.create_unix_server(self._met, str(hidden))
+        hidden.rename(self._socket)
 
     async def drain(self, timeout_s: float) -> None:
         """Take nothing new, and answer what has come."""

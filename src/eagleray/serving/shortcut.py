@@ -69,9 +69,7 @@ class Shortcut:
 
     async def look(self) -> None:
         """Connect to replicas that are new. From the first request on this is done all the time."""
-        if not wire.is_private(self._directory):
-            return
-        for socket in set(self._directory.iterdir()) - self._replicas.keys():
+        for socket in wire.sockets(self._directory) - self._replicas.keys():
             await self._meet(socket)
 
     def _chosen(self) -> _Replica | None:

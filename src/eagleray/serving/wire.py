@@ -137,6 +137,21 @@ def is_private(path: Path) -> bool:
     return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o077
 
 
+def hidden(socket: Path) -> Path:
+    """Where a socket is until it takes connections: between its making and that it would refuse them."""
+    return socket.with_name(f".{socket.name}")
+
+
+def sockets(directory: Path) -> set[Path]:
+    """Those that take connections; none where the directory is not private, or there is none."""
+    if not is_private(directory):
+        return set()
+    try:
+        return {path for path in directory.iterdir() if not path.name.startswith(".")}
+    except FileNotFoundError:  # the last replica has just left
+        return set()
+
+
 def texts(headers: Any) -> list[list[str]]:
     """Headers, or other pairs of bytes, as JSON can hold them."""
     return [[name.decode("latin-1"), value.decode("latin-1")] for name, value in headers]

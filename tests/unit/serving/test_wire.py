@@ -55,3 +55,14 @@ def test_what_is_no_directory_is_not_private(tmp_path: Path, kind: str) -> None:
         path.symlink_to(tmp_path / "other")
 
     assert not wire.is_private(path)
+
+
+def test_sockets_are_found_where_they_take_connections(tmp_path: Path) -> None:
+    directory = tmp_path / "sockets"
+    assert wire.sockets(directory) == set()
+    directory.mkdir(mode=0o700)
+    for path in (directory / "one", wire.hidden(directory / "two")):
+        path.touch()
+    assert wire.sockets(directory) == {directory / "one"}
+    directory.chmod(0o755)
+    assert wire.sockets(directory) == set()
