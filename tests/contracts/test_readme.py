@@ -15,7 +15,7 @@ from tests.support import readme_map
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 SHELL = "\n".join(re.findall(r"^```(?:sh|console)\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL))
-SECOND = "list|show|delete|prune|verify|export|reshape"
+SECOND = "list|show|watch|compare|report|delete|prune|verify|export|reshape"
 COMMAND = re.compile(rf"^(?:\$ )?(?:.*-- )?eagleray ([a-z]+(?: (?:{SECOND})\b)?)", re.MULTILINE)
 COMMANDS = sorted(set(COMMAND.findall(SHELL)))
 TARGETS = sorted(set(re.findall(r"^(?:\$ )?make ([a-z-]+)", SHELL, re.MULTILINE)))

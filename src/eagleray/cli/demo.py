@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from eagleray.flow.places import Place
     from eagleray.spec.document import Loaded
     from eagleray.store.objects import Objects
+    from eagleray.store.runs import RunRecord
 
 
 def demo(
@@ -57,7 +58,8 @@ def demo(
         print_metrics(life.run)
         if place is not None:
             _show_answers(place, objects)
-    _show_rest(file, loaded, objects)
+        run = life.run
+    _show_rest(file, loaded, run, objects)
 
 
 def _show_head(command: str) -> None:
@@ -79,15 +81,17 @@ def _show_answers(place: Place, objects: Objects) -> None:
         typer.echo(f"{sentence}\n  {json.dumps(answer, ensure_ascii=False)}")
 
 
-def _show_rest(file: Path, loaded: Loaded, objects: Objects) -> None:
-    from eagleray.store import paths, runs
+def _show_rest(file: Path, loaded: Loaded, run: RunRecord, objects: Objects) -> None:
+    from eagleray.flow import reporting
+    from eagleray.store import paths, runs, sweeps
 
     name, uri = loaded.document.metadata.name, objects.uri
     typer.echo("")
-    for record in runs.list_runs(objects):
-        if record.name == name and objects.list(paths.report(record.run)):
-            typer.echo(f"report of {record.run}: {uri}/{paths.report(record.run)}")
+    for sweep in runs.of_name(objects, name):
+        if sweep.kind == sweeps.KIND and objects.list(paths.report(sweep.run)):
+            typer.echo(f"the sweep as a page:      {uri}/{paths.report(sweep.run)}")
+    typer.echo(f"the final run as a page:  {reporting.put(objects, run.run, reporting.page(objects, run))}")
     typer.echo(
-        f"the same again, with an endpoint that stays: eagleray up {file} --storage {uri} --detach\n"
-        f"what is there: eagleray runs list --storage {uri}; eagleray models show {name} --storage {uri}"
+        f"all of it as a page:      eagleray ui --storage {uri}\n"
+        f"an endpoint that stays:   eagleray up {file} --storage {uri} --detach"
     )
