@@ -82,12 +82,13 @@ def compare_run(model: str, method: str, stage: int, place: Path, *, cache: Path
     """Estimate a run, and make it."""
     from eagleray.flow.estimate import estimate
     from eagleray.spec.document import load
+    from eagleray.spec.locations import absolute
     from eagleray.store import checkpoints
     from eagleray.train import budget
     from eagleray.train.resources import WorkerShape
 
     overrides = [
-        f"method.type={method}",
+        f"method={{type: {method}}}",
         "train.max_steps=4",
         "train.global_batch_size=16",
         "train.micro_batch_size=4",
@@ -96,7 +97,7 @@ def compare_run(model: str, method: str, stage: int, place: Path, *, cache: Path
         f"scale.num_workers={NUM_WORKERS}",
         f"scale.zero.stage={stage}",
     ]
-    document = load(DOCUMENTS[model], overrides=overrides).document
+    document = absolute(load(DOCUMENTS[model], overrides=overrides).document, DOCUMENTS[model].parent)
     said = estimate(
         document,
         cache_dir=cache,

@@ -107,7 +107,12 @@ class Driver:
         number = self._first_number()
         while True:
             self._observer.say(f"starting {number} worker{'s' if number > 1 else ''}")
-            ended, asked = self._watch(Attempt(self._job, num_workers=number, shape=self._shape))
+            attempt = Attempt(self._job, num_workers=number, shape=self._shape)
+            try:
+                ended, asked = self._watch(attempt)
+            except Exception:
+                attempt.abandon()  # else they would go on without a driver as long as there is a Ray
+                raise
             if isinstance(ended, Lost):
                 self._recover(ended.error, number, is_preempted=asked == "preemption")
             elif ended.stop_reason is None:

@@ -27,7 +27,7 @@ def test_zero_2_by_hand() -> None:
 def test_zero_0_keeps_moments_of_every_weight_and_no_second_copy_of_it() -> None:
     found = budget.of_worker(ALL_LEARN, Layout(stage=0, world_size=2), Pass(500, 4500), accumulates=False)
 
-    assert (found.weights, found.optimizer, found.activations) == (4000, 8000, 500)
+    assert (found.weights, found.optimizer, found.activations) == (4000, 8000, 500 + 250)
 
 
 def test_zero_3_shards_the_weights() -> None:
@@ -58,6 +58,15 @@ def test_activations_wait_beside_gradients_that_accumulate() -> None:
     accumulated = budget.of_worker(ALL_LEARN, layout, one_pass, accumulates=True)
 
     assert accumulated.peak - at_once.peak == 2000 - 1000
+
+
+def test_only_a_cpu_keeps_what_batches_of_other_shapes_left() -> None:
+    one_pass = Pass(activations=1000, with_gradients=1000)
+
+    on_cpu = budget.of_worker(ALL_LEARN, Layout(stage=0, world_size=1), one_pass, accumulates=False)
+    on_gpu = budget.of_worker(ALL_LEARN, Layout(stage=0, world_size=1, on_cpu=False), one_pass, accumulates=False)
+
+    assert (on_cpu.activations, on_gpu.activations) == (1500, 1000)
 
 
 def test_offload_moves_the_optimizer_from_the_gpu_to_the_host() -> None:
