@@ -170,8 +170,9 @@ def _wait(endpoint: Served) -> None:
         try:
             if endpoint.ask("/readyz")[0] == 200:
                 return
-        except OSError:
-            time.sleep(0.5)
+        except OSError:  # nothing listens yet
+            pass
+        time.sleep(0.5)  # asked without a pause, it would have no time to start
     raise AssertionError(endpoint.log.read_text())
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from eagleray.spec.scale import ScaleSpec, ZeroSpec
 from eagleray.train import budget
 from eagleray.train.budget import Budget, Counts, Layout, Pass
+from eagleray.train.deepspeed_config import effective_stage
 from eagleray.train.memory import SHARE_OF_FREE_MEMORY
 
 _ASCENDING = (
@@ -54,7 +55,7 @@ def options(
 
     def reckoned(way: ZeroSpec, rows: int) -> Budget:
         layout = Layout(
-            stage=way.stage,
+            stage=effective_stage(way.stage, precision="bf16" if counts.weight_bytes == 2 else "fp32"),
             world_size=scale.num_workers,
             offload_optimizer=way.offload_optimizer,
             offload_parameters=way.offload_parameters,

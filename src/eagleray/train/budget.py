@@ -5,7 +5,8 @@ read in its source (0.19.8, `runtime/zero`) and in a worker's resident memory (`
 N weights of b bytes, of which L learn, over W workers, and an optimizer that keeps m moments:
 
     stage 0   N b | gradients L b, and once more as one flat tensor for the all-reduce | L 4 m
-    stage 1   N b, of which the learning ones flat | gradients L 4 or L b, a bucket, a flat copy of it | L/W 4 (1 + m)
+    stage 1   N b, of which the learning ones flat | gradients L 4, and L b where b is not 4; a bucket, and once more
+              as one flat tensor | L/W 4 (1 + m)
     stage 2   the same with gradients of L/W 4
     stage 3   N/W b, whole weights while they are used (at most 1e9), those fetched ahead (5e7) once more | a bucket
               that stays, gradients L/W 4 twice | L/W 4 m, and fp32 weights L/W 4 where b is not 4 already
@@ -25,8 +26,8 @@ FIRST_STEP_BYTES = 48 * 2**20
 BUCKET = 500_000_000
 """DeepSpeed's reduce_bucket_size and allgather_bucket_size, in weights: its defaults, which we leave."""
 KEPT_SHARE = 0.5
-"""Of the activations on a CPU: what the allocator keeps of freed blocks, because the next batch has other shapes. Seen
-in a worker's resident memory, step by step (MiniLM under LoRA): within some steps it grows by twice what was traced."""
+"""Of activations and gathered weights on a CPU: what the allocator keeps of freed blocks, because the next ones are of
+other sizes. Seen in a worker's resident memory, step by step (MiniLM under LoRA): it grows to twice what was traced."""
 MAX_LIVE = 1_000_000_000
 """DeepSpeed's stage3_max_live_parameters: so many whole weights may wait for their next use."""
 PREFETCH = 50_000_000
@@ -93,7 +94,9 @@ def of_worker(
     share = -(-learning // layout.world_size)
     state = _optimizer(counts, layout, share)
     weights = -(-n // layout.world_size) * b if layout.stage == 3 else n * b
-    gathered = (min(n, MAX_LIVE) + min(n, PREFETCH)) * b if layout.stage == 3 else 0
+    held = 1 + KEPT_SHARE if layout.on_cpu else 1
+    gathered = round((min(n, MAX_LIVE) + min(n, PREFETCH)) * b * held) if layout.stage == 3 else 0
+    activations = round(one_pass.activations * held)
     kept, passing = _gradients(counts, layout, share)
     bucket = 0 if layout.stage == 0 else (min(BUCKET, learning) if layout.on_cpu else BUCKET) * b
     lasting_bucket = bucket if layout.stage == 3 or not layout.on_cpu else 0
@@ -112,8 +115,7 @@ def of_worker(
     elif layout.offload_optimizer:
         state += share * b  # on the way back to the weights, though it be the same memory
     standing = weights + state + kept + lasting_bucket
-    unused = round(KEPT_SHARE * one_pass.activations) if layout.on_cpu else 0
-    backward = unused + (one_pass.activations + passing if accumulates else one_pass.with_gradients)
+    backward = activations + (passing if accumulates else one_pass.with_gradients - one_pass.activations)
     reducing = passing + flat + (bucket - lasting_bucket)
     moving = max(gathered + backward, reducing)
     copies = 0 if not layout.on_cpu else checkpoint
@@ -126,7 +128,7 @@ def of_worker(
         gradients=kept + passing,
         optimizer=state,
         buffers=bucket + flat,
-        activations=one_pass.activations + unused,
+        activations=activations,
         checkpoint=copies,
         peak=process + max(training, loading if layout.on_cpu else 0),
         host=host,
@@ -163,7 +165,8 @@ def _gradients(counts: Counts, layout: Layout, share: int) -> tuple[int, int]:
         case 0:
             return 0, whole
         case 1:
-            return 0, counts.learning * FP32
+            own = whole if counts.weight_bytes != FP32 else 0
+            return 0, counts.learning * FP32 + own
         case 2:
             return 0, share * FP32
         case 3:
