@@ -95,7 +95,8 @@ def ended() -> Iterator[None]:
     logs.end()
 
 
-def test_begin_and_end(ended: None, capsys: pytest.CaptureFixture[str]) -> None:
+def test_begin_and_end(ended: None, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING)  # Python's own, whatever was run in this process before
     there = logging.StreamHandler(sys.stderr)  # as in Ray's workers
     logging.getLogger().addHandler(there)
     logs.begin(run="a-0001", rank=1)

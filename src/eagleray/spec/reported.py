@@ -17,7 +17,7 @@ LANGUAGE_MODEL = ("loss", "perplexity", "token_accuracy", "num_tokens")
 FOOTPRINT = ("model_size_mb", "latency_ms")
 """What a sweep can measure of a trained model beside what its task reports."""
 
-_LESS_IS_BETTER = frozenset({"loss", "mse", "rmse", "mae", "perplexity", *FOOTPRINT})
+_LESS_IS_BETTER = frozenset({"loss", "mse", "rmse", "mae", "perplexity", "calibration_error", *FOOTPRINT})
 _MORE_IS_BETTER = frozenset({"accuracy", *AVERAGED, "matthews", "r2", "pearson", "token_accuracy"})
 
 

@@ -25,9 +25,9 @@ FIRST_STEP_BYTES = 48 * 2**20
 """Grown besides by a run of a model of a few thousand weights: tokenizer, code that is used, collectives."""
 BUCKET = 500_000_000
 """DeepSpeed's reduce_bucket_size and allgather_bucket_size, in weights: its defaults, which we leave."""
-KEPT_SHARE = 0.5
-"""Of activations and gathered weights on a CPU: what the allocator keeps of freed blocks, because the next ones are of
-other sizes. Seen in a worker's resident memory, step by step (MiniLM under LoRA): it grows to twice what was traced."""
+KEPT_OF_ACTIVATIONS, KEPT_OF_GATHERED = 0.5, 1.0
+"""On a CPU: what the allocator keeps besides of freed blocks, because the next ones are of other sizes. Fitted to the
+resident memory of workers, which grows within some steps (`bench/plan_accuracy.py`)."""
 MAX_LIVE = 1_000_000_000
 """DeepSpeed's stage3_max_live_parameters: so many whole weights may wait for their next use."""
 PREFETCH = 50_000_000
@@ -94,9 +94,11 @@ def of_worker(
     share = -(-learning // layout.world_size)
     state = _optimizer(counts, layout, share)
     weights = -(-n // layout.world_size) * b if layout.stage == 3 else n * b
-    held = 1 + KEPT_SHARE if layout.on_cpu else 1
-    gathered = round((min(n, MAX_LIVE) + min(n, PREFETCH)) * b * held) if layout.stage == 3 else 0
-    activations = round(one_pass.activations * held)
+    gathered = (min(n, MAX_LIVE) + min(n, PREFETCH)) * b if layout.stage == 3 else 0
+    activations = one_pass.activations
+    if layout.on_cpu:
+        gathered = round(gathered * (1 + KEPT_OF_GATHERED))
+        activations = round(activations * (1 + KEPT_OF_ACTIVATIONS))
     kept, passing = _gradients(counts, layout, share)
     bucket = 0 if layout.stage == 0 else (min(BUCKET, learning) if layout.on_cpu else BUCKET) * b
     lasting_bucket = bucket if layout.stage == 3 or not layout.on_cpu else 0
