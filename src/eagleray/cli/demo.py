@@ -88,7 +88,7 @@ def _show_rest(file: Path, loaded: Loaded, run: RunRecord, objects: Objects) -> 
     name, uri = loaded.document.metadata.name, objects.uri
     typer.echo("")
     for sweep in runs.of_name(objects, name):
-        if sweep.kind == sweeps.KIND and objects.list(paths.report(sweep.run)):
+        if sweep.kind == sweeps.KIND and sweep.phase == "succeeded":
             typer.echo(f"the sweep as a page:      {uri}/{paths.report(sweep.run)}")
     typer.echo(f"the final run as a page:  {reporting.put(objects, run.run, reporting.page(objects, run))}")
     typer.echo(

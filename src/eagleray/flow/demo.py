@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
+from http import HTTPStatus
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
@@ -23,6 +25,7 @@ SENTENCES: Final = (
     "the cast is so good that the thin plot hardly matters",
 )
 ROUTE: Final = "/predict"
+_KEY_KNOWN_AFTER_S, _LOOK_EVERY_S = 20.0, 0.5  # replicas look for new keys every few seconds
 _DOCUMENT, _SCHEMA = "job.yaml", "schema.json"
 _SHIPPED = Path(__file__).with_name("demo.yaml")  # a link: it is jobs/pipelines/film-sentiment.yaml
 
@@ -63,9 +66,13 @@ def ask(endpoint: EndpointSpec, objects: Objects) -> Iterator[tuple[str, dict[st
     Raises:
         ClusterError: it answers with something else.
     """
+    deadline = time.monotonic() + _KEY_KNOWN_AFTER_S
     with momentary_key(endpoint, objects) as key:
         for sentence in SENTENCES:
             status, answer = places.ask(endpoint, ROUTE, body={"text": sentence}, key=key)
-            if status != 200:
+            while status == HTTPStatus.UNAUTHORIZED and time.monotonic() < deadline:
+                time.sleep(_LOOK_EVERY_S)
+                status, answer = places.ask(endpoint, ROUTE, body={"text": sentence}, key=key)
+            if status != HTTPStatus.OK:
                 raise ClusterError(f"{places.url(endpoint)}{ROUTE} answers with status {status}: {answer}")
             yield sentence, answer
