@@ -69,6 +69,6 @@ def test_a_worker_that_does_not_answer(
         for info in objects.list(paths.failures(record.run))
         if info.key.endswith(".txt")
     ]
-    assert any("distributed_c10d.py" in each for each in stacks)  # it waits for the other
+    assert any("all_reduce" in each for each in stacks), stacks
     assert not stopped[0].is_running()
     undisturbed.assert_same_weights(objects, record.run)
