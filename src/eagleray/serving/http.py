@@ -218,7 +218,7 @@ def _facts(tasks: Mapping[str, TaskSpec], runtime: Callable[[], Runtime], *, ide
                     task=tasks[name].type,
                     version=desired[name].stable if name in desired else None,
                     candidate=desired[name].candidate if name in desired else None,
-                    columns=protocol.columns(tasks[name]),
+                    columns=tasks[name].inputs,
                 )
                 for name in service.names
             )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from typing import Annotated, Any, Literal, Union, assert_never
+from typing import Annotated, Any, Literal, Union
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, create_model
 
-from eagleray.spec.task import CausalLmSpec, TaskSpec, TextClassificationSpec
+from eagleray.spec.task import TaskSpec
+from eagleray.spec.task.base import Answer, Input
 
 Text = Annotated[str, Field(min_length=0)]
 """A text that can be written as UTF-8: a length makes pydantic look at it, which lets half a character pass else."""
@@ -33,7 +34,7 @@ class ModelFacts(Body):
     """The version that answers; none for an ensemble."""
     candidate: int | None = None
     """The version that is about to take over."""
-    columns: dict[str, Literal["text", "messages"]] = {}
+    columns: dict[str, Input] = {}
     """What an input has to hold, and of which kind each is."""
 
 
@@ -70,6 +71,14 @@ class TextAnswer(Body):
     text: str
 
 
+ANSWERS: dict[Answer, type[Body]] = {
+    "label": LabelAnswer,
+    "labels": LabelsAnswer,
+    "value": ValueAnswer,
+    "text": TextAnswer,
+}
+
+
 class Message(Body):
     """One turn of a conversation."""
 
@@ -79,21 +88,12 @@ class Message(Body):
 
 def row_type(task: TaskSpec) -> type[Body]:
     """One input as an object with the columns that the task reads; the same type for the same columns."""
-    return _row_type(tuple(columns(task).items()))
+    return _row_type(tuple(task.inputs.items()))
 
 
 def answer_type(task: TaskSpec) -> type[Body]:
     """The type of one answer."""
-    match task:
-        case TextClassificationSpec(problem="single-label"):
-            return LabelAnswer
-        case TextClassificationSpec(problem="multi-label"):
-            return LabelsAnswer
-        case TextClassificationSpec():
-            return ValueAnswer
-        case CausalLmSpec():
-            return TextAnswer
-    assert_never(task)
+    return ANSWERS[task.answer]
 
 
 def request_type(tasks: dict[str, TaskSpec]) -> type[Body]:
@@ -127,30 +127,14 @@ def response_type(tasks: dict[str, TaskSpec]) -> type[Body]:
     )
 
 
-def columns(task: TaskSpec) -> dict[str, Literal["text", "messages"]]:
-    """What an input holds: texts, or the messages of a conversation."""
-    match task:
-        case TextClassificationSpec(text_pair=None):
-            return {task.text: "text"}
-        case TextClassificationSpec(text_pair=str(pair)):
-            return {task.text: "text", pair: "text"}
-        case CausalLmSpec(format="chat"):
-            return {task.messages: "messages"}
-        case CausalLmSpec(format="completion"):
-            return {task.prompt: "text"}
-        case CausalLmSpec():
-            return {task.text: "text"}
-    raise AssertionError(task)
-
-
 def text_column(task: TaskSpec) -> str | None:
     """The column that a bare text stands for; None where an input is more than a text."""
-    found = columns(task)
+    found = task.inputs
     return next(iter(found)) if list(found.values()) == ["text"] else None
 
 
 @cache  # two types of one name would be told apart in OpenAPI by the path of this module
-def _row_type(held: tuple[tuple[str, Literal["text", "messages"]], ...]) -> type[Body]:
+def _row_type(held: tuple[tuple[str, Input], ...]) -> type[Body]:
     kinds: dict[str, Any] = {"text": Text, "messages": Annotated[list[Message], Field(min_length=1)]}
     # By alias: a column may be called what no attribute can.
     fields: dict[str, Any] = {

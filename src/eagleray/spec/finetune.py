@@ -21,7 +21,7 @@ from eagleray.spec.monitoring import MonitoringSpec
 from eagleray.spec.promote import PromoteSpec
 from eagleray.spec.scale import ScaleSpec
 from eagleray.spec.sweep import SweepSpec
-from eagleray.spec.task import CausalLmSpec, TaskSpec, TextClassificationSpec
+from eagleray.spec.task import TaskSpec, TextClassificationSpec
 from eagleray.spec.tracking import TrackingSpec
 from eagleray.spec.train import TrainSpec
 from eagleray.spec.watchdog import WatchdogSpec
@@ -95,7 +95,7 @@ class FineTune(Spec):
 
 def _conflicts(spec: FineTuneSpec) -> Iterator[Conflict]:
     packed = isinstance(spec.data.batching, PackedSpec)
-    if packed and not isinstance(spec.task, CausalLmSpec):
+    if packed and not spec.task.can_be_packed:
         yield Conflict(
             "data.batching.type", f"`packed` is for causal-lm: use `length-grouped` or `plain` for {spec.task.type}"
         )
@@ -122,7 +122,7 @@ def _regression_conflicts(task: TextClassificationSpec, *, label_smoothing: floa
 
 
 def _metric_conflicts(spec: FineTuneSpec) -> Iterator[Conflict]:
-    known = reported.metric_names(spec.task)
+    known = spec.task.metric_names
     asked = {"checkpoint.best_by": spec.checkpoint.best_by, "train.early_stopping": spec.train.early_stopping}
     for path, by in asked.items():
         if by is not None:

@@ -1,10 +1,8 @@
-"""Which metrics each task reports: what checkpoints may be ranked and training stopped by."""
+"""Which numbers evaluations report, and which way each is better."""
 
 from __future__ import annotations
 
-from typing import Literal, assert_never
-
-from eagleray.spec.task import CausalLmSpec, TaskSpec, TextClassificationSpec
+from typing import Literal
 
 AVERAGED = tuple(
     f"{name}_{average}" for name in ("precision", "recall", "f1") for average in ("macro", "micro", "weighted")
@@ -19,21 +17,6 @@ FOOTPRINT = ("model_size_mb", "latency_ms")
 
 _LESS_IS_BETTER = frozenset({"loss", "mse", "rmse", "mae", "perplexity", "calibration_error", *FOOTPRINT})
 _MORE_IS_BETTER = frozenset({"accuracy", *AVERAGED, "matthews", "r2", "pearson", "token_accuracy"})
-
-
-def metric_names(task: TaskSpec) -> tuple[str, ...]:
-    """Return the numbers that an evaluation of the task reports."""
-    match task:
-        case TextClassificationSpec(problem="single-label"):
-            return SINGLE_LABEL
-        case TextClassificationSpec(problem="multi-label"):
-            return MULTI_LABEL
-        case TextClassificationSpec():
-            return REGRESSION
-        case CausalLmSpec():
-            return LANGUAGE_MODEL
-        case _:
-            assert_never(task)
 
 
 def direction(metric: str) -> Literal["max", "min"] | None:

@@ -49,11 +49,6 @@ class Task(Protocol):
         ...
 
     @property
-    def metric_names(self) -> tuple[str, ...]:
-        """The numbers that its metrics report: `best_by` and early stopping are checked against them."""
-        ...
-
-    @property
     def labels(self) -> tuple[str, ...]:
         """The label set in its order; () where there is none, or where the data shall tell."""
         ...

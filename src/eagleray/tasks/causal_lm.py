@@ -18,7 +18,6 @@ from transformers import AutoModelForCausalLM, GenerationConfig, PreTrainedToken
 
 from eagleray.data.packing import pack
 from eagleray.metrics.perplexity import PerplexityMetrics
-from eagleray.spec import reported
 from eagleray.tasks import chat_template, packed_rows
 from eagleray.tasks.base import Batch, Forward, Row, Sample, Verdict
 from eagleray.tasks.padding import attention_mask
@@ -47,10 +46,6 @@ class CausalLm:
     @property
     def main_metric(self) -> tuple[str, Literal["max", "min"]]:
         return "perplexity", "min"
-
-    @property
-    def metric_names(self) -> tuple[str, ...]:
-        return reported.LANGUAGE_MODEL
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -21,7 +21,6 @@ from eagleray.metrics.classification import (
     SingleLabelMetrics,
 )
 from eagleray.metrics.regression import RegressionMetrics
-from eagleray.spec import reported
 from eagleray.tasks.base import Verdict
 from eagleray.tasks.labels import read_label, read_number, unknown
 
@@ -35,9 +34,6 @@ class Problem(Protocol):
     def labels(self) -> tuple[str, ...]: ...
     @property
     def main_metric(self) -> tuple[str, Literal["max", "min"]]: ...
-    @property
-    def metric_names(self) -> tuple[str, ...]: ...
-
     def read(self, value: Any, *, column: str) -> Any:
         """The JSON-able label of a row. Raises ValueError."""
         ...
@@ -95,10 +91,6 @@ class SingleLabel:
     def main_metric(self) -> tuple[str, Literal["max", "min"]]:
         return "f1_macro", "max"
 
-    @property
-    def metric_names(self) -> tuple[str, ...]:
-        return reported.SINGLE_LABEL
-
     def read(self, value: Any, *, column: str) -> str:
         label = read_label(value, column=column)
         if self.labels and label not in self.labels:
@@ -150,10 +142,6 @@ class MultiLabel:
     @property
     def main_metric(self) -> tuple[str, Literal["max", "min"]]:
         return "f1_macro", "max"
-
-    @property
-    def metric_names(self) -> tuple[str, ...]:
-        return reported.MULTI_LABEL
 
     def read(self, value: Any, *, column: str) -> list[str]:
         """A list, a JSON list as text, or text with separators. An empty list or text is a row without labels."""
@@ -227,10 +215,6 @@ class Regression:
     @property
     def main_metric(self) -> tuple[str, Literal["max", "min"]]:
         return "mse", "min"
-
-    @property
-    def metric_names(self) -> tuple[str, ...]:
-        return reported.REGRESSION
 
     def read(self, value: Any, *, column: str) -> float:
         return read_number(value, column=column)

@@ -38,10 +38,6 @@ class TextClassification:
         return self._problem().main_metric
 
     @property
-    def metric_names(self) -> tuple[str, ...]:
-        return self._problem().metric_names
-
-    @property
     def columns(self) -> tuple[str, ...]:
         return (*self._text_columns(), self.label)
 

@@ -1,0 +1,18 @@
+"""What is learned: one file a task, chosen by `type`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from eagleray.spec.task.base import TaskBase
+from eagleray.spec.task.causal_lm import CausalLmSpec
+from eagleray.spec.task.text_classification import TextClassificationSpec
+
+__all__ = ["CausalLmSpec", "TaskBase", "TaskSpec", "TextClassificationSpec"]
+
+TaskSpec = Annotated[
+    TextClassificationSpec | CausalLmSpec,
+    Field(discriminator="type"),
+]

@@ -1,0 +1,53 @@
+"""What a document says of causal-lm."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from eagleray.spec import reported
+from eagleray.spec.base import Text
+from eagleray.spec.task.base import Answer, Input, TaskBase
+
+
+class CausalLmSpec(TaskBase):
+    """A language model that continues text."""
+
+    type: Literal["causal-lm"]
+    """What is learned."""
+    format: Literal["text", "completion", "chat"] = "text"
+    """What a row is. `text`: every token is a target. `completion`: prompt and completion. `chat`: a list of messages.
+    In the last two only what the model shall say is a target."""
+    text: Text = "text"
+    """Column of the text (`format: text`)."""
+    prompt: Text = "prompt"
+    """Column of the prompt (`format: completion`)."""
+    completion: Text = "completion"
+    """Column of the completion (`format: completion`)."""
+    messages: Text = "messages"
+    """Column of the messages, each with `role` and `content` (`format: chat`)."""
+    max_new_tokens: Annotated[int, Field(ge=1)] = 64
+    """How many tokens `predict` generates at most."""
+
+    @property
+    def metric_names(self) -> tuple[str, ...]:
+        return reported.LANGUAGE_MODEL
+
+    @property
+    def inputs(self) -> dict[str, Input]:
+        match self.format:
+            case "chat":
+                return {self.messages: "messages"}
+            case "completion":
+                return {self.prompt: "text"}
+            case "text":
+                return {self.text: "text"}
+
+    @property
+    def answer(self) -> Answer:
+        return "text"
+
+    @property
+    def can_be_packed(self) -> bool:
+        return True

@@ -1,0 +1,47 @@
+"""What a document says of text-classification."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from eagleray.spec import reported
+from eagleray.spec.base import Text
+from eagleray.spec.task.base import Answer, Input, TaskBase
+
+
+class TextClassificationSpec(TaskBase):
+    """One label, several labels or a number for a text or a pair of texts."""
+
+    type: Literal["text-classification"]
+    """What is learned."""
+    problem: Literal["single-label", "multi-label", "regression"] = "single-label"
+    """What the label column holds: one label, several labels, or a number."""
+    text: Text = "text"
+    """Column of the text."""
+    text_pair: Text | None = None
+    """Column of the second text, for tasks on pairs (entailment, similarity)."""
+    label: Text = "label"
+    """Column of the label: a string or integer, a list (or a string with `label_separator`), or a number."""
+    labels: tuple[Text, ...] = ()
+    """The label set in its order. Left out, it is what the training split holds, sorted."""
+    label_separator: Text = ","
+    """Between labels where a multi-label column is a string, as in CSV."""
+
+    @property
+    def metric_names(self) -> tuple[str, ...]:
+        match self.problem:
+            case "single-label":
+                return reported.SINGLE_LABEL
+            case "multi-label":
+                return reported.MULTI_LABEL
+            case "regression":
+                return reported.REGRESSION
+
+    @property
+    def inputs(self) -> dict[str, Input]:
+        return {self.text: "text"} if self.text_pair is None else {self.text: "text", self.text_pair: "text"}
+
+    @property
+    def answer(self) -> Answer:
+        answers: dict[str, Answer] = {"single-label": "label", "multi-label": "labels", "regression": "value"}
+        return answers[self.problem]
