@@ -69,7 +69,14 @@ def endpoint(*, endpoint: str = "{}", cluster: str = "{}") -> str:
 
 CASES = (
     Case("plain", training()),
-    Case("everything", training(scale="{num_workers: 16, cpus_per_worker: 8, gpus_per_worker: 1}", cluster=EVERYTHING)),
+    Case(
+        "everything",
+        training(
+            scale="{num_workers: 16, cpus_per_worker: 8, gpus_per_worker: 1}",
+            monitoring="{port: 9500}",
+            cluster=EVERYTHING,
+        ),
+    ),
     Case("elastic", training(scale="{num_workers: 4, min_workers: 2}", cluster="{workers: {spot: allowed}}")),
     Case(
         "sweep",

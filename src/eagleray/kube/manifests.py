@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from eagleray.kube import access, disruption, monitoring, network, places, rayjob, rayservice, storage, upgrade
 from eagleray.kube import raycluster as rayclusters
@@ -49,8 +50,9 @@ def training(document: FineTune, *, storage_uri: str, namespace: str, files: Fil
     places.check_name(document.metadata.name)
     places.check_storage(storage_uri, cluster)
     places.check_training(document, files)
-    target = Target(document.metadata.name, "train", namespace, cluster)
-    written = document.model_copy(update={"spec": document.spec.model_copy(update={"storage": storage_uri})})
+    told = document.spec.monitoring
+    target = Target(document.metadata.name, "train", namespace, cluster, metrics_port=told.port if told else None)
+    written = _for_pods(document, storage_uri=storage_uri)
     job, size = rayjob.build(target, document.spec, files=files), rayjob.size(target, document.spec)
     found = (*_around(target, size), storage.document(target, dump(written), files), job)
     return Rendered(found, _pods("RayJob", target, size))
@@ -95,6 +97,14 @@ def file_name(manifest: Manifest) -> str:
     """The file it is written to: `rayjob-demo.yaml`."""
     kind, name = key(manifest)
     return f"{kind.lower()}-{name}.yaml"
+
+
+def _for_pods(document: FineTune, *, storage_uri: str) -> FineTune:
+    """The document as its pods read it. A NetworkPolicy says who reaches the metrics there, not the address."""
+    changed: dict[str, Any] = {"storage": storage_uri}
+    if document.spec.monitoring is not None:
+        changed["monitoring"] = document.spec.monitoring.model_copy(update={"host": "0.0.0.0"})
+    return document.model_copy(update={"spec": document.spec.model_copy(update=changed)})
 
 
 def _around(target: Target, size: Size) -> list[Manifest]:

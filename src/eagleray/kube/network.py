@@ -28,6 +28,7 @@ def policy(target: Target) -> Manifest:
     if cluster.monitoring is not None:
         prometheus = {"namespaceSelector": {"matchLabels": _named(cluster.monitoring.namespace)}}
         own = [pods.PORTS["serve"]] if target.part == "serve" and cluster.monitoring.key_secret else []
+        own += [] if target.metrics_port is None else [target.metrics_port]
         rules.append({"from": [prometheus], "ports": _ports([pods.PORTS["metrics"], *own])})
     described = {"podSelector": {"matchLabels": target.selector}, "policyTypes": ["Ingress"], "ingress": rules}
     return target.manifest("networking.k8s.io/v1", "NetworkPolicy", target.owned, spec=described)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from eagleray.kube import in_cluster, probes, security, spot, volumes
-from eagleray.kube.target import Target
+from eagleray.kube.target import GROUP, Target
 
 MARGIN_S: Final = 30
 """How much longer a worker may take to end than what it has been promised: the rest is Ray's own end."""
@@ -16,6 +16,12 @@ _HEAD_SCRATCH: Final = "20Gi"
 
 # By KubeRay's own names: it makes the Services of the head from them.
 PORTS: Final = {"gcs-server": 6379, "dashboard": 8265, "client": 10001, "metrics": 8080, "serve": 8000}
+
+DRIVER_PORT: Final = "driver-metrics"
+"""The name of the port at which a run tells of itself."""
+
+METRICS_PORT: Final = f"{GROUP}/metrics-port"
+"""The annotation by which a Prometheus without its operator finds that port."""
 
 _ENVIRONMENT: Final = {
     "EAGLERAY_CACHE": volumes.CACHE,
@@ -46,7 +52,11 @@ def head(target: Target, *, files: volumes.Files | None, needs_api: bool) -> Tem
     pod = _pod(target, container, files=files, shared_memory=_HEAD_SHARED_MEMORY, scratch=_HEAD_SCRATCH)
     # Only the head speaks with the API server: it tells the run's progress, and Ray's autoscaler asks for pods there.
     pod |= {"automountServiceAccountToken": needs_api, "affinity": spot.away()}
-    return _template(target, pod, node="head")
+    template = _template(target, pod, node="head")
+    if target.metrics_port is not None:
+        container["ports"].append({"name": DRIVER_PORT, "containerPort": target.metrics_port})
+        template["metadata"]["annotations"] = {METRICS_PORT: str(target.metrics_port)}
+    return template
 
 
 def worker(

@@ -25,6 +25,7 @@ def build(target: Target, spec: ServingSpec, *, storage: str, upgrade: Upgrade) 
         "upgradeStrategy": upgrade.strategy,
         # No replica is there. Where there may be no worker either, its proxy takes the request that starts one.
         "excludeHeadPodFromServeSvc": found.fewest > 0,
+        "serveService": _marked_service(target),
         "serveConfigV2": yaml_text.dump(serve_config(spec, storage=storage)),
         "rayClusterConfig": raycluster.spec(
             target,
@@ -43,6 +44,14 @@ def build(target: Target, spec: ServingSpec, *, storage: str, upgrade: Upgrade) 
 def service(target: Target) -> str:
     """The Service that KubeRay makes before the pods that answer."""
     return f"{target.name}-serve-svc"
+
+
+def _marked_service(target: Target) -> dict[str, Any]:
+    """KubeRay's own Service, with the annotation by which a Prometheus without its operator finds it."""
+    return {
+        "metadata": {"name": service(target), "annotations": {f"{GROUP}/endpoint": target.name}},
+        "spec": {"ports": [{"name": "serve", "port": pods.PORTS["serve"]}]},
+    }
 
 
 def size(target: Target, spec: ServingSpec) -> Size:

@@ -27,6 +27,7 @@ class Target:
     part: Part
     namespace: str
     cluster: ClusterSpec
+    metrics_port: int | None = None  # at which the driver of a run tells Prometheus of it
 
     @property
     def owned(self) -> str:

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import yaml
 
 from eagleray.kube import restricted, yaml_text
-from eagleray.kube.manifests import file_name, key
+from eagleray.kube.manifests import Rendered, file_name, key
 from tests.support import rendered
 from tests.support.rendered import CASES, GOLDEN, Case
 
@@ -204,3 +205,31 @@ def test_what_breaks_the_standard_is_found(change: dict[str, Any], message: str)
     pod = copy.deepcopy(next(pod for _, pod in _pods(PLAIN) if pod["containers"][0]["name"] == "ray-head")) | change
 
     assert message in restricted.violations(pod)
+
+
+def test_prometheus_finds_a_run_and_an_endpoint() -> None:
+    """By the port of the PodMonitor, or without Prometheus's operator by annotations (prometheus-kubernetes.yaml)."""
+    text = rendered.training(cluster="{monitoring: {}}", monitoring="{port: 9500}", endpoint="{}", promote="{}")
+    found = rendered.of_text(text)
+    head = rendered.of_kind(found, "RayJob")["spec"]["rayClusterSpec"]["headGroupSpec"]["template"]
+    ports = {port["name"]: port["containerPort"] for port in head["spec"]["containers"][0]["ports"]}
+    asked = [each["port"] for each in _of_part(found, "PodMonitor", "train")["spec"]["podMetricsEndpoints"]]
+    (document,) = [each for each in found.manifests if each["metadata"]["name"] == "films-document"]
+    service = rendered.of_kind(found, "RayService")["spec"]["serveService"]
+
+    assert [ports[name] for name in asked] == [8080, 9500]
+    assert head["metadata"]["annotations"] == {"eagleray.io/metrics-port": "9500"}
+    assert yaml.safe_load(document["data"]["document.yaml"])["spec"]["monitoring"]["host"] == "0.0.0.0"
+    assert service["metadata"]["annotations"] == {"eagleray.io/endpoint": "films"}
+    scraped = (rendered.ROOT / "cluster" / "monitoring" / "prometheus-kubernetes.yaml").read_text()
+    for annotation in (*head["metadata"]["annotations"], *service["metadata"]["annotations"]):
+        assert f"_annotation_{re.sub('[^a-z]', '_', annotation)}" in scraped
+
+
+def _of_part(found: Rendered, kind: str, part: str) -> dict[str, Any]:
+    (one,) = [
+        each
+        for each in found.manifests
+        if each["kind"] == kind and each["metadata"]["labels"]["eagleray.io/part"] == part
+    ]
+    return one

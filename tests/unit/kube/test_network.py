@@ -39,6 +39,11 @@ def _peer(peer: Manifest, own: Manifest) -> str:
             {OWN: None, "operator in kuberay": [8265], "prom": [8080]},
             id="run-with-all",
         ),
+        pytest.param(
+            rendered.training(cluster="{monitoring: {namespace: prom}}", monitoring="{port: 9500}"),
+            {OWN: None, "operator in any": [8265], "prom": [8080, 9500]},
+            id="run-that-tells-of-itself",
+        ),
         pytest.param(rendered.endpoint(), {OWN: None, "operator in any": [8265, 8000]}, id="endpoint-for-nobody"),
         pytest.param(
             rendered.endpoint(cluster="{callers: [nginx, shop]}"),
