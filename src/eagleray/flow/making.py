@@ -125,7 +125,12 @@ class Making:
         elif self._begins_anew and self._run is None:
             return None
         else:
-            self._run = resumption.finished(self.objects, self._basis_of(self._trained), kind=self._document.kind)
+            self._run = resumption.finished(
+                self.objects,
+                self._basis_of(self._trained),
+                kind=self._document.kind,
+                may_be_forked=self._forks,
+            )
         return f"{self._run.run}, {_scores(self._run)}" if self._run else None
 
     def _train(self) -> str:

@@ -133,11 +133,14 @@ def find(objects: Objects, name: str, *, kind: str) -> Earlier | None:
     return None if run is None else _earlier(objects, run)
 
 
-def finished(objects: Objects, wanted: Basis, *, kind: str) -> RunRecord | None:
-    """Return the newest run that has succeeded and that this document would only make again."""
+def finished(objects: Objects, wanted: Basis, *, kind: str, may_be_forked: bool = False) -> RunRecord | None:
+    """Return the newest run that has succeeded and that this document would only make again.
+
+    One that began from another run's checkpoint is what `--fork` has made of the document, not what it makes alone.
+    """
     name = wanted.document.metadata.name
     for run in runs.of_name(objects, name):
-        if (run.kind, run.phase) != (kind, "succeeded") or run.forked_from is not None:
+        if (run.kind, run.phase) != (kind, "succeeded") or (run.forked_from is not None and not may_be_forked):
             continue
         try:
             stored = _earlier(objects, run).basis

@@ -16,7 +16,7 @@ from eagleray.spec.finetune import FineTune, FineTuneSpec
 from eagleray.store import paths, runs
 from eagleray.store.checkpoints import CheckpointId
 from eagleray.store.objects import Objects, open_storage
-from eagleray.store.runs import RunRecord
+from eagleray.store.runs import ForkRecord, RunRecord
 from eagleray.train import resumption
 from eagleray.train.resumption import EFFECTS, Basis, Change, Earlier, Effect, Fork, GoOn, New, decide, effect
 from tests.support import documents, records
@@ -409,3 +409,25 @@ def test_what_a_run_was_given_is_what_it_is_compared_with(storage: Objects) -> N
 
     assert earlier is not None
     assert decide(earlier, replace(_basis(), document=given)) == GoOn(earlier.run, ())
+
+
+@pytest.mark.parametrize(
+    ("phase", "is_forked", "may_be_forked", "is_found"),
+    [
+        pytest.param("succeeded", False, False, True, id="finished"),
+        pytest.param("stopped", False, False, False, id="stopped"),
+        pytest.param("succeeded", True, False, False, id="forked"),
+        pytest.param("succeeded", True, True, True, id="forked-and-asked-to-fork"),
+        pytest.param("failed", True, True, False, id="forked-and-failed"),
+    ],
+)
+def test_what_need_not_be_made_again(
+    storage: Objects, phase: Phase, is_forked: bool, may_be_forked: bool, is_found: bool
+) -> None:
+    origin = ForkRecord(run="demo-0001", step=40, keeps_position=True) if is_forked else None
+    run = records.new_run(storage, "demo", phase=phase, forked_from=origin)
+    wanted = Basis(document.loads(records.DOCUMENT, source="a.yaml").document, records.LOCK.data_fingerprint, "")
+
+    found = resumption.finished(storage, wanted, kind="FineTune", may_be_forked=may_be_forked)
+
+    assert found == (run if is_found else None)
