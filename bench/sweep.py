@@ -321,7 +321,9 @@ def _nothing() -> Any:
 
 def search(arguments: argparse.Namespace) -> dict[str, Any]:
     """How good a point is found in so many questions."""
-    from eagleray.spec.sweep import DimensionSpec, ObjectiveSpec, OptunaSearchSpec, RandomSearchSpec
+    from eagleray.spec.dimension import DimensionSpec
+    from eagleray.spec.search import OptunaSearchSpec, RandomSearchSpec
+    from eagleray.spec.sweep import ObjectiveSpec
     from eagleray.store.sweeps import Report, Trial
     from eagleray.tune.search import build
 

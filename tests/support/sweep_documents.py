@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from eagleray.spec import document
+from eagleray.spec.dimension import DimensionSpec
 from eagleray.spec.finetune import FineTune
-from eagleray.spec.sweep import DimensionSpec, SweepSpec
+from eagleray.spec.sweep import SweepSpec
 from tests.support import documents
 
 RATE = "train.learning_rate: {log_uniform: [1.0e-5, 1.0e-3]}"

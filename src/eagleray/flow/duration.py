@@ -11,7 +11,8 @@ from eagleray.errors import UserError
 from eagleray.flow.estimate import Estimate
 from eagleray.flow.measured import Measured
 from eagleray.spec.finetune import FineTuneSpec
-from eagleray.spec.sweep import AshaSpec, GridSearchSpec, SweepSpec
+from eagleray.spec.search import AshaSpec, GridSearchSpec
+from eagleray.spec.sweep import SweepSpec
 from eagleray.tune import grid, rungs
 
 FORWARD_SHARE = 1 / 3

@@ -11,8 +11,9 @@ from pydantic import ValidationError
 from eagleray.errors import DocumentError, Finding
 from eagleray.spec import findings, overrides, paths
 from eagleray.spec.base import Conflict
+from eagleray.spec.dimension import DimensionSpec, Value
 from eagleray.spec.finetune import FineTune
-from eagleray.spec.sweep import DimensionSpec, SweepSpec, Value
+from eagleray.spec.sweep import SweepSpec
 
 FIXED = (
     "storage",

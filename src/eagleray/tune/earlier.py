@@ -8,7 +8,8 @@ from typing import Any
 
 from eagleray.errors import UserError
 from eagleray.spec import space
-from eagleray.spec.sweep import PbtSpec, SweepSpec
+from eagleray.spec.search import PbtSpec
+from eagleray.spec.sweep import SweepSpec
 from eagleray.store import events, ranking, runs, sweeps
 from eagleray.store.objects import Objects
 from eagleray.store.runs import RunRecord

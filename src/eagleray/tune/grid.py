@@ -7,8 +7,8 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from eagleray.spec.dimension import DimensionSpec
 from eagleray.spec.space import stepped
-from eagleray.spec.sweep import DimensionSpec
 
 Params = dict[str, Any]
 Space = Mapping[str, DimensionSpec]

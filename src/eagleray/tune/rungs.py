@@ -7,7 +7,7 @@ import math
 import random
 
 from eagleray.errors import UserError
-from eagleray.spec.sweep import AshaSpec, FifoSpec, HyperbandSpec, MedianSpec, PbtSpec, SchedulerSpec
+from eagleray.spec.search import AshaSpec, FifoSpec, HyperbandSpec, MedianSpec, PbtSpec, SchedulerSpec
 
 _GRACE_SHARE = 9  # two rungs below the last at a reduction by three
 _SIMULATED_TRIALS = 20_000

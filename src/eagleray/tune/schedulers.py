@@ -17,17 +17,10 @@ from ray.tune.schedulers import (
     TrialScheduler,
 )
 
+from eagleray.spec.dimension import DimensionSpec
+from eagleray.spec.search import AshaSpec, FifoSpec, HyperbandSpec, MedianSpec, PbtSpec, SchedulerSpec
 from eagleray.spec.space import stepped
-from eagleray.spec.sweep import (
-    AshaSpec,
-    DimensionSpec,
-    FifoSpec,
-    HyperbandSpec,
-    MedianSpec,
-    ObjectiveSpec,
-    PbtSpec,
-    SchedulerSpec,
-)
+from eagleray.spec.sweep import ObjectiveSpec
 from eagleray.store import sweeps
 from eagleray.store.sweeps import Trial
 from eagleray.tune import search

@@ -21,15 +21,9 @@ from optuna.distributions import (
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from eagleray.spec.sweep import (
-    ConstraintSpec,
-    DimensionSpec,
-    GridSearchSpec,
-    ObjectiveSpec,
-    OptunaSearchSpec,
-    RandomSearchSpec,
-    SearchSpec,
-)
+from eagleray.spec.dimension import DimensionSpec
+from eagleray.spec.search import GridSearchSpec, OptunaSearchSpec, RandomSearchSpec, SearchSpec
+from eagleray.spec.sweep import ConstraintSpec, ObjectiveSpec
 from eagleray.store import best, ranking
 from eagleray.store.sweeps import Trial
 from eagleray.tune import grid

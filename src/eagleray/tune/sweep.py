@@ -12,7 +12,8 @@ from eagleray.errors import UserError
 from eagleray.spec.checkpoint import BestBySpec
 from eagleray.spec.finetune import FineTune
 from eagleray.spec.reported import FOOTPRINT
-from eagleray.spec.sweep import ObjectiveSpec, PbtSpec, SchedulerSpec, SweepSpec
+from eagleray.spec.search import PbtSpec, SchedulerSpec
+from eagleray.spec.sweep import ObjectiveSpec, SweepSpec
 from eagleray.store import ranking, runs, sweeps
 from eagleray.store.objects import Objects
 from eagleray.store.runs import LockRecord, RunRecord

@@ -8,8 +8,8 @@ import pytest
 
 from eagleray.errors import DocumentError
 from eagleray.spec import document, space
+from eagleray.spec.dimension import DimensionSpec
 from eagleray.spec.finetune import FineTune
-from eagleray.spec.sweep import DimensionSpec
 from tests.support import documents, sweep_documents
 
 LORA = {"type": "lora", "rank": 8, "alpha": 16.0, "dropout": 0.0, "target_modules": ()}

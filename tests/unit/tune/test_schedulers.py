@@ -11,16 +11,9 @@ import pytest
 from ray.tune.schedulers import TrialScheduler
 
 from eagleray.errors import UserError
+from eagleray.spec.search import AshaSpec, FifoSpec, HyperbandSpec, MedianSpec, PbtSpec, SchedulerSpec
 from eagleray.spec.space import holds
-from eagleray.spec.sweep import (
-    AshaSpec,
-    FifoSpec,
-    HyperbandSpec,
-    MedianSpec,
-    ObjectiveSpec,
-    PbtSpec,
-    SchedulerSpec,
-)
+from eagleray.spec.sweep import ObjectiveSpec
 from eagleray.store.sweeps import Report, State, Trial
 from eagleray.tune import rungs, schedulers
 from tests.support.sweep_documents import RATE, space_of

@@ -10,16 +10,10 @@ from typing import Any, Literal
 
 import pytest
 
+from eagleray.spec.dimension import DimensionSpec
+from eagleray.spec.search import GridSearchSpec, OptunaSearchSpec, RandomSearchSpec, SearchSpec
 from eagleray.spec.space import holds
-from eagleray.spec.sweep import (
-    ConstraintSpec,
-    DimensionSpec,
-    GridSearchSpec,
-    ObjectiveSpec,
-    OptunaSearchSpec,
-    RandomSearchSpec,
-    SearchSpec,
-)
+from eagleray.spec.sweep import ConstraintSpec, ObjectiveSpec
 from eagleray.store.sweeps import Report, State, Trial
 from eagleray.tune import grid, search
 from eagleray.tune.grid import Params
