@@ -19,7 +19,7 @@ import uvicorn
 from eagleray.report.palette import COLOURS
 from eagleray.serving import http, problems
 from eagleray.serving.auth import Caller, NoAuth, Refused
-from eagleray.serving.generation import GenerationRequest, Piece
+from eagleray.serving.continuation import GenerationRequest, Piece
 from eagleray.serving.limits import Allowance
 from eagleray.serving.problems import ProblemError
 from eagleray.serving.served import Desired, Prediction

@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from eagleray.serving import problems, streams
-from eagleray.serving.generation import GenerationRequest, Generator, Stream
+from eagleray.serving.continuation import GenerationRequest
+from eagleray.serving.generation import Generator
 from eagleray.serving.openai import TextModel, Written
+from eagleray.serving.text_rows import Stream
 from eagleray.tasks import chat_template
 from tests.support import tiny_models
 

@@ -11,8 +11,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Collection
-from dataclasses import dataclass, field
+from collections.abc import Collection
 from typing import Any, Protocol
 
 import torch
@@ -21,43 +20,13 @@ from transformers import PreTrainedTokenizerBase
 
 from eagleray.errors import UserError
 from eagleray.serving import batching, sampling
-from eagleray.serving.continuation import Continuation, FinishReason, GenerationRequest, Piece, TokenLogprob
+from eagleray.serving.continuation import Continuation, GenerationRequest
 from eagleray.serving.decoder import Decoder, Prompts
-
-__all__ = [
-    "FinishReason",
-    "GenerationRequest",
-    "Generator",
-    "Piece",
-    "QueueFull",
-    "Stopped",
-    "Stream",
-    "TokenLogprob",
-    "TooLong",
-]
+from eagleray.serving.text_rows import QueueFull, Row, Stopped, Stream, TooLong
 
 _MAX_PADDING = 0.3  # share of padding among prompts read together: of short ones the weights cost more than the tokens
 
 _log = logging.getLogger(__name__)
-
-
-class QueueFull(batching.Overloaded):
-    """As many texts are being continued or wait as are allowed."""
-
-
-class TooLong(UserError):
-    """Prompt and answer have more tokens together than the model has positions."""
-
-    def __init__(self, *, prompt: int, new: int, limit: int) -> None:
-        self.num_tokens, self.limit = prompt + new, limit
-        super().__init__(
-            f"the prompt has {prompt} tokens and {new} more are asked for, {prompt + new} together: the model holds "
-            f"{limit}. Shorten the prompt or ask for fewer"
-        )
-
-
-class Stopped(Exception):
-    """The model stops before an answer is whole: the server shuts down, or the model failed."""
 
 
 class ObserveText(Protocol):
@@ -65,48 +34,6 @@ class ObserveText(Protocol):
 
     def __call__(self, *, num_read: int, num_generated: int) -> None:
         """In tokens."""
-
-
-class Stream(AsyncIterator[Piece]):
-    """The pieces of one answer. Closing it, or dropping it, ends the generation at the next step."""
-
-    def __init__(self, row: _Row) -> None:
-        self._row = row
-        self._is_over = False
-
-    async def __anext__(self) -> Piece:
-        if self._is_over:
-            raise StopAsyncIteration
-        item = await self._row.pieces.get()
-        self._is_over = isinstance(item, Exception) or item.finish_reason is not None
-        if isinstance(item, Exception):
-            raise item
-        return item
-
-    async def aclose(self) -> None:
-        """End the generation."""
-        self._is_over = self._row.is_given_up = True
-
-    def __del__(self) -> None:
-        self._row.is_given_up = True
-
-
-@dataclass(slots=True, eq=False)
-class _Row:
-    """A request on its way through the model thread."""
-
-    continuation: Continuation
-    loop: asyncio.AbstractEventLoop
-    pieces: asyncio.Queue[Piece | Exception] = field(default_factory=asyncio.Queue)
-    since: float = field(default_factory=time.monotonic)
-    is_given_up: bool = False  # set by the event loop, read by the model thread
-    last_token: int = 0
-
-    def send(self, item: Piece | Exception) -> None:
-        try:
-            self.loop.call_soon_threadsafe(self.pieces.put_nowait, item)
-        except RuntimeError:  # the loop is closed: nobody listens any more
-            self.is_given_up = True
 
 
 class Generator:
@@ -136,13 +63,13 @@ class Generator:
         self.max_length: int | None = min(limits, default=None)
         self.end_ids = frozenset(_end_ids(model, tokenizer) if end_ids is None else end_ids)
         self._changed = threading.Condition()
-        self._waiting: deque[_Row] = deque()
+        self._waiting: deque[Row] = deque()
         self._num_streams = 0
         self._seconds_per_stream = 1.0  # running mean, for Retry-After
         self._stopped: Stopped | None = None
         # Of the model thread alone:
-        self._rows: list[_Row] = []  # in the order of the decoder's
-        self._joining: tuple[Prompts, list[_Row]] | None = None
+        self._rows: list[Row] = []  # in the order of the decoder's
+        self._joining: tuple[Prompts, list[Row]] | None = None
         self._thread = threading.Thread(target=self._run, name="generation", daemon=True)
         self._thread.start()
 
@@ -167,7 +94,7 @@ class Generator:
         """
         self._check(request)
         continuation = Continuation(request, tokenizer=self._tokenizer, end_ids=self.end_ids)
-        row = _Row(continuation, asyncio.get_running_loop())
+        row = Row(continuation, asyncio.get_running_loop())
         with self._changed:
             if self._stopped is not None:
                 raise self._stopped
@@ -250,7 +177,7 @@ class Generator:
             self._rows += rows
             self._distribute(logits, first=first)
 
-    def _next_prompts(self) -> tuple[Prompts, list[_Row]] | None:
+    def _next_prompts(self) -> tuple[Prompts, list[Row]] | None:
         free = self._decoder.max_rows - len(self._rows)
         with self._changed:
             if not free or not self._waiting:
@@ -312,11 +239,11 @@ class Generator:
         self._seconds_per_stream += 0.1 * (time.monotonic() - row.since - self._seconds_per_stream)
         self._release([row])
 
-    def _release(self, rows: list[_Row]) -> None:
+    def _release(self, rows: list[Row]) -> None:
         with self._changed:
             self._num_streams -= len(rows)
 
-    def _fail(self, rows: list[_Row], error: Exception) -> None:
+    def _fail(self, rows: list[Row], error: Exception) -> None:
         _log.error("the model failed on %d rows", len(rows), exc_info=error)
         for row in rows:
             row.send(Stopped(f"the model failed: {type(error).__name__}"))

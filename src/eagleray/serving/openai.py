@@ -18,9 +18,10 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from eagleray.errors import UserError
 from eagleray.serving import openai_answers as answers
 from eagleray.serving import problems, streams
-from eagleray.serving.generation import GenerationRequest, Piece, QueueFull, Stopped, TooLong
+from eagleray.serving.continuation import GenerationRequest, Piece
 from eagleray.serving.openai_bodies import ChatBody, CompletionBody, parse, schema
 from eagleray.serving.problems import Problem, ProblemError
+from eagleray.serving.text_rows import QueueFull, Stopped, TooLong
 
 _log = logging.getLogger(__name__)
 

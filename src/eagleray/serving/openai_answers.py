@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from eagleray.serving.generation import FinishReason, Piece, TokenLogprob
+from eagleray.serving.continuation import FinishReason, Piece, TokenLogprob
 
 _NEVER = -9999.0  # what OpenAI says for a probability of 0: JSON has no infinity
 

@@ -9,7 +9,7 @@ from typing import Protocol, TypeVar
 
 from starlette.requests import Request
 
-from eagleray.serving.generation import Piece
+from eagleray.serving.continuation import Piece
 
 _Answer = TypeVar("_Answer")
 _Piece = TypeVar("_Piece")

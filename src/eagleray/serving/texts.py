@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-from eagleray.serving.generation import GenerationRequest, Generator, Stream
+from eagleray.serving.continuation import GenerationRequest
+from eagleray.serving.generation import Generator
 from eagleray.serving.loaded import Loaded
 from eagleray.serving.openai import TextModel, Written
 from eagleray.serving.problems import ProblemError, malformed
 from eagleray.serving.service import Service
+from eagleray.serving.text_rows import Stream
 from eagleray.serving.versions import Hosted
 
 

@@ -23,10 +23,12 @@ from eagleray.errors import EaglerayError, ModelSourceError, UserError
 from eagleray.model.trained import Bases
 from eagleray.serving import loaded as loading
 from eagleray.serving.batching import Batcher
-from eagleray.serving.generation import GenerationRequest, Generator, TooLong
+from eagleray.serving.continuation import GenerationRequest
+from eagleray.serving.generation import Generator
 from eagleray.serving.loaded import Loaded
 from eagleray.serving.problems import ProblemError, malformed, too_long
 from eagleray.serving.telemetry import Telemetry
+from eagleray.serving.text_rows import TooLong
 from eagleray.spec.endpoint import EndpointSpec
 from eagleray.store import registry
 from eagleray.store.objects import Objects

@@ -12,8 +12,10 @@ from transformers import AutoModelForCausalLM, GenerationConfig, MistralConfig, 
 
 from eagleray.errors import UserError
 from eagleray.model.load import load_model, load_tokenizer
+from eagleray.serving.continuation import GenerationRequest, Piece
 from eagleray.serving.decoder import Decoder
-from eagleray.serving.generation import GenerationRequest, Generator, Piece, QueueFull, Stopped, Stream, TooLong
+from eagleray.serving.generation import Generator
+from eagleray.serving.text_rows import QueueFull, Stopped, Stream, TooLong
 from eagleray.tasks import chat_template
 from tests.support import demo_packages, tiny_models
 from tests.support.text_models import TOKENIZER, tiny_generator

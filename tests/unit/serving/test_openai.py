@@ -11,8 +11,10 @@ import pytest
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
-from eagleray.serving.generation import GenerationRequest, Generator, Piece, Stopped
+from eagleray.serving.continuation import GenerationRequest, Piece
+from eagleray.serving.generation import Generator
 from eagleray.serving.openai import router
+from eagleray.serving.text_rows import Stopped
 from tests.support.text_models import TinyTextModel, tiny_generator
 
 CHAT = {"model": "tiny", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 5, "temperature": 0}
