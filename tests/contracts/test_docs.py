@@ -1,0 +1,81 @@
+"""What README and docs show is what the program takes: every command with its options, every part of a document."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from typer.main import get_command
+
+from eagleray.cli.app import app
+from eagleray.spec import document
+from eagleray.spec.finetune import FineTuneSpec
+from tests.support import documents
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+INLINE = re.compile(r"`(eagleray [^`\n]+)`")
+
+
+def _lines(text: str) -> Iterator[str]:
+    """The shell lines of a page's blocks, those that go on with a backslash put together."""
+    for language, block in FENCE.findall(text):
+        if language not in ("yaml", "json", "python", "text"):
+            yield from block.replace("\\\n", " ").splitlines()
+
+
+def _commands(text: str) -> Iterator[str]:
+    for line in [*_lines(text), *INLINE.findall(FENCE.sub("", text))]:
+        bare = re.split(r"\s+#\s|\s{3,}", line.removeprefix("$ "))[0]
+        for part in re.split(r"\s(?:--|&&|\|)\s", bare):
+            if part.startswith("eagleray "):
+                yield re.split(r"\s(?:>|2>|<|&)", f"{part} ")[0].strip()
+
+
+COMMANDS = sorted({(page.name, command) for page in PAGES for command in _commands(page.read_text(encoding="utf-8"))})
+FRAGMENTS = [
+    pytest.param(block, id=f"{page.name}-{number}")
+    for page in PAGES
+    for number, (language, block) in enumerate(FENCE.findall(page.read_text(encoding="utf-8")))
+    if language == "yaml"
+]
+
+
+@pytest.mark.parametrize(("page", "command"), COMMANDS, ids=[f"{page}: {command}" for page, command in COMMANDS])
+def test_a_command_is_taken(page: str, command: str) -> None:
+    """As far as it goes without running it: it exists, and so do its options. `…` stands for anything."""
+    words = [word for word in shlex.split(command, comments=True)[1:] if word not in ("…", "...")]
+    words = [word for word in words if not word.startswith("[")]  # what may be left out
+    node: Any = get_command(app)  # a group of typer's own click
+    while words and hasattr(node, "commands"):
+        context = node.context_class(node, info_name=node.name)
+        node.parse_args(context, words)
+        name, *words = [*context._protected_args, *context.args]
+        assert name in node.commands, f"{name} is none of {', '.join(node.commands)}"
+        node = node.commands[name]
+    node.make_parser(node.context_class(node, info_name=node.name)).parse_args(words)
+
+
+def test_commands_are_shown() -> None:
+    assert len(COMMANDS) > 100
+    assert len(FRAGMENTS) >= 5
+
+
+@pytest.mark.parametrize("text", FRAGMENTS)
+def test_a_part_of_a_document_is_valid(text: str) -> None:
+    """Whole documents as they are; a part of one is laid over the shortest that is valid."""
+    part: dict[str, Any] = yaml.safe_load(text)
+    if "kind" in part:
+        load = document.loads_endpoint if part["kind"] == "Endpoint" else document.loads
+        load(text, source="a.yaml")
+        return
+    sections = part.get("spec", part)
+    assert sections.keys() <= FineTuneSpec.model_fields.keys()
+    base = yaml.safe_load(documents.text())
+    document.loads(yaml.safe_dump({**base, "spec": {**base["spec"], **sections}}), source="a.yaml")
