@@ -62,6 +62,15 @@ def test_a_command_is_taken(page: str, command: str) -> None:
     node.make_parser(node.context_class(node, info_name=node.name)).parse_args(words)
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_what_a_page_points_to_is_there(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    links = [page.parent / link for link in re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", text)]
+    shipped = [ROOT / name for name in re.findall(r"\b(?:jobs|serve|bench|cluster)/[\w/.-]+\.\w+", text)]
+
+    assert [path for path in [*links, *shipped] if not path.exists()] == []
+
+
 def test_commands_are_shown() -> None:
     assert len(COMMANDS) > 100
     assert len(FRAGMENTS) >= 5

@@ -24,16 +24,6 @@ def test_target_of_the_readme_exists(target: str) -> None:
     assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
 
 
-@pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\(([^)#:]+)\)", TEXT))))
-def test_link_of_the_readme_leads_somewhere(link: str) -> None:
-    assert (ROOT / link).exists()
-
-
-@pytest.mark.parametrize("name", sorted(set(re.findall(r"\bjobs/[\w/.-]+\.\w+", TEXT))))
-def test_job_of_the_readme_is_shipped(name: str) -> None:
-    assert (ROOT / name).is_file()
-
-
 def test_map_of_the_readme_is_the_tree() -> None:
     """`make map` writes it anew."""
     assert readme_map.written() == readme_map.generated()
