@@ -6,7 +6,7 @@ throughput   32 clients, texts of some 25 words of mixed lengths: ours with PyTo
 single       One client: the median beside the model's own time for the same texts, asked in this process.
 long         Texts of some 200 words: ours with ONNX beside the same ONNX model offline on length-sorted batches with as
              many threads.
-overload     Ours at twice the clients that fill it: what is refused (429), and the latency of what is answered.
+overload     Ours with three times the clients that fill it: what is refused (429), and how long the answered wait.
 
 Beside each rate stands what a request costs all processes of the server in CPU time: with other work on the machine
 rates tell little, this still does.
@@ -27,13 +27,15 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http.client import HTTPConnection
 from pathlib import Path
-from statistics import median
+from statistics import median, quantiles
 from typing import Any
 
 HERE = Path(__file__).resolve()
@@ -129,14 +131,46 @@ def long(directory: Path, arguments: argparse.Namespace) -> dict[str, float]:
 
 
 def overload(directory: Path, arguments: argparse.Namespace) -> dict[str, Any]:
-    """More clients than the queue takes."""
-    limit = ("--set", "endpoint.limits.max_queue=32")
+    """More clients than can be answered in time. `accepted_ms`: what two of them see that look at the clock."""
+    limit = ("--set", "endpoint.limits.max_queue_s=0.5")
     with served("onnx-fp32", directory, *limit):
-        full = load(directory, "short", clients=CLIENTS, seconds=arguments.seconds)
-        twice = load(directory, "short", clients=3 * CLIENTS, seconds=arguments.seconds)
+        full = _looked_on(lambda: load(directory, "short", clients=CLIENTS, seconds=arguments.seconds))
+        twice = _looked_on(lambda: load(directory, "short", clients=3 * CLIENTS, seconds=arguments.seconds))
         again = load(directory, "short", clients=4, seconds=3)
     print(f"overload: full {told(full)}; over it {told(twice)}; afterwards {told(again)}", flush=True)
+    for name in ("accepted_p50_ms", "accepted_p99_ms"):
+        print(f"overload: {name} {full[name]:.0f}, then {twice[name]:.0f}", flush=True)
     return {"full": full, "twice": twice, "again": again}
+
+
+def _looked_on(loaded: Callable[[], dict[str, float]]) -> dict[str, float]:
+    """The same, and how long those wait meanwhile who are answered."""
+    times: list[float] = []
+    is_over = threading.Event()
+
+    def ask() -> None:
+        body, headers = json.dumps({"text": "a joy to watch"}), {"Content-Type": "application/json"}
+        connection = HTTPConnection("127.0.0.1", PORT, timeout=60)
+        while not is_over.is_set():
+            began = time.perf_counter()
+            connection.request("POST", "/predict", body, headers)
+            answer = connection.getresponse()
+            answer.read()
+            if answer.status == 200:
+                times.append(time.perf_counter() - began)
+            else:
+                time.sleep(0.05)
+
+    askers = [threading.Thread(target=ask) for _ in range(2)]
+    for asker in askers:
+        asker.start()
+    try:
+        row = loaded()
+    finally:
+        is_over.set()
+        for asker in askers:
+            asker.join()
+    return {**row, "accepted_p50_ms": 1000 * median(times), "accepted_p99_ms": 1000 * quantiles(times, n=100)[-1]}
 
 
 PARTS = {"throughput": throughput, "single": single, "long": long, "overload": overload}

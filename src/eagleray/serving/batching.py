@@ -56,17 +56,19 @@ class Batcher:
         max_padding: float,
         max_wait_s: float,
         max_queue: int,
+        max_queue_s: float,
         observe: ObserveBatch,
     ) -> None:
         """`answer` runs in `executor`; a batch is within `max_size` inputs, `max_tokens` padded tokens and a share
-        `max_padding` of padding; an idle model waits `max_wait_s` for company; `max_queue` inputs may wait."""
+        `max_padding` of padding; an idle model waits `max_wait_s` for company; `max_queue` inputs may wait, and
+        none that would wait longer than `max_queue_s` by the pace of those before."""
         self._answer, self._executor, self._observe = answer, executor, observe
         self._max_size, self._max_tokens, self._max_padding = max_size, max_tokens, max_padding
-        self._max_wait_s, self._max_queue = max_wait_s, max_queue
+        self._max_wait_s, self._max_queue, self._max_queue_s = max_wait_s, max_queue, max_queue_s
         self._waiting: list[_Waiting] = []
         self._is_full = asyncio.Event()  # a whole batch waits: no reason to wait for company
         self._runner: asyncio.Task[None] | None = None
-        self._seconds_per_input = 0.01  # running mean, for Retry-After
+        self._seconds_per_input = 0.01  # running mean
 
     @property
     def num_waiting(self) -> int:
@@ -80,8 +82,9 @@ class Batcher:
             Overloaded: they do not fit in the queue; none of them was taken.
         """
         # A request may be larger than the queue as long as nobody waits.
-        if self._waiting and len(self._waiting) + len(samples) > self._max_queue:
-            raise Overloaded(max(1.0, len(self._waiting) * self._seconds_per_input))
+        wait_s = len(self._waiting) * self._seconds_per_input
+        if self._waiting and (len(self._waiting) + len(samples) > self._max_queue or wait_s > self._max_queue_s):
+            raise Overloaded(max(1.0, wait_s))
         loop = asyncio.get_running_loop()
         entries = [_Waiting(sample, len(sample["input_ids"]), loop.create_future()) for sample in samples]
         self._waiting += entries

@@ -132,6 +132,7 @@ class Versions:
             max_padding=batch.max_padding,
             max_wait_s=batch.max_wait_ms / 1000,
             max_queue=self._spec.limits.max_queue,
+            max_queue_s=self._spec.limits.max_queue_s,
             observe=partial(self._telemetry.batch, model=name),
         )
         return Hosted(loaded, version=version, batcher=batcher, generator=None)

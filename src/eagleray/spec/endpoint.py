@@ -100,6 +100,9 @@ class LimitsSpec(Spec):
     """Whether a text longer than the model reads is cut; else it gets 422, unless the request asks for the cut."""
     max_queue: Annotated[int, Field(ge=1)] = 256
     """Inputs that wait in a replica; beyond it requests get 429 with Retry-After."""
+    max_queue_s: Seconds = 2.0
+    """How long an input may have to wait for the model, by the pace of those before it; beyond it requests get 429 as
+    well: what is taken is answered in time."""
     request_timeout_s: Seconds = 30.0
     """A request that takes longer gets 504. A stream may last longer."""
     max_new_tokens: Annotated[int, Field(ge=1)] = 1024

@@ -70,6 +70,8 @@ def test_nobody_starves(lengths: list[int], bounds: dict[str, Any]) -> None:
 
 # Batcher
 
+QUEUE: dict[str, Any] = {"max_queue": 8, "max_queue_s": 60.0}
+
 
 @dataclass
 class Model:
@@ -115,7 +117,7 @@ def _run(model: Model, story: Callable[[Batcher], Awaitable[None]], **options: A
 
     async def told(executor: ThreadPoolExecutor) -> None:
         asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
-        settings = {"max_size": 4, "max_tokens": 1000, "max_padding": 1.0, "max_wait_s": 0.0, "max_queue": 8, **options}
+        settings = {"max_size": 4, "max_tokens": 1000, "max_padding": 1.0, "max_wait_s": 0.0, **QUEUE, **options}
         batcher = Batcher(model, **{"executor": executor, "observe": model.observe, **settings})
         async with asyncio.timeout(20):
             await story(batcher)
@@ -225,7 +227,7 @@ def test_a_wrong_number_of_answers_is_an_error(answers: list[Answer], message: s
             max_tokens=100,
             max_padding=1.0,
             max_wait_s=0,
-            max_queue=8,
+            **QUEUE,
             observe=Model().observe,
         )
         with pytest.raises(RuntimeError, match=message):
@@ -266,6 +268,22 @@ def test_what_does_not_fit_in_the_queue_is_refused_whole() -> None:
 
     _run(model, story, max_queue=3)
     assert model.batches == [["a"], ["b", "c", "f"]]
+
+
+@pytest.mark.parametrize(("max_queue_s", "is_taken"), [(60.0, True), (0.0, False)], ids=["soon", "too-late"])
+def test_what_would_wait_too_long_is_refused(max_queue_s: float, is_taken: bool) -> None:
+    model = Model(is_held=True)
+
+    async def story(batcher: Batcher) -> None:
+        first = asyncio.create_task(batcher.submit(_samples("a")))
+        await model.has_begun()
+        waiting = [asyncio.create_task(batcher.submit(_samples(name))) for name in "bc"]
+        await asyncio.sleep(0)
+        model.go.release(2)
+        results = await asyncio.gather(first, *waiting, return_exceptions=True)
+        assert [isinstance(result, Overloaded) for result in results] == [False, False, not is_taken]
+
+    _run(model, story, max_queue_s=max_queue_s)
 
 
 def test_a_request_larger_than_the_queue_is_taken_where_nobody_waits() -> None:
