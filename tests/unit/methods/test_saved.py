@@ -55,9 +55,7 @@ def test_loads_again(sources: dict[str, Path], tmp_path: Path, method: str, task
 
     def base() -> Any:
         torch.manual_seed(0)
-        return load_model(
-            task.model_class(), source=str(source), dtype=torch.float32, config_overrides=overrides
-        )
+        return load_model(task.model_class(), source=str(source), dtype=torch.float32, config_overrides=overrides)
 
     model = methods.apply(base(), spec.method, task=task).eval()
     _disturb(model)
