@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -35,9 +35,14 @@ class TokenizedSplit:
     Opens files and holds 4 bytes a sample. Pickles as its path: another process opens the same files.
     """
 
-    def __init__(self, directory: Path, *, name: str, source: str) -> None:
-        """Open split `name` of a cache entry, whose rows came from the rows of split `source`."""
+    def __init__(self, directory: Path, *, name: str, source: str, beside: Mapping[str, Path] | None = None) -> None:
+        """Open split `name` of a cache entry, whose rows came from the rows of split `source`.
+
+        `beside` are further columns, each an array of a row a sample in a file of its own.
+        """
         self._directory, self._name, self._source = directory, name, source
+        self._beside = dict(beside or {})
+        self._more = {column: np.load(path, mmap_mode="r") for column, path in self._beside.items()}
         self.lengths: np.ndarray = np.load(_lengths_path(directory, name))
         """(samples,) int32: tokens after the cut."""
         self._batches = arrow.Batches(_tokens_path(directory, name))
@@ -47,7 +52,17 @@ class TokenizedSplit:
         return len(self.lengths)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _reopened, (self._directory, self._name, self._source)
+        return _reopened, (self._directory, self._name, self._source, self._beside)
+
+    @property
+    def identity(self) -> str:
+        """What tells these samples from any others: the key of their cache entry, and the split."""
+        return f"{self._directory.name}/{self._name}"
+
+    def beside(self, column: str, path: Path) -> TokenizedSplit:
+        """Return the same samples with one column more, from a file that `numpy.load` maps."""
+        beside = {**self._beside, column: path}
+        return TokenizedSplit(self._directory, name=self._name, source=self._source, beside=beside)
 
     def samples(self, indices: np.ndarray) -> list[Sample]:
         """Return samples by number; lists are read-only numpy views of the file, numbers are Python's.
@@ -57,7 +72,9 @@ class TokenizedSplit:
         indices = np.asarray(indices)
         batches, within = self._batches.find(indices)
         return [
-            {"index": index} | {column: view(row) for column, view in self._views_of(batch)}
+            {"index": index}
+            | {column: view(row) for column, view in self._views_of(batch)}
+            | {column: array[index] for column, array in self._more.items()}
             for index, batch, row in zip(indices.tolist(), batches.tolist(), within.tolist(), strict=True)
         ]
 
@@ -136,8 +153,8 @@ def _encoded(rows: list[Row], encode: Encode, *, place: Callable[[int], str]) ->
         raise DataError(f"{place(0)} or a row after it: {refusal}") from refusal
 
 
-def _reopened(directory: Path, name: str, source: str) -> TokenizedSplit:
-    return TokenizedSplit(directory, name=name, source=source)
+def _reopened(directory: Path, name: str, source: str, beside: dict[str, Path]) -> TokenizedSplit:
+    return TokenizedSplit(directory, name=name, source=source, beside=beside)
 
 
 def _tokens_path(directory: Path, name: str) -> Path:

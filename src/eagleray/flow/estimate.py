@@ -185,7 +185,7 @@ def _counts(model: nn.Module, spec: FineTuneSpec) -> Counts:
         parameters=sum(weight.numel() for weight in weights),
         learning=sum(weight.numel() for weight in weights if weight.requires_grad),
         weight_bytes=DTYPES[spec.train.precision].itemsize,
-        num_moments=_num_moments(spec.train.optimizer),
+        num_moments=_num_moments(spec.train.optimizer) + bool(spec.train.averaging),
     )
 
 

@@ -3,35 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from torch import nn
 from transformers import PreTrainedModel
 
-from eagleray.methods import full, lora
-from eagleray.spec.method import FullSpec, LoraSpec, MethodSpec
+from eagleray.methods import freeze, full, ia3, lora, p_tuning_v2, prompt_tuning
+from eagleray.methods.base import HasModelClass
+from eagleray.spec.method import MethodSpec
 
 __all__ = ["METHODS", "apply"]
 
 
-def apply(model: PreTrainedModel, spec: MethodSpec, *, task: lora.HasModelClass) -> nn.Module:
+def apply(model: PreTrainedModel, spec: MethodSpec, *, task: HasModelClass) -> nn.Module:
     """The model with those weights set to learn that the method wants. The given model is changed, not copied."""
-    return METHODS[spec.type](model, spec, task)
+    options = {name: getattr(spec, name) for name in type(spec).model_fields if name != "type"}
+    return METHODS[spec.type](model, task=task, **options)
 
 
-def _full(model: PreTrainedModel, spec: FullSpec, task: lora.HasModelClass) -> nn.Module:
-    return full.apply(model)
-
-
-def _lora(model: PreTrainedModel, spec: LoraSpec, task: lora.HasModelClass) -> nn.Module:
-    return lora.apply(
-        model,
-        task=task,
-        rank=spec.rank,
-        alpha=spec.alpha,
-        dropout=spec.dropout,
-        target_modules=spec.target_modules,
-    )
-
-
-METHODS: dict[str, Callable[[PreTrainedModel, Any, lora.HasModelClass], nn.Module]] = {"full": _full, "lora": _lora}
+METHODS: dict[str, Callable[..., nn.Module]] = {
+    "full": full.apply,
+    "freeze": freeze.apply,
+    "lora": lora.apply,
+    "ia3": ia3.apply,
+    "p_tuning_v2": p_tuning_v2.apply,
+    "prompt_tuning": prompt_tuning.apply,
+}
+"""Each takes the options of its spec by their names."""

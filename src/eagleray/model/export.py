@@ -17,7 +17,7 @@ from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from eagleray.errors import ModelSourceError
-from eagleray.model import description, quiet, sources
+from eagleray.model import description, quiet, sources, virtual_tokens
 from eagleray.model.description import FILE as DESCRIPTION_FILE
 from eagleray.model.description import BaseModelRecord, Description
 from eagleray.spec.finetune import FineTuneSpec
@@ -26,6 +26,14 @@ __all__ = ["DESCRIPTION_FILE", "engine_names", "model_card", "save", "saved_name
 
 _ADAPTER = "default"  # peft's name of the only adapter; it is in the names of the state dict, not in the file
 _ADAPTER_FILE = "adapter_model.safetensors"
+_IN_FILE = {
+    f".modules_to_save.{_ADAPTER}.": ".",
+    f".lora_magnitude_vector.{_ADAPTER}.weight": ".lora_magnitude_vector",
+    f"prompt_encoder.{_ADAPTER}.embedding.weight": "prompt_embeddings",
+    f".ia3_l.{_ADAPTER}": ".ia3_l",
+    f".{_ADAPTER}.": ".",
+}
+"""peft's rules for one adapter: its name falls out, and so does the wrapper around a module that is saved whole."""
 _PIPELINE_TAGS = {"text-classification": "text-classification", "causal-lm": "text-generation"}  # the hub's words
 
 
@@ -85,7 +93,7 @@ def model_card(*, run: str, spec: FineTuneSpec, metrics: Mapping[str, Any], step
     """The README.md of a trained model: what it is, how to use it, how well it did on each split of `metrics`."""
     is_hub_id = isinstance(sources.locate(spec.model.source), str)
     front = {
-        "library_name": "peft" if spec.method.type != "full" else "transformers",
+        "library_name": "transformers" if spec.method.type in ("full", "freeze") else "peft",
         **({"base_model": spec.model.source} if is_hub_id else {}),
         "pipeline_tag": _PIPELINE_TAGS[spec.task.type],
         "tags": ["eagleray", spec.task.type, spec.method.type],
@@ -150,9 +158,12 @@ def _description(spec: FineTuneSpec, labels: tuple[str, ...]) -> Description:
 
 def _save_adapter(model: PeftModel, state_dict: Mapping[str, torch.Tensor], directory: Path) -> None:
     # Not PeftModel.save_pretrained: it asks the hub about the base model's vocabulary.
-    weights = get_peft_model_state_dict(
-        model, state_dict=dict(state_dict), adapter_name=_ADAPTER, save_embedding_layers=False
-    )
+    if virtual_tokens.is_prompt(model):  # of these peft would save what the model holds, which may be sharded
+        weights = {_file_name(name): tensor for name, tensor in state_dict.items()}
+    else:
+        weights = get_peft_model_state_dict(
+            model, state_dict=dict(state_dict), adapter_name=_ADAPTER, save_embedding_layers=False
+        )
     save_file({name: tensor.contiguous() for name, tensor in weights.items()}, directory / _ADAPTER_FILE)
     config = model.peft_config[_ADAPTER]
     config.inference_mode = True
@@ -161,8 +172,9 @@ def _save_adapter(model: PeftModel, state_dict: Mapping[str, torch.Tensor], dire
 
 
 def _file_name(name: str) -> str:
-    """peft's rules for one adapter: its name falls out, and so does the wrapper around a module saved whole."""
-    return name.replace(f".modules_to_save.{_ADAPTER}.", ".").replace(f".{_ADAPTER}.", ".")
+    for in_model, in_file in _IN_FILE.items():
+        name = name.replace(in_model, in_file)
+    return name
 
 
 def _refuse_unknown(weights: Iterable[str], known: Mapping[str, str]) -> None:

@@ -116,10 +116,11 @@ def check_max_length(
     source: str,
     revision: str = "main",
     allow_remote_code: bool = False,
+    num_virtual_tokens: int = 0,
 ) -> None:
     """Raise UserError where samples may be longer than the positions that the model has learned.
 
-    Rotary and relative positions have no such end.
+    Rotary and relative positions have no such end. A learned prompt of `num_virtual_tokens` takes positions, too.
     """
     place, options = _prepared(source, revision=revision, allow_remote_code=allow_remote_code)
     if isinstance(place, Path):
@@ -130,10 +131,11 @@ def check_max_length(
     if positions is None or getattr(config, "rope_parameters", None):
         return
     # The tokenizer knows better where some positions are reserved: RoBERTa has 514, of which 512 are for tokens.
-    limit = min(positions, tokenizer.model_max_length)
+    limit = min(positions, tokenizer.model_max_length) - num_virtual_tokens
     if max_length > limit:
+        left = f" that method.num_virtual_tokens {num_virtual_tokens} leaves" if num_virtual_tokens else ""
         raise UserError(
-            f"data.max_length {max_length} is more than the {limit} positions of model.source {source}: "
+            f"data.max_length {max_length} is more than the {limit} positions{left} of model.source {source}: "
             f"set data.max_length: {limit}"
         )
 

@@ -14,7 +14,7 @@ from peft import PeftModel
 from torch import nn
 
 from eagleray.errors import ModelSourceError
-from eagleray.model import sources
+from eagleray.model import sources, virtual_tokens
 from eagleray.model.description import BaseModelRecord, Description
 from eagleray.model.load import load_model
 
@@ -53,6 +53,7 @@ def load_trained(
     """The model in evaluation mode. An adapter's base must be the one it was trained on.
 
     An adapter is merged into its base, which then is its own; with `bases` it stays apart and shares it with others.
+    A learned prompt stays before its base in any case.
 
     Raises:
         ModelSourceError: the base is gone or is another one now, or the files are damaged.
@@ -83,12 +84,22 @@ def load_trained(
         return base
 
     if bases is None:
-        merged: nn.Module = PeftModel.from_pretrained(load(), directory).merge_and_unload()
-        return merged.eval()
+        return _merged(PeftModel.from_pretrained(load(), directory)).eval()
     key = repr((model_class.__name__, facts.base.model_dump(), dtype, sorted(config_overrides.items())))
-    # LoRA is put into the module itself: what is returned is still a model of transformers.
-    adapted: nn.Module = PeftModel.from_pretrained(bases.twin(key, load), directory).get_base_model()
-    return adapted.eval()
+    return _apart(PeftModel.from_pretrained(bases.twin(key, load), directory)).eval()
+
+
+def _merged(model: PeftModel) -> nn.Module:
+    if virtual_tokens.is_prompt(model):
+        return virtual_tokens.hidden(model)
+    merged: nn.Module = model.merge_and_unload()
+    return merged
+
+
+def _apart(model: PeftModel) -> nn.Module:
+    """The module itself, which LoRA was put into: still a model of transformers. A prompt is around it."""
+    base: nn.Module = virtual_tokens.hidden(model) if virtual_tokens.is_prompt(model) else model.get_base_model()
+    return base
 
 
 def _check_base(base: BaseModelRecord) -> None:

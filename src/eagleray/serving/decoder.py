@@ -16,6 +16,7 @@ from torch import nn
 from transformers.cache_utils import DynamicCache
 
 from eagleray.errors import ModelSourceError
+from eagleray.model import virtual_tokens
 from eagleray.serving.slots import SlotCache
 
 _ATTENTION = {"full_attention", "sliding_attention", "chunked_attention"}
@@ -42,6 +43,11 @@ class Decoder:
         Raises:
             ModelSourceError: the model keeps another state than keys and values.
         """
+        if virtual_tokens.is_prompt(model):
+            raise ModelSourceError(
+                "a learned prompt cannot be served as a stream: the model has a past before the first token; "
+                "use `eagleray predict`, or train with method.type lora"
+            )
         config: Any = model.config
         text_config = config.get_text_config(decoder=True)
         others = set(getattr(text_config, "layer_types", None) or ()) - _ATTENTION

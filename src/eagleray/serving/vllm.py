@@ -22,8 +22,8 @@ from ray.serve import Application, Deployment
 from ray.serve.exceptions import BackPressureError
 from ray.serve.schema import ApplicationStatus
 
-from eagleray.errors import UserError
-from eagleray.model import description
+from eagleray.errors import ModelSourceError, UserError
+from eagleray.model import description, virtual_tokens
 from eagleray.serving import follow, guard, replica
 from eagleray.serving.auth import Authority, NoAuth
 from eagleray.serving.identity import identity
@@ -188,6 +188,8 @@ def _merged(directory: Path, *, dtype: torch.dtype) -> Path:
     scratch = Path(tempfile.mkdtemp(prefix=f".{merged.name}-", dir=directory.parent))
     try:
         whole = trained.load(directory, device=torch.device("cpu"))
+        if virtual_tokens.is_prompt(whole.model):
+            raise ModelSourceError(f"{directory}: a learned prompt cannot be merged: train with method.type lora")
         model: Any = whole.model.to(dtype)
         model.save_pretrained(scratch)
         whole.tokenizer.save_pretrained(scratch)

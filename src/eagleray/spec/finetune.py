@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 from pydantic import model_validator
 
-from eagleray.spec import reported
+from eagleray.spec import reported, support
 from eagleray.spec.base import Conflict, ConflictError, Name, Spec, Text
 from eagleray.spec.checkpoint import CheckpointSpec
 from eagleray.spec.cluster import ClusterSpec
@@ -23,7 +23,7 @@ from eagleray.spec.scale import ScaleSpec
 from eagleray.spec.sweep import SweepSpec
 from eagleray.spec.task import TaskSpec, TextClassificationSpec
 from eagleray.spec.tracking import TrackingSpec
-from eagleray.spec.train import TrainSpec
+from eagleray.spec.train import PlateauSpec, TrainSpec
 from eagleray.spec.watchdog import WatchdogSpec
 
 API_VERSION: Final = "eagleray.io/v1alpha1"
@@ -101,6 +101,7 @@ def _conflicts(spec: FineTuneSpec) -> Iterator[Conflict]:
         )
     if isinstance(spec.task, TextClassificationSpec) and spec.task.problem == "regression":
         yield from _regression_conflicts(spec.task, label_smoothing=spec.train.label_smoothing)
+    yield from support.conflicts(task=spec.task, method=spec.method, data=spec.data, train=spec.train, scale=spec.scale)
     yield from _metric_conflicts(spec)
     yield from _scale_conflicts(spec.scale, "scale", global_batch_size=spec.train.global_batch_size)
 
@@ -123,7 +124,12 @@ def _regression_conflicts(task: TextClassificationSpec, *, label_smoothing: floa
 
 def _metric_conflicts(spec: FineTuneSpec) -> Iterator[Conflict]:
     known = spec.task.metric_names
-    asked = {"checkpoint.best_by": spec.checkpoint.best_by, "train.early_stopping": spec.train.early_stopping}
+    schedule = spec.train.schedule
+    asked = {
+        "checkpoint.best_by": spec.checkpoint.best_by,
+        "train.early_stopping": spec.train.early_stopping,
+        "train.schedule": schedule if isinstance(schedule, PlateauSpec) else None,
+    }
     for path, by in asked.items():
         if by is not None:
             yield from _metric_conflict(f"{path}.metric", by.metric, known)

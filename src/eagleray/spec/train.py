@@ -141,10 +141,73 @@ class PolynomialSpec(_Warmup):
     """Where the rate ends, as a share of `learning_rate`."""
 
 
+class OneCycleSpec(Spec):
+    """Up from `low` of the rate to the rate, then down to `final`, both along half cosines (Smith and Topin 2017,
+    arXiv:1708.07120)."""
+
+    type: Literal["one-cycle"]
+    """The shape of the learning rate over the run."""
+    rise: Annotated[float, Field(gt=0, lt=1)] = 0.3
+    """Share of all steps in which the rate rises."""
+    low: Share = 0.04
+    """Where the rate begins, as a share of `learning_rate`."""
+    final: Share = 0.0
+    """Where the rate ends, as a share of `learning_rate`."""
+
+
+class PlateauSpec(_Warmup):
+    """The same rate until a validation metric has not improved for a while, then `factor` of it."""
+
+    type: Literal["reduce-on-plateau"]
+    """The shape of the learning rate over the run."""
+    metric: Text = "loss"
+    """A metric of the task on the validation split."""
+    mode: Literal["max", "min"] = "min"
+    """`max`: higher is better, as for accuracy. `min`: lower is better, as for a loss."""
+    patience: Annotated[int, Field(ge=1)] = 2
+    """After how many evaluations in a row without an improvement the rate falls."""
+    min_delta: NotNegative = 0.0
+    """The least change of the metric that counts as an improvement."""
+    factor: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    """What is left of the rate each time."""
+    final: Share = 0.0
+    """The rate never falls below this share of `learning_rate`."""
+
+
 ScheduleSpec = Annotated[
-    ConstantSpec | LinearSpec | CosineSpec | CosineWithRestartsSpec | CyclicalSpec | PolynomialSpec,
+    ConstantSpec
+    | LinearSpec
+    | CosineSpec
+    | CosineWithRestartsSpec
+    | CyclicalSpec
+    | PolynomialSpec
+    | OneCycleSpec
+    | PlateauSpec,
     Field(discriminator="type"),
 ]
+
+
+class EmaSpec(Spec):
+    """An average in which each step's weights fade exponentially."""
+
+    type: Literal["ema"]
+    """How the weights of the steps are averaged."""
+    decay: Annotated[float, Field(gt=0, lt=1)] = 0.999
+    """What stays of the average at each step; less while there were few steps."""
+
+
+class SwaSpec(Spec):
+    """The mean of the weights of the last part of the run (Izmailov et al. 2018, arXiv:1803.05407)."""
+
+    type: Literal["swa"]
+    """How the weights of the steps are averaged."""
+    start: Share = 0.75
+    """Share of all steps after which the average begins; a constant or cyclical schedule suits it."""
+    every_steps: Annotated[int, Field(ge=1)] = 1
+    """Optimizer steps between two weights that go into it."""
+
+
+AveragingSpec = Annotated[EmaSpec | SwaSpec, Field(discriminator="type")]
 
 
 class EarlyStoppingSpec(Spec):
@@ -177,6 +240,13 @@ class TrainSpec(Spec):
     """How gradients become updates."""
     weight_decay: NotNegative = 0.01
     """Pull of the weights towards zero. Not applied to norms and biases."""
+    l1: NotNegative = 0.0
+    """Factor of the sum of absolute weights in the loss, norms and biases apart: draws weights to exactly zero."""
+    l2: NotNegative = 0.0
+    """Factor of half the sum of squared weights in the loss. Unlike AdamW's `weight_decay` it goes through the
+    moments."""
+    layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Each layer learns at this factor of the rate of the layer above it; the head at the whole rate."""
     schedule: ScheduleSpec = LinearSpec(type="linear", warmup=0.1)
     """The shape of the learning rate over the run."""
     gradient_clip: Positive | None = 1.0
@@ -187,6 +257,16 @@ class TrainSpec(Spec):
     """Compute activations again in the backward pass: less memory, about a third more time."""
     label_smoothing: Share = 0.0
     """Share of the target that is spread evenly over all classes or tokens."""
+    r_drop: NotNegative = 0.0
+    """How much two passes of a row under other dropout masks are drawn together (R-Drop, Liang et al. 2021,
+    arXiv:2106.14448): for text-classification, at twice the cost of a step."""
+    dropout: Share | None = None
+    """Share of the activations that is dropped, wherever the model has a dropout but in its attention. Left out: the
+    model's own."""
+    attention_dropout: Share | None = None
+    """Share of the attention that is dropped. Left out: the model's own."""
+    averaging: AveragingSpec | None = None
+    """Evaluate, keep and use an average of the weights of many steps instead of the last ones."""
     evaluate_every_steps: Annotated[int, Field(ge=1)] | None = None
     """Optimizer steps between two evaluations, besides the one before each checkpoint."""
     log_every_steps: Annotated[int, Field(ge=1)] = 10

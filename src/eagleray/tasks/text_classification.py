@@ -19,7 +19,7 @@ from eagleray.tasks.base import Batch, Forward, Row, Sample, Verdict
 from eagleray.tasks.padding import attention_mask, pad
 from eagleray.tasks.problems import Problem, ProblemName
 
-_MODEL_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+_MODEL_INPUTS = ("input_ids", "attention_mask", "token_type_ids", "features")
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,18 +11,24 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import PreTrainedModel
 
-from eagleray import methods
 from eagleray.data import order
 from eagleray.errors import UserError
 from eagleray.spec.data import LengthGroupedSpec, PackedSpec
 from eagleray.spec.finetune import FineTune, FineTuneSpec
 from eagleray.store.objects import Objects, open_storage
 from eagleray.store.runs import ForkRecord
-from eagleray.tasks import packed_rows
-from eagleray.tasks.base import Batch, Task
-from eagleray.train import cadence, deepspeed_config, footprint, inputs, memory, optimizers, restoring
+from eagleray.tasks.base import Batch
+from eagleray.train import (
+    building,
+    cadence,
+    features,
+    footprint,
+    inputs,
+    losses,
+    memory,
+    restoring,
+)
 from eagleray.train.engine import Engine
 from eagleray.train.feed import Collate
 from eagleray.train.group import Group
@@ -34,6 +40,8 @@ from eagleray.train.state import TrainState
 
 OPTIMIZER_BYTES = 8
 """Two fp32 moments a weight: what Adam takes at its first step, and more than the other optimizers take."""
+AVERAGE_BYTES = 4
+"""What an average of the weights takes besides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +93,16 @@ def assemble(
     steps_per_epoch = cadence.steps_per_epoch(len(loaded.data.train), global_batch_size=spec.train.global_batch_size)
     total_steps = cadence.total_steps(steps_per_epoch, epochs=spec.train.epochs, max_steps=spec.train.max_steps)
     _seed(spec.train.seed)  # the same new head on every rank
-    model = _model(spec, loader.pretrained(spec, loaded), task=loaded.task)
-    num_learning, num_parameters = _count(model)
-    engine = _engine(spec, model, group)
+    built = building.build(
+        spec,
+        loaded,
+        loader=loader,
+        collate=collate,
+        group=group,
+        total_steps=total_steps,
+        cache_dir=Path(job.cache_dir),
+    )
+    engine, loaded = built.engine, built.inputs
     stack.callback(engine.close)
     recorder = _recorder(spec, objects, job, group, total_steps=total_steps, scratch=scratch)
     stack.callback(recorder.close)
@@ -108,7 +123,7 @@ def assemble(
         engine,
         collate,
         group,
-        num_learning=num_learning,
+        num_learning=built.num_learning,
         limit=job.micro_batch_limit,
         before=restored.micro_batch_size if restored else None,
     )
@@ -123,8 +138,8 @@ def assemble(
         world_size=group.world_size,
         micro_batch_size=micro_batch_size,
         total_steps=total_steps,
-        learning_parameters=num_learning,
-        parameters=num_parameters,
+        learning_parameters=built.num_learning,
+        parameters=built.num_parameters,
     )
     saver = Saver(
         objects,
@@ -177,35 +192,6 @@ def epoch_order(session: Session) -> Callable[[int], order.Epoch]:
     )
 
 
-def _model(spec: FineTuneSpec, model: PreTrainedModel, *, task: Task) -> torch.nn.Module:
-    """The pretrained model as it learns."""
-    if isinstance(spec.data.batching, PackedSpec):
-        packed_rows.check_kept_apart(model)
-    if spec.train.gradient_checkpointing:
-        model.gradient_checkpointing_enable({"use_reentrant": False})  # type: ignore[no-untyped-call]
-        model.enable_input_require_grads()  # type: ignore[no-untyped-call]
-    return methods.apply(model, spec.method, task=task)
-
-
-def _engine(spec: FineTuneSpec, model: torch.nn.Module, group: Group) -> Engine:
-    train = spec.train
-    optimizer = optimizers.build(
-        model,
-        train.optimizer,
-        learning_rate=train.learning_rate,
-        weight_decay=train.weight_decay,
-        fused=True,
-    )
-    config = deepspeed_config.build(
-        spec.scale.zero,
-        world_size=group.world_size,
-        precision=train.precision,
-        gradient_clip=train.gradient_clip,
-        on_cpu=group.device.type == "cpu",
-    )
-    return Engine(model, optimizer=optimizer, config=config, group=group, gradient_clip=train.gradient_clip)
-
-
 def _collate(spec: FineTuneSpec, loaded: inputs.Inputs, device: torch.device) -> Collate:
     """Return the function from sample indices and weights to a batch on the worker's device; splits share it."""
     pad_id = loaded.tokenizer.pad_token_id
@@ -215,6 +201,8 @@ def _collate(spec: FineTuneSpec, loaded: inputs.Inputs, device: torch.device) ->
         batch = loaded.task.collate(
             samples, weights=weights, pad_id=pad_id, packed=packed, max_length=spec.data.max_length
         )
+        if features.COLUMN in samples[0]:
+            batch[features.COLUMN] = torch.from_numpy(np.stack([sample[features.COLUMN] for sample in samples]))
         return {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
 
     return collate
@@ -240,12 +228,13 @@ def _micro_batch_size(
         return min(largest, before)
     longest = np.argsort(loaded.data.train.lengths, kind="stable")[-2:]
     peak = memory.PeakMemory(group.device)
+    training_loss = losses.build(loaded.task, spec.train)
 
     def pass_through(rows: int) -> None:
         samples = loaded.data.train.samples(longest[-rows:])
         batch = collate(samples, np.ones(rows, dtype=np.float32))
         engine.begin_micro_batch(is_last=False)
-        loss, _ = loaded.task.loss(engine.forward, batch)
+        loss, _ = training_loss(engine.forward, batch)
         engine.backward(loss * 0.0)  # leaves zeros in the gradients, which the first step adds to
 
     engine.module.train()
@@ -253,7 +242,7 @@ def _micro_batch_size(
     fitting = memory.fitting_micro_batch_size(
         lambda rows: peak.growth(lambda: pass_through(rows)),
         free_bytes=memory.free_bytes(group.device, num_local_workers=group.num_local),
-        reserved_bytes=OPTIMIZER_BYTES * num_learning // sharded,
+        reserved_bytes=(OPTIMIZER_BYTES + AVERAGE_BYTES * bool(spec.train.averaging)) * num_learning // sharded,
         largest=min(largest, len(loaded.data.train)),
     )
     return group.min(fitting)
@@ -295,9 +284,3 @@ def _check_not_past_end(restored: Restored | None, total_steps: int) -> None:
             f"train.epochs, train.max_steps: the run ends with step {total_steps}, and the checkpoint that it begins "
             f"with is of step {restored.state.step}: give it more steps"
         )
-
-
-def _count(model: torch.nn.Module) -> tuple[int, int]:
-    """Weights that learn, and all."""
-    learning = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
-    return learning, sum(parameter.numel() for parameter in model.parameters())

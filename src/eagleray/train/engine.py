@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import nn
 
-from eagleray.train import fragments
+from eagleray.train import averaging, fragments, optimizers
 from eagleray.train.fragments import Fragment
 from eagleray.train.group import Group
 
@@ -31,7 +32,9 @@ class Engine:
         config: dict[str, Any],
         group: Group,
         gradient_clip: float | None,
+        averages: bool = False,
     ) -> None:
+        """`averages`: the optimizer keeps an average of the weights, see `averaging`."""
         deepspeed = _import_deepspeed(group.device)
         self._group = group
         self._gather = deepspeed.zero.GatheredParameters
@@ -42,6 +45,7 @@ class Engine:
         learning = (name for name, parameter in model.named_parameters() if parameter.requires_grad)
         layers = dict.fromkeys(map(fragments.layer_of, learning))
         self._layers = {layer: number for number, layer in enumerate(layers)}
+        self._averages = averages
         self._clips_itself = self._stage == 0
         self._gradient_clip = gradient_clip if gradient_clip is not None else float("inf")
 
@@ -86,10 +90,22 @@ class Engine:
         self._engine.step()
         return float(norm if norm is not None else self._engine.get_global_grad_norm() or 0.0)
 
-    def set_learning_rate(self, learning_rate: float) -> None:
-        """Use `learning_rate` from the next optimizer step on."""
-        for group in self._engine.optimizer.param_groups:
-            group["lr"] = learning_rate
+    def set_learning_rate(self, learning_rate: float, *, step: int) -> None:
+        """Use `learning_rate` for the optimizer step after `step` steps."""
+        optimizers.set_rate(self._engine.optimizer, learning_rate, step=step)
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Have the average of the weights in their place, where one is kept; changes nothing that training sees.
+
+        After an exception the average stays there: the attempt is over, and the other ranks would not join in.
+        """
+        if not self._averages:
+            yield
+            return
+        self._swap()
+        yield
+        self._swap()
 
     def weights(self, *, names: Iterable[str]) -> dict[str, torch.Tensor] | None:
         """Return whole copies of the named weights on the CPU at rank 0, None elsewhere.
@@ -160,6 +176,10 @@ class Engine:
     def close(self) -> None:
         """Give back what DeepSpeed holds: hooks and buffers keep the model alive otherwise."""
         self._engine.destroy()
+
+    def _swap(self) -> None:
+        averaging.swap(self.fragments(is_for_writing=False))
+        self.take_up()
 
     def _named_tensors(self) -> Iterable[tuple[str, torch.Tensor]]:
         """Parameters and saved buffers under the names of the state dict, tied weights once."""

@@ -11,6 +11,7 @@ from transformers import PreTrainedTokenizerBase
 from eagleray import tasks
 from eagleray.data.prepare import Prepared, prepare
 from eagleray.model.load import check_max_length, load_tokenizer, tokenizer_fingerprint
+from eagleray.spec import method
 from eagleray.spec.finetune import FineTuneSpec
 from eagleray.tasks.base import Task
 
@@ -38,6 +39,7 @@ def load(spec: FineTuneSpec, *, cache_dir: Path, on_progress: Callable[[str, int
         source=spec.model.source,
         revision=spec.model.revision,
         allow_remote_code=spec.model.allow_remote_code,
+        num_virtual_tokens=method.num_virtual_tokens(spec.method),
     )
     task = tasks.build(spec.task)
     data = prepare(

@@ -10,7 +10,7 @@ from transformers import PreTrainedModel
 
 from eagleray.model.load import load_model
 from eagleray.spec.finetune import FineTuneSpec
-from eagleray.train import inputs
+from eagleray.train import dropout, inputs
 from eagleray.train.inputs import Inputs
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -25,15 +25,17 @@ class Loader:
 
     def pretrained(self, spec: FineTuneSpec, loaded: Inputs) -> PreTrainedModel:
         """Return the pretrained model with a new head; what is random of it comes from torch's generator."""
-        return load_model(
+        model = load_model(
             loaded.task.model_class(),
             source=spec.model.source,
             revision=spec.model.revision,
             dtype=DTYPES[spec.train.precision],
-            config_overrides=loaded.task.config_overrides(loaded.tokenizer),
+            config_overrides={**loaded.task.config_overrides(loaded.tokenizer), **dropout.overrides(spec.train)},
             allow_pickle=spec.model.allow_pickle,
             allow_remote_code=spec.model.allow_remote_code,
         )
+        dropout.check(model, spec.train)
+        return model
 
 
 class Keeper(Loader):
@@ -55,7 +57,7 @@ class Keeper(Loader):
 
     def pretrained(self, spec: FineTuneSpec, loaded: Inputs) -> PreTrainedModel:
         """See Loader."""
-        key = f"{_key(spec)} {spec.train.precision} {loaded.data.labels}"
+        key = f"{_key(spec)} {spec.train.precision} {loaded.data.labels} {dropout.overrides(spec.train)}"
         if self._model is None or self._model[0] != key:
             self._model = key, super().pretrained(spec, loaded), torch.get_rng_state()
         _, model, generator = self._model

@@ -16,6 +16,7 @@ from eagleray.tasks.base import Batch, Task
 from eagleray.train.engine import Engine
 from eagleray.train.feed import BadSample, Feed, Share
 from eagleray.train.group import Group
+from eagleray.train.losses import Loss
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ def train_steps(
     feed: Feed,
     epoch_order: Callable[[int], Epoch],
     steps_per_epoch: int,
-    label_smoothing: float,
+    loss: Loss,
     learning_rate: Callable[[int], float],
     first_step: int,
     total_steps: int,
@@ -57,11 +58,11 @@ def train_steps(
 ) -> Iterator[StepReport]:
     """Train from `first_step` (0 at the start) to `total_steps` optimizer steps and yield a report after each.
 
-    The loss of a micro batch is its sum over targets divided by the number of targets of the whole global batch, so
-    it depends neither on the number of workers nor on accumulation. DeepSpeed averages gradients over the workers,
-    hence the factor `world_size`. `measures_layers` says of which steps the gradients are measured by layer.
-    `on_logits` is shown each micro batch of a step (1 at the first): its samples, and what the model said of them.
-    `mark` is told what is done next: silence means that it hangs.
+    `loss` is what is minimised. The loss of a micro batch is its sum over targets divided by the number of targets of
+    the whole global batch, so it depends neither on the number of workers nor on accumulation. DeepSpeed averages
+    gradients over the workers, hence the factor `world_size`. `measures_layers` says of which steps the gradients are
+    measured by layer. `on_logits` is shown each micro batch of a step (1 at the first): its samples, and what the model
+    said of them. `mark` is told what is done next: silence means that it hangs.
     """
     step = first_step
     while step < total_steps:
@@ -78,15 +79,15 @@ def train_steps(
             if num_failed:
                 raise failure or PeerFailed("another worker could not read its part of the batch")
             rate = learning_rate(step)
-            engine.set_learning_rate(rate)
+            engine.set_learning_rate(rate, step=step)
             engine.module.train()
             loss_sum = 0.0
             for number, batch in enumerate(share.batches, start=1):
                 mark(f"micro batch {number}")
                 engine.begin_micro_batch(is_last=number == len(share.batches))
-                loss, logits = task.loss(engine.forward, batch, label_smoothing=label_smoothing)
-                engine.backward(loss * (group.world_size / max(targets, 1.0)))
-                loss_sum += loss.item()
+                summed, logits = loss(engine.forward, batch)
+                engine.backward(summed * (group.world_size / max(targets, 1.0)))
+                loss_sum += summed.item()
                 on_logits(step + 1, share.rows[number - 1], logits.detach(), batch)
             mark("updating the weights")
             layer_norms = engine.layer_norms() if measures_layers(step + 1) else {}

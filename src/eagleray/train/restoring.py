@@ -17,6 +17,7 @@ from eagleray.train import shards, state
 from eagleray.train.early_stopping import EarlyStoppingState
 from eagleray.train.engine import Engine
 from eagleray.train.group import Group
+from eagleray.train.plateau import PlateauState
 from eagleray.train.recorder import Recorder
 from eagleray.train.shards import StateFiles
 from eagleray.train.state import TrainState
@@ -86,8 +87,10 @@ def _fork(
     if not fork.keeps_position:
         return Restored(TrainState(), micro_batch_size=None, earlier=(), origin=None, files=None)
     restored = _restored(manifest, files, group, earlier=[])
-    # What was due after the step was done by the other run, and early stopping may look at another metric here.
-    return replace(restored, state=replace(restored.state, is_settled=True, stopping=EarlyStoppingState()))
+    # What was due after the step was done by the other run, and what is watched may be another metric here.
+    fallen = PlateauState(share=restored.state.plateau.share)
+    kept = replace(restored.state, is_settled=True, stopping=EarlyStoppingState(), plateau=fallen)
+    return replace(restored, state=kept)
 
 
 def _restored(manifest: Manifest, files: StateFiles, group: Group, *, earlier: Sequence[Manifest]) -> Restored:

@@ -38,6 +38,8 @@ EFFECTS: dict[str, Effect] = {
     "data": "start",
     "method": "weights",
     "method.dropout": "course",
+    "method.thaw": "course",
+    "method.cache_features": "course",
     "train": "course",
     "train.global_batch_size": "start",
     "train.micro_batch_size": "nothing",

@@ -194,7 +194,8 @@ class Saver:
 
     def _contents(self) -> Contents:
         """Copy all that training changes."""
-        weights = self._engine.weights(names=export.saved_names(self._engine.module))
+        with self._engine.averaged():
+            weights = self._engine.weights(names=export.saved_names(self._engine.module))
         return Contents(
             snapshot=shards.snapshot(
                 self._engine.fragments(is_for_writing=True), buffers=self._engine.buffers(), device=self._group.device

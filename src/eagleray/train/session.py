@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,10 +17,8 @@ from eagleray.data import batches
 from eagleray.data.tokenized import TokenizedSplit
 from eagleray.errors import NotFinite
 from eagleray.spec.data import PackedSpec
-from eagleray.spec.finetune import FineTune
-from eagleray.store import failures
-from eagleray.store.objects import open_storage
-from eagleray.train import attempts, baselines, cadence, schedules
+from eagleray.spec.train import PlateauSpec
+from eagleray.train import baselines, cadence, hangs, losses, plateau, schedules
 from eagleray.train.assembly import Job, Session, assemble, epoch_order
 from eagleray.train.early_stopping import observe, should_stop
 from eagleray.train.evaluate import evaluate
@@ -30,7 +27,6 @@ from eagleray.train.group import Group
 from eagleray.train.loading import Loader
 from eagleray.train.loop import StepReport, train_steps
 from eagleray.train.state import TrainState
-from eagleray.train.watchdog import Hang, Watchdog
 from eagleray.train.worst import Doubts, Worst
 
 
@@ -78,7 +74,7 @@ def evaluations(job: Job, group: Group, *, loader: Loader) -> Generator[Evaluati
     A checkpoint that was due is then on its way; closing waits for it.
     """
     with ExitStack() as stack:
-        watchdog = _watchdog(job, group)
+        watchdog = hangs.watchdog(job, group)
         stack.callback(watchdog.close)
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="eagleray-", ignore_cleanup_errors=True)))
         session = assemble(job, group, loader=loader, scratch=scratch, mark=watchdog.mark, stack=stack)
@@ -106,7 +102,11 @@ def _train(session: Session, state: TrainState) -> Generator[Evaluation, None, t
         session.inputs.task,
         steps=cadence.doubted(steps_per_epoch=session.steps_per_epoch, total_steps=session.total_steps),
     )
-    for report in _steps(session, state.step, doubts):
+
+    def share_left() -> float:
+        return state.plateau.share
+
+    for report in _steps(session, state.step, doubts, share_left=share_left):
         logs.at(step=report.step)
         session.recorder.step(report)
         session.saver.note(report)
@@ -146,11 +146,15 @@ def _settle(session: Session, state: TrainState) -> Generator[Evaluation, None, 
     if not due.evaluation or state.num_not_finite:
         return state
     worst = Worst(session.inputs.task)
-    metrics = _evaluate(session, session.inputs.data.validation, worst=worst) | session.footprint
+    with session.engine.averaged():
+        metrics = _evaluate(session, session.inputs.data.validation, worst=worst) | session.footprint
     session.recorder.evaluation(state.step, metrics)
     early_stopping = session.spec.train.early_stopping
     if early_stopping is not None:
         state = replace(state, stopping=observe(state.stopping, metrics[early_stopping.metric], early_stopping))
+    schedule = session.spec.train.schedule
+    if isinstance(schedule, PlateauSpec):
+        state = replace(state, plateau=plateau.observe(state.plateau, metrics[schedule.metric], schedule))
     is_over = _is_over(session, state)
     _save(session, state, metrics=metrics, is_due=due.checkpoint or is_over)
     if session.saver.best().step == state.step:
@@ -185,7 +189,9 @@ def _num_not_finite(session: Session, state: TrainState, report: StepReport) -> 
     return number
 
 
-def _steps(session: Session, first_step: int, doubts: Doubts) -> Iterator[StepReport]:
+def _steps(
+    session: Session, first_step: int, doubts: Doubts, *, share_left: Callable[[], float]
+) -> Iterator[StepReport]:
     spec, train = session.spec, session.spec.train
     feed = Feed(
         session.inputs.data.train,
@@ -203,9 +209,11 @@ def _steps(session: Session, first_step: int, doubts: Doubts) -> Iterator[StepRe
         feed=feed,
         epoch_order=epoch_order(session),
         steps_per_epoch=session.steps_per_epoch,
-        label_smoothing=train.label_smoothing,
+        loss=losses.build(session.inputs.task, train),
         learning_rate=lambda step: (
-            train.learning_rate * schedules.multiplier(train.schedule, step=step, total_steps=session.total_steps)
+            train.learning_rate
+            * share_left()
+            * schedules.multiplier(train.schedule, step=step, total_steps=session.total_steps)
         ),
         first_step=first_step,
         total_steps=session.total_steps,
@@ -276,22 +284,3 @@ def _evaluate(
     )
     session.recorder.spent("evaluation", time.monotonic() - started)
     return metrics
-
-
-def _watchdog(job: Job, group: Group) -> Watchdog:
-    """Writes this worker's stacks down as its failure: the process is about to end, and no exception will."""
-
-    def on_hang(hang: Hang) -> None:
-        record = failures.FailureRecord(
-            attempt=job.lease,
-            rank=group.rank,
-            kind=attempts.HANG,
-            message=f"no progress for {hang.silent_s:g} s at: {hang.doing}",
-            traceback=hang.stacks,
-            num_marks=hang.num_marks,
-            at=datetime.now(UTC),
-        )
-        failures.write(open_storage(job.storage, must_exist=True), job.run, record)
-
-    timeout_s = FineTune.model_validate_json(job.document).spec.watchdog.timeout_s
-    return Watchdog(timeout_s=timeout_s, on_hang=on_hang)

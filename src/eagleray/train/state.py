@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from eagleray.train.early_stopping import EarlyStoppingState
+from eagleray.train.plateau import PlateauState
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +16,7 @@ class TrainState:
     step: int = 0
     is_settled: bool = True  # the evaluation and the checkpoint that are due after the step have been done
     stopping: EarlyStoppingState = field(default_factory=EarlyStoppingState)
+    plateau: PlateauState = field(default_factory=PlateauState)
     num_not_finite: int = 0  # steps in a row, up to this one, whose loss was not finite
     baseline: dict[str, Any] = field(default_factory=dict)  # metrics of the untuned model and of the majority
 
@@ -25,5 +27,14 @@ def dump(state: TrainState) -> dict[str, Any]:
 
 
 def load(values: dict[str, Any]) -> TrainState:
-    """Return what `dump` was given."""
-    return TrainState(**{**values, "stopping": EarlyStoppingState(**values["stopping"])})
+    """Return what `dump` was given; versions before knew no plateau."""
+    plateau = values.get("plateau")
+    return TrainState(
+        **{
+            **values,
+            "stopping": EarlyStoppingState(**values["stopping"]),
+            "plateau": PlateauState(plateau["share"], EarlyStoppingState(**plateau["seen"]))
+            if plateau
+            else PlateauState(),
+        }
+    )

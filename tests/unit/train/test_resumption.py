@@ -275,9 +275,13 @@ NOTHING = """
     watchdog.timeout_s
 """
 COURSE = """
-    method.dropout
+    method.dropout method.thaw method.cache_features
     train.epochs train.max_steps
     train.learning_rate train.weight_decay train.gradient_clip train.precision train.label_smoothing
+    train.l1 train.l2 train.layer_decay train.r_drop train.dropout train.attention_dropout
+    train.averaging.type train.averaging.decay train.averaging.start train.averaging.every_steps
+    train.schedule.rise train.schedule.metric train.schedule.mode train.schedule.patience train.schedule.min_delta
+    train.schedule.factor
     train.optimizer.beta1 train.optimizer.beta2 train.optimizer.epsilon
     train.optimizer.decay train.optimizer.nesterov
     train.schedule.type train.schedule.warmup train.schedule.warmup_steps
@@ -297,7 +301,8 @@ START = """
 WEIGHTS = """
     model.source model.revision
     task.type task.problem task.labels
-    method.type method.rank method.alpha method.target_modules
+    method.type method.rank method.alpha method.target_modules method.rank_stabilized method.decomposed
+    method.bottom_layers method.patterns method.num_virtual_tokens
 """
 
 

@@ -1,0 +1,76 @@
+"""Every task learns by every method at every ZeRO stage what it learns at stage 0 alone, or the document is refused.
+
+What a fast test could not show is DeepSpeed: which parts of a model its stages gather in time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from eagleray.methods import METHODS
+from eagleray.tasks import TASKS
+from tests.support import support_matrix
+from tests.support.gloo import GlooWorkers
+from tests.support.support_matrix import VARIANTS, Case
+from tests.support.training import Trained, train
+
+Workers = Callable[[int], GlooWorkers]
+CASES = [case for case in support_matrix.cases() if support_matrix.refusal(case) is None]
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, Path]]:
+    return support_matrix.sources(tmp_path_factory.mktemp("sources"))
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def alone(
+    gloo_workers: Workers,
+    sources: dict[str, tuple[Path, Path]],
+    cache: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Callable[[Case], Trained]:
+    """The same task and method by one worker at stage 0."""
+    done: dict[tuple[str, str], Trained] = {}
+
+    def alone(case: Case) -> Trained:
+        key = case.task, case.variant
+        if key not in done:
+            wanted = support_matrix.document(Case(*key, stage=0), sources, num_workers=1)
+            done[key] = train(gloo_workers(1), wanted, tmp_path_factory.mktemp("alone"), cache)
+        return done[key]
+
+    return alone
+
+
+def test_every_task_and_method_is_in_the_matrix() -> None:
+    assert {variant["type"] for variant in VARIANTS.values()} == METHODS.keys()
+    assert support_matrix.TASKS.keys() == TASKS.keys()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_learns_the_same_at_every_stage(
+    gloo_workers: Workers,
+    sources: dict[str, tuple[Path, Path]],
+    alone: Callable[[Case], Trained],
+    cache: Path,
+    tmp_path: Path,
+    case: Case,
+) -> None:
+    expected = alone(case)
+
+    trained = train(gloo_workers(2), support_matrix.document(case, sources, num_workers=2), tmp_path / "storage", cache)
+
+    assert trained.losses == pytest.approx(expected.losses, rel=1e-4)
+    losses = [each.outcome["metrics"]["validation"]["loss"] for each in (trained, expected)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+    assert expected.losses[0] != pytest.approx(expected.losses[-1], rel=1e-3), "nothing was learned"

@@ -1,0 +1,95 @@
+"""Which tasks, methods and ZeRO stages are tried together, on which tiny models, and the page that says so."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from eagleray.spec.finetune import FineTune
+from tests.support import tiny_models, training
+
+STAGES = (0, 1, 2, 3)
+VARIANTS: dict[str, dict[str, Any]] = {
+    "full": {"type": "full"},
+    "freeze: all but the head": {"type": "freeze"},
+    "freeze: bottom layers": {"type": "freeze", "bottom_layers": 1},
+    "freeze: thaw": {"type": "freeze", "thaw": 0.5},
+    "freeze: cached features": {"type": "freeze", "cache_features": True},
+    "lora": {"type": "lora", "rank": 2},
+    "lora: rank-stabilised": {"type": "lora", "rank": 2, "rank_stabilized": True},
+    "lora: decomposed": {"type": "lora", "rank": 2, "decomposed": True},
+    "ia3": {"type": "ia3"},
+    "p_tuning_v2": {"type": "p_tuning_v2", "num_virtual_tokens": 4},
+    "prompt_tuning": {"type": "prompt_tuning", "num_virtual_tokens": 4},
+}
+"""A line a way to learn: every method, and those options that change how weights are held."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One cell of the matrix."""
+
+    task: str
+    variant: str
+    stage: int
+
+    def __str__(self) -> str:
+        return f"{self.task}, {self.variant}, stage {self.stage}"
+
+
+def _text_classification(folder: Path) -> tuple[Path, Path]:
+    training.write_reviews(folder / "reviews.jsonl", num_rows=50)
+    return tiny_models.save_encoder(folder / "encoder", dropout=0.0), folder / "reviews.jsonl"
+
+
+def _causal_lm(folder: Path) -> tuple[Path, Path]:
+    training.write_reviews(folder / "texts.jsonl", num_rows=50)
+    return tiny_models.save_decoder(folder / "decoder"), folder / "texts.jsonl"
+
+
+TASKS: dict[str, Callable[[Path], tuple[Path, Path]]] = {
+    "text-classification": _text_classification,
+    "causal-lm": _causal_lm,
+}
+"""What makes a task's tiny model and rows: a task joins the matrix by a line here."""
+
+
+def cases() -> Iterator[Case]:
+    """Every cell, row by row."""
+    return (Case(task, variant, stage) for task in TASKS for variant in VARIANTS for stage in STAGES)
+
+
+def sources(folder: Path) -> dict[str, tuple[Path, Path]]:
+    """The model and the rows of each task."""
+    found = {}
+    for name, make in TASKS.items():
+        (folder / name).mkdir()
+        found[name] = make(folder / name)
+    return found
+
+
+def document(case: Case, sources: dict[str, tuple[Path, Path]], *, num_workers: int) -> FineTune:
+    """A run of a few steps."""
+    model, rows = sources[case.task]
+    return training.document(
+        model,
+        rows,
+        task={"type": case.task},
+        method=VARIANTS[case.variant],
+        train={"micro_batch_size": 4, "learning_rate": 0.3, "optimizer": {"type": "sgd"}, "weight_decay": 0.0},
+        scale={"num_workers": num_workers, "zero": {"stage": case.stage}},
+    )
+
+
+def refusal(case: Case) -> str | None:
+    """Why a document with these is refused; None where it is not."""
+    try:
+        document(case, dict.fromkeys(TASKS, (Path("model"), Path("rows.jsonl"))), num_workers=2)
+    except ValidationError as error:
+        return "; ".join(json.dumps(each["msg"]).strip('"') for each in error.errors())
+    return None
