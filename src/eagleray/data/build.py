@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from eagleray.data import training
 from eagleray.data.checks import (
     DataReport,
     Finding,
@@ -20,15 +20,14 @@ from eagleray.data.checks import (
     split_report,
 )
 from eagleray.data.encoder import Encoder, Row
-from eagleray.data.rows import Problems, RowFacts, StoredRows, write_rows
+from eagleray.data.rows import RowFacts, StoredRows, write_rows
 from eagleray.data.sources import read_rows
 from eagleray.data.split import split, strata
-from eagleray.data.tokenized import rows_path, write_split
+from eagleray.data.tokenized import rows_path, write_languages, write_split
+from eagleray.data.training import Progress
 from eagleray.errors import DataError
 from eagleray.spec.data import DataSpec
-
-Progress = Callable[[str, int], None]
-"""(what is being done, how much of it is done): at least once a batch of 1,000 rows."""
+from eagleray.spec.rows import RowContent
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +35,7 @@ class Built:
     """What was written."""
 
     labels: tuple[str, ...]
+    languages: tuple[str, ...]  # of the rows, in order; () where no column tells them
     splits: dict[str, str]  # split -> the source its rows came from
     report: DataReport
 
@@ -49,30 +49,59 @@ class _Part:
     facts: SplitFacts
 
 
-def build(directory: Path, *, spec: DataSpec, task: Encoder, tokenizer: Any, seed: int, on_progress: Progress) -> Built:
+def build(
+    directory: Path,
+    *,
+    spec: DataSpec,
+    task: Encoder,
+    content: RowContent,
+    tokenizer: Any,
+    seed: int,
+    on_progress: Progress,
+) -> Built:
     """Read, check, split and tokenise the data of `spec` into `directory`.
 
     Raises:
         DataError: what is wrong with the data: everything that was found, with places.
     """
-    rows = _read(directory, spec=spec, task=task, on_progress=on_progress)
+    rows = _read(directory, spec=spec, task=task, content=content, on_progress=on_progress)
     labels = task.labels or _label_set(rows["train"])
-    labelled = task.with_labels(labels) if labels else task
-    parts = _parts(rows, spec=spec, seed=seed)
+    languages = tuple(sorted({name for each in rows.values() for name in each.language_names if name}))
+    together = training.together(rows["train"], spec)
+    chosen = training.choose_rows(
+        _numbers(rows, spec=spec, seed=seed, together=together),
+        rows,
+        groups=None if spec.clean.duplicates == "keep" else together,
+        spec=spec,
+        content=content,
+        seed=seed,
+    )
+    parts = {name: _part(rows, name=name, numbers=numbers, spec=spec) for name, numbers in chosen.numbers.items()}
     train, *others = (part.facts for part in parts.values())
-    findings = check_rows(train, tuple(others), declared=task.labels)
+    findings = [*chosen.findings, *check_rows(train, tuple(others), declared=task.labels)]
     _refuse(findings)
-    encode = partial(_encode, task=labelled, tokenizer=tokenizer, max_length=spec.max_length)
+    epoch = training.epoch(
+        directory, chosen, rows["train"], spec=spec, content=content, seed=seed, on_progress=on_progress
+    )
+    encode = partial(
+        _encode,
+        task=task.with_labels(labels) if labels else task,
+        tokenizer=tokenizer,
+        max_length=spec.max_length,
+    )
     reports = []
     for name, part in parts.items():
+        source, numbers = (epoch.source, epoch.numbers) if name == "train" else (part.source, part.numbers)
         tokens = write_split(
             directory,
             name=name,
-            source=part.source,
-            numbers=part.numbers,
+            source=source,
+            numbers=numbers,
             encode=encode,
             on_rows=partial(on_progress, f"tokenising {name}"),
         )
+        if languages and name != "train":
+            write_languages(directory, name, training.languages_of(rows[part.source], languages)[part.numbers])
         findings += check_lengths(
             name, tokens.full_lengths, num_without_targets=tokens.num_without_targets, max_length=spec.max_length
         )
@@ -80,11 +109,16 @@ def build(directory: Path, *, spec: DataSpec, task: Encoder, tokenizer: Any, see
             split_report(part.facts, train=train, full_lengths=tokens.full_lengths, max_length=spec.max_length)
         )
     _refuse(findings)
-    warnings = tuple(finding.message for finding in findings)
     return Built(
         labels=labels,
-        splits={name: part.source for name, part in parts.items()},
-        report=DataReport(splits=tuple(reports), max_length=spec.max_length, warnings=warnings),
+        languages=languages,
+        splits={name: epoch.source if name == "train" else part.source for name, part in parts.items()},
+        report=DataReport(
+            splits=tuple(reports),
+            max_length=spec.max_length,
+            warnings=tuple(finding.message for finding in findings),
+            steps=training.report(chosen, epoch, rows, languages=languages),
+        ),
     )
 
 
@@ -100,12 +134,14 @@ def fractions(spec: DataSpec) -> dict[str, float]:
     return {name: fraction for name, fraction in named.items() if fraction is not None}
 
 
-def _read(directory: Path, *, spec: DataSpec, task: Encoder, on_progress: Progress) -> dict[str, RowFacts]:
+def _read(
+    directory: Path, *, spec: DataSpec, task: Encoder, content: RowContent, on_progress: Progress
+) -> dict[str, RowFacts]:
     """Write the canonical rows of every source; all that is wrong with any row is told at once."""
     rows = {
         name: write_rows(
             read_rows(source, split=name),
-            task=task,
+            reader=training.reader(spec, task=task, content=content, is_learned_from=name == "train"),
             keep=spec.keep,
             path=rows_path(directory, name),
             on_rows=partial(on_progress, f"reading {name}"),
@@ -124,7 +160,7 @@ def _read(directory: Path, *, spec: DataSpec, task: Encoder, on_progress: Progre
 
 
 def _refused(name: str, facts: RowFacts) -> str:
-    problems: Problems = facts.problems
+    problems = facts.problems
     total = problems.count + len(facts)
     lines = [f"{name}: {problems.count:,} of {total:,} rows cannot be used; correct them or leave them out:"]
     lines += [f"  {example}" for example in problems.examples]
@@ -140,30 +176,23 @@ def _label_set(rows: RowFacts) -> tuple[str, ...]:
     return tuple(sorted(labels))
 
 
-def _parts(rows: dict[str, RowFacts], *, spec: DataSpec, seed: int) -> dict[str, _Part]:
-    """The splits in the order train, validation, test."""
-    numbers = _draw(rows["train"], spec=spec, seed=seed)
-    sources = {name: name if name in rows else "train" for name in ("train", "validation", "test")}
-    wanted = [name for name in sources if name in rows or name in numbers]
+def _numbers(rows: dict[str, RowFacts], *, spec: DataSpec, seed: int, together: np.ndarray) -> dict[str, np.ndarray]:
+    """The rows of each split, ascending numbers of its source, in the order train, validation, test."""
+    drawn = _draw(rows["train"], spec=spec, seed=seed, together=together)
     return {
-        name: _part(
-            rows[sources[name]],
-            name=name,
-            source=sources[name],
-            shown=named_sources(spec)[sources[name]],
-            numbers=numbers[name] if name in numbers else np.arange(len(rows[name])),
-        )
-        for name in wanted
+        name: drawn[name] if name in drawn else np.arange(len(rows[name]))
+        for name in ("train", "validation", "test")
+        if name in rows or name in drawn
     }
 
 
-def _draw(rows: RowFacts, *, spec: DataSpec, seed: int) -> dict[str, np.ndarray]:
+def _draw(rows: RowFacts, *, spec: DataSpec, seed: int, together: np.ndarray) -> dict[str, np.ndarray]:
     shares = fractions(spec)
     if sum(shares.values()) >= 1:
         raise DataError(
             f"spec.data: the fractions for {' and '.join(shares)} add up to 1 or more: nothing is left to train on"
         )
-    drawn = split(rows.identities, strata(rows.combinations, rows.label_sets), fractions=shares, seed=seed)
+    drawn = split(together, strata(rows.combinations, rows.label_sets), fractions=shares, seed=seed)
     for name, share in shares.items():
         if not len(drawn[name]):
             key = "spec.data.validation.fraction" if name == "validation" else "spec.data.test_fraction"
@@ -179,12 +208,14 @@ def _remedy(rows: RowFacts, share: float) -> str:
     return f"{smallest:g} gives one; a few dozen are needed for metrics that mean something"
 
 
-def _part(rows: RowFacts, *, name: str, source: str, shown: str, numbers: np.ndarray) -> _Part:
+def _part(sources: dict[str, RowFacts], *, name: str, numbers: np.ndarray, spec: DataSpec) -> _Part:
+    source = name if name in sources else "train"
+    rows = sources[source]
     stored = cache(lambda: StoredRows(rows.path))
     is_drawn = source != name
     facts = SplitFacts(
         name=name,
-        source=shown,
+        source=named_sources(spec)[source],
         is_drawn=is_drawn,
         num_dropped=0 if is_drawn else rows.num_dropped,
         identities=rows.identities[numbers],

@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
+from eagleray.data.steps import StepsReport
 from eagleray.data.wording import listed
 
 MAX_EXAMPLES = 3
@@ -83,6 +84,7 @@ class DataReport(_Report):
     splits: tuple[SplitReport, ...]
     max_length: int
     warnings: tuple[str, ...]
+    steps: StepsReport = StepsReport()
 
 
 def check_rows(train: SplitFacts, others: tuple[SplitFacts, ...], *, declared: tuple[str, ...]) -> list[Finding]:

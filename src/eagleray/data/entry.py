@@ -30,6 +30,7 @@ class Manifest(BaseModel):
 
     fingerprint: str
     labels: tuple[str, ...]
+    languages: tuple[str, ...] = ()
     splits: dict[str, str]  # split -> the source its rows came from
     report: DataReport
     sizes_bytes: dict[str, int]  # of every other file: a file cut short by a crash of the machine is noticed
@@ -61,12 +62,23 @@ def begin(directory: Path) -> Path:
 
 
 def publish(
-    directory: Path, *, fingerprint: str, labels: tuple[str, ...], splits: Mapping[str, str], report: DataReport
+    directory: Path,
+    *,
+    fingerprint: str,
+    labels: tuple[str, ...],
+    languages: tuple[str, ...],
+    splits: Mapping[str, str],
+    report: DataReport,
 ) -> Manifest:
     """Make what was built the entry `directory`. A kill before the rename leaves no entry, one after it a whole one."""
     part = _part(directory)
     manifest = Manifest(
-        fingerprint=fingerprint, labels=labels, splits=dict(splits), report=report, sizes_bytes=_sizes(part)
+        fingerprint=fingerprint,
+        labels=labels,
+        languages=languages,
+        splits=dict(splits),
+        report=report,
+        sizes_bytes=_sizes(part),
     )
     (part / MANIFEST).write_text(manifest.model_dump_json(indent=1), encoding="utf-8")
     shutil.rmtree(directory, ignore_errors=True)  # a damaged entry of this name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,16 +12,21 @@ from pathlib import Path
 from typing import Any
 
 import filelock
+from pydantic_core import to_jsonable_python
 
 from eagleray.data import encoder, entry
-from eagleray.data.build import Progress, build, fractions, named_sources
+from eagleray.data.augment import steps as augmentation
+from eagleray.data.build import build, fractions, named_sources
 from eagleray.data.checks import DataReport
 from eagleray.data.digests import Digests
 from eagleray.data.encoder import Encoder
 from eagleray.data.sources import source_fingerprint
 from eagleray.data.tokenized import TokenizedSplit
+from eagleray.data.training import Progress
 from eagleray.errors import StorageError
+from eagleray.spec import rows
 from eagleray.spec.data import DataSpec
+from eagleray.spec.rows import RowContent
 from eagleray.store import cache, refusals
 
 WAIT_S = 5.0
@@ -35,6 +41,7 @@ class Prepared:
     validation: TokenizedSplit
     test: TokenizedSplit | None
     labels: tuple[str, ...]
+    languages: tuple[str, ...]  # that the samples' numbers stand for; () where they are not known
     report: DataReport
     fingerprint: str  # sha256 of the rows and of how they are split; tokenizer and task have no part in it
     from_cache: bool
@@ -48,11 +55,13 @@ def prepare(
     tokenizer_fingerprint: str,
     seed: int,
     cache_dir: Path,
+    content: RowContent = rows.UNKNOWN,
     on_progress: Progress | None = None,
 ) -> Prepared:
     """Return the splits of a document, from the cache where they are there.
 
-    Processes that ask for the same data at once wait for the first of them. `seed` draws the splits that are fractions.
+    Processes that ask for the same data at once wait for the first of them. `seed` draws the splits that are fractions,
+    and all else that is drawn. `content` says what the steps of `spec` may do with a row of the task.
 
     Raises:
         DataError: the data cannot be used; names every place and what to do.
@@ -74,10 +83,21 @@ def prepare(
                 return _opened(directory, found, from_cache=True)
             try:
                 built = build(
-                    entry.begin(directory), spec=spec, task=task, tokenizer=tokenizer, seed=seed, on_progress=progress
+                    entry.begin(directory),
+                    spec=spec,
+                    task=task,
+                    content=content,
+                    tokenizer=tokenizer,
+                    seed=seed,
+                    on_progress=progress,
                 )
                 made = entry.publish(
-                    directory, fingerprint=fingerprint, labels=built.labels, splits=built.splits, report=built.report
+                    directory,
+                    fingerprint=fingerprint,
+                    labels=built.labels,
+                    languages=built.languages,
+                    splits=built.splits,
+                    report=built.report,
                 )
             finally:
                 entry.abandon(directory)
@@ -103,7 +123,25 @@ def _fingerprint(spec: DataSpec, *, seed: int, digests: Digests) -> str:
     }
     shares = fractions(spec)
     keep = {column: sorted(values) for column, values in spec.keep.items()}
-    return _sha256(sources, keep, shares, seed if shares else None)
+    steps = _steps(spec, digests=digests)
+    if not steps:
+        return _sha256(sources, keep, shares, seed if shares else None)
+    draws = shares or spec.few_shot or spec.balance or spec.augment
+    return _sha256(sources, keep, shares, seed if draws else None, steps)
+
+
+def _steps(spec: DataSpec, *, digests: Digests) -> dict[str, Any]:
+    """What is done to rows, chosen among them and made of them, with what it is done; {} where there is nothing."""
+    plain = DataSpec(train=spec.train)
+    keys = ("language", "train_languages", "clean", "few_shot", "balance", "augment")
+    steps = {key: value for key in keys if (value := getattr(spec, key)) != getattr(plain, key)}
+    facts: dict[str, Any] = to_jsonable_python(steps)
+    if spec.clean.languages:
+        facts["py3langid"] = importlib.metadata.version("py3langid")
+    if spec.augment is not None:
+        read = augmentation.resources(spec.augment)
+        facts["resources"] = [file if isinstance(file, str) else digests.of(file) for file in read]
+    return facts
 
 
 def _sha256(*facts: Any) -> str:
@@ -117,6 +155,7 @@ def _opened(directory: Path, manifest: entry.Manifest, *, from_cache: bool) -> P
         validation=splits["validation"],
         test=splits.get("test"),
         labels=manifest.labels,
+        languages=manifest.languages,
         report=manifest.report,
         fingerprint=manifest.fingerprint,
         from_cache=from_cache,

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from array import array
-from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
-from eagleray.data import arrow
-from eagleray.data.encoder import Encoder, Row
+from eagleray.data import arrow, parallel
+from eagleray.data.encoder import Row
 from eagleray.data.formats import SourceRow
 from eagleray.data.keep import Keep
+from eagleray.data.reading import Changes, Problems, Reader, ReadRows
 from eagleray.data.wording import did_you_mean, listed
 from eagleray.errors import DataError
 
@@ -24,32 +25,22 @@ BATCH_ROWS = 1_000
 BATCH_CHARS = 4 * 2**20
 """A batch is written when it reaches either: long texts must not make it large."""
 
-MAX_EXAMPLES = 5
-
-
-@dataclass(slots=True)
-class Problems:
-    """What is wrong with the rows of one source: how many rows, and the first few."""
-
-    count: int = 0
-    examples: list[str] = field(default_factory=list)
-
-    def add(self, place: str, message: str) -> None:
-        self.count += 1
-        if len(self.examples) < MAX_EXAMPLES:
-            self.examples.append(f"{place}: {message}")
-
 
 @dataclass(frozen=True, slots=True)
 class RowFacts:
-    """The rows of one source that were written, 12 bytes each."""
+    """The rows of one source that were written, 15 bytes each."""
 
     path: Path
     num_dropped: int  # by `keep`
     identities: np.ndarray  # (rows,) uint64: a hash of the input
     combinations: np.ndarray  # (rows,) int32: which of `label_sets` a row has
     label_sets: tuple[tuple[str, ...], ...]
+    languages: np.ndarray  # (rows,) int16: which of `language_names` a row has
+    language_names: tuple[str, ...]
+    unfit: np.ndarray  # (rows,) int8: why nothing is to be learned from a row, of `reading.UNFIT`
+    signatures: Path | None  # for `likeness`, row by row
     problems: Problems
+    changes: Changes
 
     def __len__(self) -> int:
         return len(self.identities)
@@ -79,7 +70,7 @@ class StoredRows:
 def write_rows(
     source_rows: Iterator[SourceRow],
     *,
-    task: Encoder,
+    reader: Reader,
     keep: Mapping[str, Collection[str]],
     path: Path,
     on_rows: Callable[[int], None],
@@ -92,29 +83,30 @@ def write_rows(
         DataError: the first row lacks a column, or a value of `keep` occurs nowhere.
     """
     first = next(source_rows)
-    _check_columns(first, task=task, keep=keep)
+    _check_columns(first, reader=reader, keep=keep)
     kept = Keep(keep)
-    collect = _Collector(path, task=task, on_rows=on_rows)
-    with collect.writer:
-        for source_row in chain([first], source_rows):
-            missing = [column for column in (*keep, *task.columns) if column not in source_row.raw]
-            if missing:
-                collect.problems.add(source_row.place, f"no {' and no '.join(map(repr, missing))}")
-            elif kept.has(source_row.raw):
-                collect.add(source_row)
-        collect.flush()
+    with _Collector(path, signs=reader.signs) as collect:
+        for read in parallel.in_order(reader, _batches(chain([first], source_rows), kept, columns=tuple(keep))):
+            collect.add(read)
+            on_rows(len(collect))
     kept.check()
     return collect.facts(num_dropped=kept.num_dropped)
 
 
 def iterate(path: Path, numbers: np.ndarray, *, batch_rows: int = BATCH_ROWS) -> Iterator[list[Row]]:
     """Yield the rows of these ascending numbers in batches, reading the file once from front to back."""
-    pending: list[Row] = []
+    for batch in stored(path, numbers, batch_rows=batch_rows):
+        yield [json.loads(text) for text, _ in batch]
+
+
+def stored(path: Path, numbers: np.ndarray, *, batch_rows: int = BATCH_ROWS) -> Iterator[list[tuple[str, str]]]:
+    """Yield (row as JSON, place) likewise. A number may come several times in a row."""
+    pending: list[tuple[str, str]] = []
     start = 0
     for batch in arrow.stream(path):
         low, high = np.searchsorted(numbers, [start, start + batch.num_rows])
-        texts = batch.column("row").take(pa.array(numbers[low:high] - start)).to_pylist()
-        pending += map(json.loads, texts)
+        taken = batch.take(pa.array(numbers[low:high] - start))
+        pending += zip(taken.column("row").to_pylist(), taken.column("place").to_pylist(), strict=True)
         start += batch.num_rows
         while len(pending) >= batch_rows:
             yield pending[:batch_rows]
@@ -124,82 +116,87 @@ def iterate(path: Path, numbers: np.ndarray, *, batch_rows: int = BATCH_ROWS) ->
 
 
 class _Collector:
-    """Canonical rows on their way to the file."""
+    """Canonical rows on their way to the file. A context manager: the file is whole when it is left."""
 
-    def __init__(self, path: Path, *, task: Encoder, on_rows: Callable[[int], None]) -> None:
-        self.writer = arrow.Writer(path)
-        self.problems = Problems()
-        self._path = path
-        self._task = task
-        self._on_rows = on_rows
-        self._known = frozenset(task.labels)
-        self._identities = array("Q")
-        self._combinations = array("i")
-        self._numbers: dict[tuple[str, ...], int] = {}
-        self._texts: list[str] = []
-        self._places: list[str] = []
-        self._chars = 0
+    def __init__(self, path: Path, *, signs: bool) -> None:
+        self._path, self._writer = path, arrow.Writer(path)
+        self._signatures_path = path.with_suffix(".signatures") if signs else None
+        self._problems, self._changes = Problems(), Changes()
+        self._identities, self._combinations = array("Q"), array("i")
+        self._languages, self._unfit = array("h"), array("b")
+        self._label_sets: dict[tuple[str, ...], int] = {}
+        self._language_names: dict[str, int] = {}
 
-    def add(self, source_row: SourceRow) -> None:
-        try:
-            row = self._task.read(source_row.raw)
-            labels = self._task.labels_of(row)
-            self._check_labels(labels)
-            text = json.dumps(row, ensure_ascii=False)
-            identity = _hash(self._task.identity(row))
-            text.encode()
-        except UnicodeEncodeError as error:
-            half = ascii(error.object[error.start])
-            self.problems.add(source_row.place, f"{half} is half of a character (a lone surrogate): repair the text")
+    def __len__(self) -> int:
+        return len(self._identities)
+
+    def __enter__(self) -> _Collector:
+        self._writer.__enter__()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._writer.__exit__(*exception)
+
+    def add(self, read: ReadRows) -> None:
+        self._problems.extend(read.problems)
+        self._changes.extend(read.changes)
+        if not read.texts:
             return
-        except ValueError as error:
-            self.problems.add(source_row.place, str(error))
-            return
-        self._identities.append(identity)
-        self._combinations.append(self._numbers.setdefault(labels, len(self._numbers)))
-        self._texts.append(text)
-        self._places.append(source_row.place)
-        self._chars += len(text)
-        if len(self._texts) >= BATCH_ROWS or self._chars >= BATCH_CHARS:
-            self.flush()
-
-    def flush(self) -> None:
-        if self._texts:
-            columns = {"row": pa.array(self._texts, pa.string()), "place": pa.array(self._places, pa.string())}
-            self.writer.write(pa.RecordBatch.from_pydict(columns))
-        self._texts, self._places, self._chars = [], [], 0
-        self._on_rows(len(self._identities))
+        self._identities.extend(read.identities)
+        self._unfit.extend(read.unfit)
+        self._combinations.extend(self._label_sets.setdefault(each, len(self._label_sets)) for each in read.labels)
+        names = self._language_names
+        self._languages.extend(names.setdefault(each, len(names)) for each in read.languages)
+        columns = {"row": pa.array(read.texts, pa.string()), "place": pa.array(read.places, pa.string())}
+        self._writer.write(pa.RecordBatch.from_pydict(columns))
+        if self._signatures_path is not None and read.signatures is not None:
+            with self._signatures_path.open("ab") as file:
+                file.write(read.signatures.tobytes())
 
     def facts(self, *, num_dropped: int) -> RowFacts:
         return RowFacts(
             path=self._path,
             num_dropped=num_dropped,
-            identities=np.frombuffer(self._identities, dtype=np.uint64) if self._identities else np.empty(0, np.uint64),
-            combinations=np.frombuffer(self._combinations, dtype=np.int32)
-            if self._combinations
-            else np.empty(0, np.int32),
-            label_sets=tuple(self._numbers),
-            problems=self.problems,
+            identities=_numbers(self._identities, np.uint64),
+            combinations=_numbers(self._combinations, np.int32),
+            label_sets=tuple(self._label_sets),
+            languages=_numbers(self._languages, np.int16),
+            language_names=tuple(self._language_names),
+            unfit=_numbers(self._unfit, np.int8),
+            signatures=self._signatures_path if len(self) else None,
+            problems=self._problems,
+            changes=self._changes,
         )
 
-    def _check_labels(self, labels: tuple[str, ...]) -> None:
-        for label in labels:
-            if self._known and label not in self._known:
-                raise ValueError(
-                    f"label {label!r} is not in task.labels ({', '.join(self._task.labels)})"
-                    + did_you_mean(label, self._task.labels)
-                )
+
+def _batches(source_rows: Iterable[SourceRow], kept: Keep, *, columns: tuple[str, ...]) -> Iterator[list[SourceRow]]:
+    """The rows that stay, as many together as one process takes at once."""
+    batch: list[SourceRow] = []
+    num_chars = 0
+    for source_row in source_rows:
+        # A row without the column is handed on: the reader says what it lacks.
+        if all(column in source_row.raw for column in columns) and not kept.has(source_row.raw):
+            continue
+        batch.append(source_row)
+        num_chars += sum(len(value) if isinstance(value, str) else len(str(value)) for value in source_row.raw.values())
+        if len(batch) >= BATCH_ROWS or num_chars >= BATCH_CHARS:
+            yield batch
+            batch, num_chars = [], 0
+    if batch:
+        yield batch
 
 
-def _check_columns(first: SourceRow, *, task: Encoder, keep: Mapping[str, Collection[str]]) -> None:
-    for columns, key in ((task.columns, "spec.task"), (tuple(keep), "spec.data.keep")):
+def _numbers(values: array[int], dtype: npt.DTypeLike) -> np.ndarray:
+    return np.frombuffer(values, dtype=dtype) if values else np.empty(0, dtype)
+
+
+def _check_columns(first: SourceRow, *, reader: Reader, keep: Mapping[str, Collection[str]]) -> None:
+    languages = () if reader.language is None else (reader.language,)
+    asked = {"spec.task": reader.task.columns, "spec.data.keep": tuple(keep), "spec.data.language": languages}
+    for key, columns in asked.items():
         for column in columns:
             if column not in first.raw:
                 raise DataError(
                     f"{first.place}: no column {column!r}, which {key} asks for{did_you_mean(column, first.raw)}; "
                     f"the columns here are {listed(list(first.raw), limit=20)}: name the right one in {key}"
                 )
-
-
-def _hash(text: str) -> int:
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")

@@ -39,6 +39,11 @@ def strata(combinations: np.ndarray, label_sets: tuple[tuple[str, ...], ...]) ->
 
     So that of a rare label every part gets its share, whatever it occurs with (Sechidis et al. 2011 start there too).
     """
+    return named_strata(combinations, label_sets)[0]
+
+
+def named_strata(combinations: np.ndarray, label_sets: tuple[tuple[str, ...], ...]) -> tuple[np.ndarray, list[str]]:
+    """Return the same, and the label of each stratum; "" is for rows without any."""
     rows_of_set = np.bincount(combinations, minlength=len(label_sets))
     counts: dict[str, int] = {}
     for labels, rows in zip(label_sets, rows_of_set.tolist(), strict=True):
@@ -46,7 +51,7 @@ def strata(combinations: np.ndarray, label_sets: tuple[tuple[str, ...], ...]) ->
             counts[label] = counts.get(label, 0) + rows
     numbers = {label: number for number, label in enumerate(sorted(counts), start=1)}
     rarest = [min((counts[label], numbers[label]) for label in labels)[1] if labels else 0 for labels in label_sets]
-    return np.take(np.array(rarest, dtype=np.int32), combinations)
+    return np.take(np.array(rarest, dtype=np.int32), combinations), ["", *sorted(counts)]
 
 
 class _Groups:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from eagleray.data import arrow
+from eagleray.data import arrow, parallel
 from eagleray.data.encoder import Row, Sample
 from eagleray.data.rows import StoredRows, iterate
 from eagleray.errors import DataError
@@ -87,6 +87,12 @@ class TokenizedSplit:
         return self._rows.place(int(self._numbers[index]))
 
     @cached_property
+    def languages(self) -> np.ndarray | None:
+        """(samples,) int16: which language each sample is in, of `Prepared.languages`; None where that is not known."""
+        path = _languages_path(self._directory, self._name)
+        return np.load(path) if path.exists() else None
+
+    @cached_property
     def _rows(self) -> StoredRows:
         return StoredRows(rows_path(self._directory, self._source))
 
@@ -119,8 +125,7 @@ def write_split(
     num_without_targets = 0
     schema = None
     with arrow.Writer(_tokens_path(directory, name)) as writer:
-        for rows in iterate(path, numbers):
-            columns = _encoded(rows, encode, place=lambda n: StoredRows(path).place(int(numbers[len(lengths) + n])))
+        for columns in _in_order(encode, path, numbers, done=lambda: len(lengths)):
             schema = schema or pa.schema([(column, _stored_type(values)) for column, values in columns.items()])
             writer.write(pa.RecordBatch.from_pydict(columns, schema=schema))
             lengths.extend(map(len, columns["input_ids"]))
@@ -132,6 +137,11 @@ def write_split(
     return TokenFacts(np.array(full_lengths, dtype=np.int32), num_without_targets)
 
 
+def write_languages(directory: Path, name: str, languages: np.ndarray) -> None:
+    """Write which language each sample of a split is in."""
+    np.save(_languages_path(directory, name), languages.astype(np.int16))
+
+
 def rows_path(directory: Path, source: str) -> Path:
     """Where the canonical rows of a source lie in a cache entry."""
     return directory / f"{source}.rows.arrow"
@@ -140,17 +150,37 @@ def rows_path(directory: Path, source: str) -> Path:
 _View = Callable[[int], Any]
 
 
-def _encoded(rows: list[Row], encode: Encode, *, place: Callable[[int], str]) -> dict[str, list[Any]]:
-    """Encode a batch; if a row of it is refused, find out which."""
+class _Refused(Exception):
+    """A row of a batch that cannot be encoded: its number there, and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Encoding:
+    """Encodes a batch; if a row of it is refused, finds out which."""
+
+    encode: Encode
+
+    def __call__(self, rows: list[Row]) -> dict[str, list[Any]]:
+        try:
+            return self.encode(rows)
+        except ValueError as refusal:
+            for number, row in enumerate(rows):
+                try:
+                    self.encode([row])
+                except ValueError as error:
+                    raise _Refused(number, str(error)) from error
+            raise _Refused(0, f"or a row after it: {refusal}") from refusal
+
+
+def _in_order(
+    encode: Encode, path: Path, numbers: np.ndarray, *, done: Callable[[], int]
+) -> Iterator[dict[str, list[Any]]]:
+    """The columns of each batch; `done()` is how many rows were encoded before it."""
     try:
-        return encode(rows)
-    except ValueError as refusal:
-        for number, row in enumerate(rows):
-            try:
-                encode([row])
-            except ValueError as error:
-                raise DataError(f"{place(number)}: {error}") from error
-        raise DataError(f"{place(0)} or a row after it: {refusal}") from refusal
+        yield from parallel.in_order(_Encoding(encode), iterate(path, numbers))
+    except _Refused as refusal:
+        number, message = refusal.args
+        raise DataError(f"{StoredRows(path).place(int(numbers[done() + number]))}: {message}") from refusal
 
 
 def _reopened(directory: Path, name: str, source: str, beside: dict[str, Path]) -> TokenizedSplit:
@@ -167,6 +197,10 @@ def _lengths_path(directory: Path, name: str) -> Path:
 
 def _numbers_path(directory: Path, name: str) -> Path:
     return directory / f"{name}.numbers.npy"
+
+
+def _languages_path(directory: Path, name: str) -> Path:
+    return directory / f"{name}.languages.npy"
 
 
 def _stored_type(values: list[Any]) -> pa.DataType:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from eagleray.errors import UserError
+from eagleray.spec.data import resources, with_resources
 from eagleray.spec.document import dump
 from eagleray.spec.finetune import FineTune
 
@@ -37,6 +38,7 @@ def stage(document: FineTune, folder: Path) -> None:
             ),
         }
     )
+    data = with_resources(data, {key: place(key, source) for key, source in resources(data).items()})
     model = spec.model.model_copy(update={"source": place("spec.model.source", spec.model.source)})
     staged = document.model_copy(update={"spec": spec.model_copy(update={"data": data, "model": model})})
     (folder / DOCUMENT).write_text(dump(staged), encoding="utf-8")
@@ -58,7 +60,7 @@ def _placer(folder: Path) -> Callable[[str, str], str]:
                 f"{key}: {source} brings what the job would upload to {total / 2**20:.0f} MiB, more than "
                 f"{MAX_BYTES / 2**20:.0f} MiB: put it on a shared mount, in a package (pkg://) or on the hub"
             )
-        target = folder / key.removeprefix("spec.").replace(".", "-")
+        target = folder / re.sub(r"\W+", "-", key.removeprefix("spec."))
         for file in files:
             copy = target / file.relative_to(base)
             copy.parent.mkdir(parents=True, exist_ok=True)

@@ -9,6 +9,7 @@ from eagleray.errors import DocumentError, Finding
 from eagleray.kube import volumes
 from eagleray.spec import locations
 from eagleray.spec.cluster import ClusterSpec
+from eagleray.spec.data import resources
 from eagleray.spec.finetune import FineTune
 from eagleray.spec.serving import ServingSpec
 
@@ -109,6 +110,7 @@ def sources(document: FineTune) -> list[tuple[str, str]]:
         "spec.data.train": data.train,
         "spec.data.validation.file": data.validation.file,
         "spec.data.test": data.test,
+        **resources(data),
     }
     return [(key, value) for key, value in named.items() if value is not None]
 
@@ -120,7 +122,8 @@ def _below(folder: Path, source: str) -> Iterator[Path]:
 
 
 def _is_remote(key: str, source: str) -> bool:
-    return "://" in source or (key == "spec.model.source" and locations.is_hub_id(source))
+    is_model = key == "spec.model.source" or key.endswith((".there", ".back"))
+    return "://" in source or (is_model and locations.is_hub_id(source))
 
 
 def _on_claim(path: str, cluster: ClusterSpec) -> bool:

@@ -33,6 +33,7 @@ class Description(BaseModel):
     task: dict[str, Any]  # the document's task
     labels: tuple[str, ...]
     max_length: int
+    clean: dict[str, Any] = {}  # what the document's `data.clean` does to texts
     method: dict[str, Any]  # the document's method
     base: BaseModelRecord
 

@@ -151,6 +151,7 @@ def _description(spec: FineTuneSpec, labels: tuple[str, ...]) -> Description:
         task=spec.task.model_dump(mode="json"),
         labels=labels,
         max_length=spec.data.max_length,
+        clean=spec.data.clean.facts(),
         method=spec.method.model_dump(mode="json"),
         base=base,
     )

@@ -19,6 +19,8 @@ from pydantic import TypeAdapter
 from transformers import PreTrainedTokenizerBase
 
 from eagleray import tasks
+from eagleray.data import clean
+from eagleray.data.clean import Cleaner
 from eagleray.errors import UserError
 from eagleray.model import description
 from eagleray.model.load import load_tokenizer
@@ -28,6 +30,7 @@ from eagleray.serving.agreement import Tolerance
 from eagleray.serving.backends import onnx as onnx_backend
 from eagleray.serving.backends import torch as torch_backend
 from eagleray.serving.backends.base import Backend
+from eagleray.spec import rows
 from eagleray.spec.endpoint import BackendSpec, OnnxBackendSpec, TorchBackendSpec, VllmBackendSpec
 from eagleray.spec.task import TaskSpec
 from eagleray.store.lineage import GoldenRow
@@ -48,11 +51,13 @@ class Loaded:
         task: Task,
         tokenizer: PreTrainedTokenizerBase,
         max_length: int,
+        cleaner: Cleaner | None,
         backend: Backend,
         tolerance: Tolerance,
         device: torch.device,
     ) -> None:
         self.task, self.tokenizer, self.max_length = task, tokenizer, max_length
+        self._cleaner = cleaner
         self.backend, self.device = backend, device
         self._tolerance = tolerance
         # A fast tokenizer keeps the cut that the last call asked for, and raises where it is changed while another
@@ -80,7 +85,7 @@ class Loaded:
         """Task, tokenizer and PyTorch's model. Raises UserError where another backend runs it."""
         if not isinstance(self.backend, torch.nn.Module):
             raise UserError("this needs the model in PyTorch: use `backend: {type: torch}`")
-        return Trained(self.task, self.tokenizer, self.backend, self.max_length, self.device)
+        return Trained(self.task, self.tokenizer, self.backend, self.max_length, self._cleaner, self.device)
 
     def on(self, backend: Backend, *, tolerance: Tolerance) -> Loaded:
         """The same model run by another backend, on the CPU."""
@@ -88,14 +93,19 @@ class Loaded:
             task=self.task,
             tokenizer=self.tokenizer,
             max_length=self.max_length,
+            cleaner=self._cleaner,
             backend=backend,
             tolerance=tolerance,
             device=torch.device("cpu"),
         )
 
     def read(self, raw: Mapping[str, Any]) -> Row:
-        """One row, checked. Raises ValueError: what is wrong with it."""
-        return self.task.read_input(raw)
+        """One row, checked and cleaned. Raises ValueError: what is wrong with it."""
+        return self.cleaned(self.task.read_input(raw))
+
+    def cleaned(self, row: Row) -> Row:
+        """A row with its texts as those were that the model learned from."""
+        return row if self._cleaner is None else self._cleaner.row(row)
 
     def tokenise(self, rows: list[Row], *, max_length: int | None = None) -> list[Sample]:
         """Rows as samples; `full_length` of one that is more than `max_length` says that it was cut."""
@@ -182,6 +192,7 @@ def of_trained(model: Trained, *, tolerance: Tolerance = agreement.EXACT) -> Loa
         task=model.task,
         tokenizer=model.tokenizer,
         max_length=model.max_length,
+        cleaner=model.cleaner,
         backend=model.model,
         tolerance=tolerance,
         device=model.device,
@@ -200,6 +211,7 @@ def _load_onnx(directory: Path, *, precision: str, num_threads: int | None) -> L
         task=tasks.build(spec).with_labels(facts.labels),
         tokenizer=load_tokenizer(source=str(directory), allow_remote_code=facts.base.allow_remote_code),
         max_length=facts.max_length,
+        cleaner=clean.from_facts(facts.clean, rows.of(spec).texts),
         backend=onnx_backend.load(directory / onnx_file(precision), num_threads=num_threads),
         tolerance=agreement.QUANTISED if precision == "int8" else agreement.EXACT,
         device=torch.device("cpu"),

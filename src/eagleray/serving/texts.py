@@ -44,7 +44,7 @@ class HostedText:
         return self._generator.submit(request)
 
     def _ids(self, row: dict[str, object]) -> tuple[int, ...]:
-        return tuple(self._loaded.tokenise([row], max_length=NO_CUT)[0]["input_ids"])
+        return tuple(self._loaded.tokenise([self._loaded.cleaned(row)], max_length=NO_CUT)[0]["input_ids"])
 
 
 class ServedTexts:

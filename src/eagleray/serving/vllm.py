@@ -156,10 +156,16 @@ def served_files(
 
     Raises:
         EaglerayError: it cannot be fetched.
+        UserError: it wants its texts cleaned.
         ModelSourceError: an adapter's base is gone or is another one now.
     """
     directory = fetched(objects, registered, version, cache_dir=cache_dir)
     facts = description.read(directory)
+    if facts.clean:
+        raise UserError(
+            f"backend.type vllm reads texts as they come, and {registered}@{version} learned from cleaned ones "
+            "(data.clean): serve it with backend torch"
+        )
     if (directory / "adapter_config.json").is_file():
         directory = _merged(directory, dtype=_DTYPES[backend.dtype])
     return ServedFiles(name, directory, allow_remote_code=facts.base.allow_remote_code)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from eagleray.spec.augment import AugmentSpec, BackTranslationSpec, SynonymsSpec
+from eagleray.spec.balance import BalanceSpec, FewShotSpec
 from eagleray.spec.base import Conflict, ConflictError, Spec, Text
+from eagleray.spec.clean import CleanSpec
 
 Fraction = Annotated[float, Field(gt=0.0, lt=1.0)]
 
@@ -58,8 +62,8 @@ class DataSpec(Spec):
     """The data of a run."""
 
     train: Text
-    """A file or glob (`.csv`, `.tsv`, `.jsonl`, `.parquet`, also `.gz`, `.bz2`, `.xz`), a dataset directory saved by
-    `datasets`, `pkg://package/path` inside an installed package, or `hub://owner/name#split`."""
+    """A file or glob (`.csv`, `.tsv`, `.jsonl`, `.parquet`, `.txt`, also `.gz`, `.bz2`, `.xz`), a dataset directory
+    saved by `datasets`, `pkg://package/path` inside an installed package, or `hub://owner/name#split`."""
     validation: ValidationSpec = ValidationSpec(fraction=0.1)
     """The rows that choose the best checkpoint."""
     test: Text | None = None
@@ -68,6 +72,18 @@ class DataSpec(Spec):
     """Share of the training rows held back for the test, where there is no `test` source."""
     keep: dict[str, tuple[str, ...]] = Field(default={})
     """Keep only the rows whose column has one of these values: `{category: [fresh, rotten]}`."""
+    language: Text | None = None
+    """Column of the language of a row: evaluations then tell the metrics of each language too."""
+    train_languages: tuple[Text, ...] = ()
+    """Train and validate on rows of these languages alone, and test on all: what is learned for the others."""
+    clean: CleanSpec = CleanSpec()
+    """What is done to texts, and which rows are not learned from."""
+    few_shot: FewShotSpec | None = None
+    """Learn from a few rows of each label. Left out: from all."""
+    balance: BalanceSpec | None = None
+    """Learn from some rows more often than from others. Left out: from each once an epoch."""
+    augment: AugmentSpec | None = None
+    """Learn from changed copies of the training rows too. Left out: from the rows alone."""
     max_length: Annotated[int, Field(ge=8)] = 256
     """Tokens a sample may have; longer ones are cut, and the data report says how many."""
     batching: BatchingSpec = LengthGroupedSpec(type="length-grouped")
@@ -79,3 +95,28 @@ class DataSpec(Spec):
             message = "`test` and `test_fraction` exclude each other: keep the one you mean"
             raise ConflictError(Conflict("test_fraction", message))
         return self
+
+
+def resources(data: DataSpec) -> dict[str, str]:
+    """Return the sources that steps of `data.augment` name, by their place in the document."""
+    steps = data.augment.steps if data.augment is not None else ()
+    found: dict[str, str] = {}
+    for number, step in enumerate(steps):
+        place = f"spec.data.augment.steps[{number}]"
+        if isinstance(step, SynonymsSpec) and step.source is not None:
+            found[f"{place}.source"] = step.source
+        if isinstance(step, BackTranslationSpec):
+            found |= {f"{place}.there": step.there, f"{place}.back": step.back}
+    return found
+
+
+def with_resources(data: DataSpec, sources: Mapping[str, str]) -> DataSpec:
+    """Return `data` with other sources at the places that `resources` tells."""
+    if data.augment is None:
+        return data
+    steps = []
+    for number, step in enumerate(data.augment.steps):
+        prefix = f"spec.data.augment.steps[{number}]."
+        named = {place.removeprefix(prefix): source for place, source in sources.items() if place.startswith(prefix)}
+        steps.append(step.model_copy(update=named))
+    return data.model_copy(update={"augment": data.augment.model_copy(update={"steps": tuple(steps)})})

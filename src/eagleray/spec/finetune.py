@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 from pydantic import model_validator
 
-from eagleray.spec import reported, support
+from eagleray.spec import data_steps, reported, support
 from eagleray.spec.base import Conflict, ConflictError, Name, Spec, Text
 from eagleray.spec.checkpoint import CheckpointSpec
 from eagleray.spec.cluster import ClusterSpec
@@ -102,6 +102,8 @@ def _conflicts(spec: FineTuneSpec) -> Iterator[Conflict]:
     if isinstance(spec.task, TextClassificationSpec) and spec.task.problem == "regression":
         yield from _regression_conflicts(spec.task, label_smoothing=spec.train.label_smoothing)
     yield from support.conflicts(task=spec.task, method=spec.method, data=spec.data, train=spec.train, scale=spec.scale)
+    yield from data_steps.conflicts(spec.data, spec.task)
+    yield from data_steps.loss_conflicts(spec.train, spec.task)
     yield from _metric_conflicts(spec)
     yield from _scale_conflicts(spec.scale, "scale", global_batch_size=spec.train.global_batch_size)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from eagleray.errors import UserError
 from eagleray.spec import origins
+from eagleray.spec.data import resources, with_resources
 from eagleray.spec.document import Loaded
 from eagleray.spec.finetune import FineTune
 from eagleray.spec.origins import Origin
@@ -30,6 +31,8 @@ def absolute(document: FineTune, base: Path) -> FineTune:
             "test": _optional(spec.data.test, base),
         }
     )
+    steps = {place: _model_source(source, base) for place, source in resources(data).items()}
+    data = with_resources(data, steps)
     model = spec.model.model_copy(update={"source": _model_source(spec.model.source, base)})
     storage = _optional(spec.storage, base)
     return document.model_copy(

@@ -12,9 +12,12 @@ from torch import nn
 from transformers import PreTrainedTokenizerBase
 
 from eagleray import tasks
+from eagleray.data import clean
+from eagleray.data.clean import Cleaner
 from eagleray.model import description
 from eagleray.model.load import load_tokenizer
 from eagleray.model.trained import Bases, load_trained
+from eagleray.spec import rows
 from eagleray.spec.task import TaskSpec
 from eagleray.tasks.base import Task
 
@@ -27,6 +30,7 @@ class Trained:
     tokenizer: PreTrainedTokenizerBase
     model: nn.Module
     max_length: int
+    cleaner: Cleaner | None  # makes a text what those were that it learned from
     device: torch.device
 
 
@@ -50,4 +54,11 @@ def load(
         dtype=dtype,
         bases=bases,
     )
-    return Trained(task=task, tokenizer=tokenizer, model=model.to(device), max_length=facts.max_length, device=device)
+    return Trained(
+        task=task,
+        tokenizer=tokenizer,
+        model=model.to(device),
+        max_length=facts.max_length,
+        cleaner=clean.from_facts(facts.clean, rows.of(spec).texts),
+        device=device,
+    )

@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerBase
 from eagleray import tasks
 from eagleray.data.prepare import Prepared, prepare
 from eagleray.model.load import check_max_length, load_tokenizer, tokenizer_fingerprint
-from eagleray.spec import method
+from eagleray.spec import method, rows
 from eagleray.spec.finetune import FineTuneSpec
 from eagleray.tasks.base import Task
 
@@ -49,6 +49,7 @@ def load(spec: FineTuneSpec, *, cache_dir: Path, on_progress: Callable[[str, int
         tokenizer_fingerprint=tokenizer_fingerprint(tokenizer),
         seed=spec.train.seed,
         cache_dir=cache_dir,
+        content=rows.of(spec.task),
         on_progress=on_progress,
     )
     return Inputs(tokenizer=tokenizer, task=task.with_labels(data.labels), data=data)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from eagleray.data.formats import SourceRow
+from eagleray.data.reading import Reader
 from eagleray.data.rows import RowFacts, StoredRows, iterate, write_rows
 from eagleray.errors import DataError
 from tests.support.reviews import ReviewTask, reviews
@@ -19,7 +20,9 @@ def write(
     path: Path, raws: list[dict[str, Any]], *, task: ReviewTask | None = None, keep: Mapping[str, tuple[str, ...]] = {}
 ) -> RowFacts:
     rows = (SourceRow(raw, f"a.csv:{number}") for number, raw in enumerate(raws, start=2))
-    return write_rows(rows, task=task or ReviewTask(), keep=keep, path=path / "rows.arrow", on_rows=lambda done: None)
+    return write_rows(
+        rows, reader=Reader(task or ReviewTask()), keep=keep, path=path / "rows.arrow", on_rows=lambda done: None
+    )
 
 
 def test_rows_are_stored_with_their_places(tmp_path: Path) -> None:
@@ -36,14 +39,14 @@ def test_rows_are_stored_with_their_places(tmp_path: Path) -> None:
 def test_progress_is_told_every_thousand_rows(tmp_path: Path) -> None:
     told: list[int] = []
     rows = (SourceRow(raw, "") for raw in reviews(2500))
-    write_rows(rows, task=ReviewTask(), keep={}, path=tmp_path / "rows.arrow", on_rows=told.append)
+    write_rows(rows, reader=Reader(ReviewTask()), keep={}, path=tmp_path / "rows.arrow", on_rows=told.append)
     assert told == [1000, 2000, 2500]
 
 
 def test_long_texts_are_written_in_smaller_batches(tmp_path: Path) -> None:
     told: list[int] = []
     rows = (SourceRow({"text": str(number) + "x" * 3_000_000, "label": "a"}, "") for number in range(5))
-    write_rows(rows, task=ReviewTask(), keep={}, path=tmp_path / "rows.arrow", on_rows=told.append)
+    write_rows(rows, reader=Reader(ReviewTask()), keep={}, path=tmp_path / "rows.arrow", on_rows=told.append)
     assert told == [2, 4, 5]
 
 

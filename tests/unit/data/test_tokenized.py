@@ -11,6 +11,7 @@ import pytest
 
 from eagleray.data.encoder import Row
 from eagleray.data.formats import SourceRow
+from eagleray.data.reading import Reader
 from eagleray.data.rows import write_rows
 from eagleray.data.tokenized import TokenFacts, TokenizedSplit, rows_path, write_split
 from eagleray.errors import DataError
@@ -22,7 +23,7 @@ TASK = ReviewTask(labels=("bad", "good"))
 def store(directory: Path, numbers: np.ndarray, *, encode: Any = None, num_rows: int = 2500) -> TokenFacts:
     rows = (SourceRow(raw, f"a.csv:{number}") for number, raw in enumerate(reviews(num_rows), start=2))
     path = rows_path(directory, "train")
-    write_rows(rows, task=TASK, keep={}, path=path, on_rows=lambda done: None)
+    write_rows(rows, reader=Reader(TASK), keep={}, path=path, on_rows=lambda done: None)
     return write_split(
         directory,
         name="validation",

@@ -160,7 +160,7 @@ NAME = 'a name of at most 40 lower-case letters, digits and "-" that begins and 
         pytest.param(
             {"data": ""},
             "4: spec.data: required and missing: give a mapping with the keys train, validation, test, test_fraction, "
-            "keep, max_length, batching",
+            "keep, language, train_languages, clean, few_shot, balance, augment, max_length, batching",
             id="missing-section",
         ),
         pytest.param(

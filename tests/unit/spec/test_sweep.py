@@ -13,7 +13,7 @@ METRICS = ", ".join(reported.SINGLE_LABEL)
 FOOTPRINT = ", ".join(reported.FOOTPRINT)
 TRAIN_KEYS = (
     "epochs, max_steps, global_batch_size, micro_batch_size, learning_rate, optimizer, weight_decay, schedule, "
-    "gradient_clip, precision, gradient_checkpointing, label_smoothing, evaluate_every_steps, log_every_steps, "
+    "gradient_clip, precision, gradient_checkpointing, loss, label_smoothing, evaluate_every_steps, log_every_steps, "
     "early_stopping, baselines, seed"
 )
 SECTIONS = (
