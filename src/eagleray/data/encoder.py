@@ -48,8 +48,17 @@ class Encoder(Protocol):
         ...
 
     def encode(self, rows: list[Row], tokenizer: Any, max_length: int) -> dict[str, list[Any]]:
-        """Tokenise rows into columns of equal length, among them `input_ids`, `full_length` and `num_targets`."""
+        """Encode rows into columns of equal length, among them `input_ids`, `full_length` and `num_targets`.
+
+        `row`, the number of the row that each sample is made of, where a row may become several samples or none;
+        `length` where it is not that of `input_ids`.
+        """
         ...
+
+
+def length_of(sample: Mapping[str, Any]) -> int:
+    """What a sample counts for in a batch: its tokens, or what `length` says instead."""
+    return int(sample["length"]) if "length" in sample else len(sample["input_ids"])
 
 
 def fingerprint(task: Encoder) -> str:

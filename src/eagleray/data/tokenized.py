@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -98,20 +98,28 @@ def write_split(
         DataError: a row cannot be encoded; names its place.
     """
     path = rows_path(directory, source)
-    lengths, full_lengths = array("i"), array("i")
+    lengths, full_lengths, made_of = array("i"), array("i"), array("i")
+    done = 0  # rows
     num_without_targets = 0
     schema = None
     with arrow.Writer(_tokens_path(directory, name)) as writer:
         for rows in iterate(path, numbers):
-            columns = _encoded(rows, encode, place=lambda n: StoredRows(path).place(int(numbers[len(lengths) + n])))
+            columns = _encoded(rows, encode, place=partial(_place, path, numbers[done:]))
+            of_rows = np.asarray(columns.pop("row", range(len(rows))), dtype=np.int64)
+            made_of.extend(numbers[done + of_rows].tolist())
+            done += len(rows)
+            if not columns["full_length"]:
+                continue
             schema = schema or pa.schema([(column, _stored_type(values)) for column, values in columns.items()])
             writer.write(pa.RecordBatch.from_pydict(columns, schema=schema))
-            lengths.extend(map(len, columns["input_ids"]))
+            lengths.extend(columns["length"] if "length" in columns else map(len, columns["input_ids"]))
             full_lengths.extend(columns["full_length"])
             num_without_targets += sum(not count for count in columns["num_targets"])
-            on_rows(len(lengths))
+            on_rows(done)
+    if not lengths:
+        raise DataError(f"{name}: no row is long enough to become a sample")
     np.save(_lengths_path(directory, name), np.array(lengths, dtype=np.int32))
-    np.save(_numbers_path(directory, name), numbers.astype(np.int32))
+    np.save(_numbers_path(directory, name), np.array(made_of, dtype=np.int32))
     return TokenFacts(np.array(full_lengths, dtype=np.int32), num_without_targets)
 
 
@@ -134,6 +142,10 @@ def _encoded(rows: list[Row], encode: Encode, *, place: Callable[[int], str]) ->
             except ValueError as error:
                 raise DataError(f"{place(number)}: {error}") from error
         raise DataError(f"{place(0)} or a row after it: {refusal}") from refusal
+
+
+def _place(path: Path, numbers: np.ndarray, number: int) -> str:
+    return StoredRows(path).place(int(numbers[number]))
 
 
 def _reopened(directory: Path, name: str, source: str) -> TokenizedSplit:

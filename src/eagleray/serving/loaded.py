@@ -19,6 +19,7 @@ from pydantic import TypeAdapter
 from transformers import PreTrainedTokenizerBase
 
 from eagleray import tasks
+from eagleray.data.encoder import length_of
 from eagleray.errors import UserError
 from eagleray.model import description
 from eagleray.model.load import load_tokenizer
@@ -140,7 +141,7 @@ class Loaded:
 
     def _answer_all(self, samples: Sequence[Sample], *, task: Task, batch_size: int) -> list[dict[str, Any]]:
         # Longest first: too little memory shows at the first batch.
-        order = sorted(range(len(samples)), key=lambda index: -len(samples[index]["input_ids"]))
+        order = sorted(range(len(samples)), key=lambda index: -length_of(samples[index]))
         answers: list[dict[str, Any]] = [{}] * len(samples)
         for start in range(0, len(order), batch_size):
             indices = order[start : start + batch_size]
@@ -196,9 +197,10 @@ def onnx_file(precision: str) -> str:
 def _load_onnx(directory: Path, *, precision: str, num_threads: int | None) -> Loaded:
     facts = description.read(directory)
     spec: TaskSpec = TypeAdapter[TaskSpec](TaskSpec).validate_json(json.dumps(facts.task))
+    tokenizer = load_tokenizer(source=str(directory), allow_remote_code=facts.base.allow_remote_code)
     return Loaded(
-        task=tasks.build(spec).with_labels(facts.labels),
-        tokenizer=load_tokenizer(source=str(directory), allow_remote_code=facts.base.allow_remote_code),
+        task=tasks.ready(tasks.build(spec), labels=facts.labels, tokenizer=tokenizer),
+        tokenizer=tokenizer,
         max_length=facts.max_length,
         backend=onnx_backend.load(directory / onnx_file(precision), num_threads=num_threads),
         tolerance=agreement.QUANTISED if precision == "int8" else agreement.EXACT,

@@ -71,11 +71,19 @@ class TextAnswer(Body):
     text: str
 
 
+class FillingsAnswer(Body):
+    """A text whose masks are filled, and the likeliest tokens of each mask."""
+
+    text: str
+    fillings: tuple[dict[str, float], ...]
+
+
 ANSWERS: dict[Answer, type[Body]] = {
     "label": LabelAnswer,
     "labels": LabelsAnswer,
     "value": ValueAnswer,
     "text": TextAnswer,
+    "fillings": FillingsAnswer,
 }
 
 

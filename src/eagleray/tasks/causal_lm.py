@@ -13,12 +13,11 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch.nn import functional
 from transformers import AutoModelForCausalLM, GenerationConfig, PreTrainedTokenizerBase
 
 from eagleray.data.packing import pack
 from eagleray.metrics.perplexity import PerplexityMetrics
-from eagleray.tasks import chat_template, packed_rows
+from eagleray.tasks import chat_template, packed_rows, targets
 from eagleray.tasks.base import Batch, Forward, Row, Sample, Verdict
 from eagleray.tasks.padding import attention_mask
 
@@ -123,7 +122,7 @@ class CausalLm:
     ) -> Batch:
         ids = [np.asarray(sample["input_ids"], dtype=np.int64) for sample in samples]
         lengths = [len(row) for row in ids]
-        targets = [np.append(row[1:], pad_id) for row in ids]
+        next_ids = [np.append(row[1:], pad_id) for row in ids]
         target_weights = [
             np.append(np.asarray(sample["target_mask"], dtype=np.float32)[1:], np.float32(0)) * weight
             for sample, weight in zip(samples, weights, strict=True)
@@ -131,7 +130,7 @@ class CausalLm:
         rows = pack(lengths, max_length) if packed else [[index] for index in range(len(samples))]
         batch = {
             "input_ids": packed_rows.join(ids, rows, value=pad_id),
-            "targets": packed_rows.join(targets, rows, value=pad_id),
+            "targets": packed_rows.join(next_ids, rows, value=pad_id),
             "target_weights": packed_rows.join(target_weights, rows, value=0, dtype=np.float32),
         }
         if packed:
@@ -145,29 +144,15 @@ class CausalLm:
     def loss(
         self, forward: Forward, batch: Batch, *, label_smoothing: float = 0.0
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """The logits returned are those of the counted targets alone, (targets, vocabulary).
-
-        They are chosen before the cast to fp32: with long prompts most of a batch's logits are never needed, and with a
-        vocabulary of 50,000 they are by far the largest tensor of a step.
-        """
+        """The logits returned are those of the counted targets alone, (targets, vocabulary)."""
         logits = forward(**_inputs(batch), use_cache=False).logits
-        counted = batch["target_weights"] > 0
-        chosen = logits[counted]
-        losses = functional.cross_entropy(
-            chosen.float(), batch["targets"][counted], reduction="none", label_smoothing=label_smoothing
-        )
-        return (losses * batch["target_weights"][counted]).sum(), chosen
+        return targets.summed_loss(logits, batch, label_smoothing=label_smoothing)
 
     def row_losses(self, logits: torch.Tensor, batch: Batch) -> torch.Tensor | None:
         """A row's mean over its targets; 0 where it has none."""
         if "position_ids" in batch:
             return None
-        counted = batch["target_weights"] > 0
-        counts = counted.sum(dim=1).tolist()
-        parts = zip(torch.split(logits, counts), torch.split(batch["targets"][counted], counts), strict=True)
-        # Row by row: the logits of a whole batch in fp32 are the largest tensor of an evaluation already.
-        means = [functional.cross_entropy(row.float(), targets) if len(row) else row.sum() for row, targets in parts]
-        return torch.stack(means).float().cpu()
+        return targets.row_means(logits, batch)
 
     def verdict(self, logits: torch.Tensor, batch: Batch, row: int) -> Verdict:
         """A text is not right or wrong."""

@@ -40,8 +40,8 @@ def load(
     """
     facts = description.read(directory)
     spec: TaskSpec = TypeAdapter[TaskSpec](TaskSpec).validate_json(json.dumps(facts.task))
-    task = tasks.build(spec).with_labels(facts.labels)
     tokenizer = load_tokenizer(source=str(directory), allow_remote_code=facts.base.allow_remote_code)
+    task = tasks.ready(tasks.build(spec), labels=facts.labels, tokenizer=tokenizer)
     model = load_trained(
         directory,
         facts,

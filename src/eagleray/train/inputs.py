@@ -49,4 +49,4 @@ def load(spec: FineTuneSpec, *, cache_dir: Path, on_progress: Callable[[str, int
         cache_dir=cache_dir,
         on_progress=on_progress,
     )
-    return Inputs(tokenizer=tokenizer, task=task.with_labels(data.labels), data=data)
+    return Inputs(tokenizer=tokenizer, task=tasks.ready(task, labels=data.labels, tokenizer=tokenizer), data=data)

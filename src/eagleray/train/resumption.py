@@ -35,6 +35,7 @@ EFFECTS: dict[str, Effect] = {
     "task.problem": "weights",
     "task.labels": "weights",
     "task.max_new_tokens": "nothing",
+    "task.num_fillings": "nothing",
     "data": "start",
     "method": "weights",
     "method.dropout": "course",

@@ -196,6 +196,7 @@ def _steps(session: Session, first_step: int, doubts: Doubts) -> Iterator[StepRe
         ),
         balance="tokens" if isinstance(spec.data.batching, PackedSpec) else "length",
         skips_bad_samples=spec.failures.skip_bad_samples,
+        seed=train.seed,
     )
     return train_steps(
         session.engine,

@@ -8,11 +8,12 @@ from pydantic import Field
 
 from eagleray.spec.task.base import TaskBase
 from eagleray.spec.task.causal_lm import CausalLmSpec
+from eagleray.spec.task.masked_lm import MaskedLmSpec
 from eagleray.spec.task.text_classification import TextClassificationSpec
 
-__all__ = ["CausalLmSpec", "TaskBase", "TaskSpec", "TextClassificationSpec"]
+__all__ = ["CausalLmSpec", "MaskedLmSpec", "TaskBase", "TaskSpec", "TextClassificationSpec"]
 
 TaskSpec = Annotated[
-    TextClassificationSpec | CausalLmSpec,
+    TextClassificationSpec | CausalLmSpec | MaskedLmSpec,
     Field(discriminator="type"),
 ]

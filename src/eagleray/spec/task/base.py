@@ -10,8 +10,9 @@ from eagleray.spec.base import Spec
 Input = Literal["text", "messages"]
 """What a column of an input holds."""
 
-Answer = Literal["label", "labels", "value", "text"]
-"""What an answer is: a label or any number of them with probabilities, a number, or a text."""
+Answer = Literal["label", "labels", "value", "text", "fillings"]
+"""What an answer is: a label or any number of them with probabilities, a number, a text, or a text with what may stand
+in each of its gaps."""
 
 
 class TaskBase(Spec):
