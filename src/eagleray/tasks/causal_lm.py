@@ -23,6 +23,8 @@ from eagleray.tasks.padding import attention_mask
 
 Format = Literal["text", "completion", "chat"]
 
+Long = Literal["cut", "split"]
+
 _MODEL_INPUTS = ("input_ids", "attention_mask", "position_ids")
 
 
@@ -40,6 +42,7 @@ class CausalLm:
     prompt: str = "prompt"
     completion: str = "completion"
     messages: str = "messages"
+    long: Long = "cut"
     max_new_tokens: int = 64
 
     @property
@@ -105,17 +108,30 @@ class CausalLm:
         return self
 
     def encode(self, rows: list[Row], tokenizer: PreTrainedTokenizerBase, max_length: int) -> dict[str, list[Any]]:
-        """Besides: `target_mask`, 1 for the tokens to learn. What is too long loses its end; a prompt its beginning."""
-        columns: dict[str, list[Any]] = {"input_ids": [], "full_length": [], "num_targets": [], "target_mask": []}
+        """Besides: `target_mask`, 1 for the tokens to learn.
+
+        What is too long loses its end; a prompt its beginning; a text that is split nothing.
+        """
+        columns: dict[str, list[Any]] = {
+            name: [] for name in ("input_ids", "full_length", "num_targets", "target_mask", "row")
+        }
         opening = _opening(tokenizer)
-        for row in rows:
+        for number, row in enumerate(rows):
             ids, mask = _encode(row, tokenizer, opening)
-            keep = slice(None, max_length) if any(mask) else slice(-max_length, None)
-            columns["full_length"].append(len(ids))
-            columns["input_ids"].append(ids[keep])
-            columns["target_mask"].append(mask[keep])
-            columns["num_targets"].append(sum(mask[keep]))
+            for kept in self._kept(len(ids), is_learned=any(mask), max_length=max_length):
+                columns["full_length"].append(len(ids[kept]) if self.long == "split" else len(ids))
+                columns["input_ids"].append(ids[kept])
+                columns["target_mask"].append([0, *mask[kept][1:]])
+                columns["num_targets"].append(sum(mask[kept][1:]))
+                columns["row"].append(number)
+        if self.long == "cut":
+            del columns["row"]
         return columns
+
+    def _kept(self, length: int, *, is_learned: bool, max_length: int) -> list[slice]:
+        if not is_learned:
+            return [slice(-max_length, None)]
+        return _blocks(length, max_length=max_length) if self.long == "split" else [slice(None, max_length)]
 
     def collate(
         self, samples: list[Sample], *, weights: np.ndarray, pad_id: int, packed: bool = False, max_length: int
@@ -190,6 +206,12 @@ class CausalLm:
         generated = model.generate(**inputs, generation_config=settings)
         added = generated[:, inputs["input_ids"].shape[1] :]
         return [{"text": text} for text in tokenizer.batch_decode(added, skip_special_tokens=True)]
+
+
+def _blocks(length: int, *, max_length: int) -> list[slice]:
+    """Blocks that share a token with the next, which there is only read: so each token but the first is one target."""
+    starts = range(0, max(length - 1, 1), max_length - 1)
+    return [slice(start, start + max_length) for start in starts]
 
 
 def _encode(row: Row, tokenizer: PreTrainedTokenizerBase, opening: list[int]) -> tuple[list[int], list[int]]:
