@@ -53,7 +53,7 @@ def export(model: nn.Module, inputs: Mapping[str, torch.Tensor], file: Path) -> 
                 external_data=False,
                 verbose=False,
             )
-    except (RuntimeError, ValueError, TypeError, NotImplementedError) as error:
+    except (RuntimeError, ValueError, TypeError, NotImplementedError, AttributeError) as error:
         first, *_ = str(error).strip().splitlines() or [type(error).__name__]
         raise NotExportable(f"torch.onnx.export: {first}") from error
 

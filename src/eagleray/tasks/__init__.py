@@ -8,6 +8,7 @@ from eagleray.spec.task import TaskSpec
 from eagleray.tasks.base import Batch, Bound, Forward, Row, Sample, Task
 from eagleray.tasks.causal_lm import CausalLm
 from eagleray.tasks.masked_lm import MaskedLm
+from eagleray.tasks.next_sentence import NextSentence
 from eagleray.tasks.text_classification import TextClassification
 
 __all__ = ["TASKS", "Batch", "Forward", "Row", "Sample", "Task", "build", "ready"]
@@ -16,6 +17,7 @@ TASKS: dict[str, type[Task]] = {
     "text-classification": TextClassification,
     "causal-lm": CausalLm,
     "masked-lm": MaskedLm,
+    "next-sentence": NextSentence,
 }
 
 

@@ -94,7 +94,9 @@ class MaskedLm:
             raise ValueError("masked-lm looks both ways: samples cannot be packed")
         ids = [np.asarray(sample["input_ids"], dtype=np.int64) for sample in samples]
         shown = [
-            self._hidden(sample) if "index" in sample else (row, np.zeros(len(row), dtype=bool))
+            masking.hidden_in(sample, share=self.mask_share, vocabulary=self.vocabulary)
+            if "index" in sample
+            else (row, np.zeros(len(row), dtype=bool))
             for sample, row in zip(samples, ids, strict=True)
         ]
         target_weights = [
@@ -151,15 +153,6 @@ class MaskedLm:
     def _vocabulary(self) -> Vocabulary:
         assert self.vocabulary is not None, "the task is not bound to its tokenizer"
         return self.vocabulary
-
-    def _hidden(self, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
-        return masking.hide(
-            np.asarray(sample["input_ids"], dtype=np.int64),
-            np.asarray(sample["unit"]),
-            share=self.mask_share,
-            vocabulary=self._vocabulary,
-            draw=(*sample.get("draw", ("evaluation",)), sample["index"]),
-        )
 
     def _filled(self, tokenizer: PreTrainedTokenizerBase, ids: torch.Tensor, logits: torch.Tensor) -> dict[str, Any]:
         places = (ids == self._vocabulary.mask_id).nonzero()[:, 0]

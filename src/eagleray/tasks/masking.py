@@ -15,6 +15,7 @@ from transformers import PreTrainedTokenizerBase
 
 from eagleray.data import draws
 from eagleray.errors import UserError
+from eagleray.tasks.base import Sample
 
 NOT_HIDDEN = -1
 """The unit of a special token."""
@@ -46,6 +47,14 @@ def units(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int], words: Sequenc
     special = set(tokenizer.all_special_ids) - {tokenizer.unk_token_id}
     own = range(len(ids)) if words is None else words
     return [NOT_HIDDEN if token in special or unit is None else unit for token, unit in zip(ids, own, strict=True)]
+
+
+def hidden_in(sample: Sample, *, share: float, vocabulary: Vocabulary | None) -> tuple[np.ndarray, np.ndarray]:
+    """What `hide` returns for a sample of a split, by its `input_ids` and `unit`."""
+    assert vocabulary is not None, "the task is not bound to its tokenizer"
+    draw = (*sample.get("draw", ("evaluation",)), sample["index"])
+    ids = np.asarray(sample["input_ids"], dtype=np.int64)
+    return hide(ids, np.asarray(sample["unit"]), share=share, vocabulary=vocabulary, draw=draw)
 
 
 def hide(

@@ -34,6 +34,7 @@ EFFECTS: dict[str, Effect] = {
     "task.type": "weights",
     "task.problem": "weights",
     "task.labels": "weights",
+    "task.with_masked_lm": "weights",
     "task.max_new_tokens": "nothing",
     "task.num_fillings": "nothing",
     "data": "start",

@@ -20,6 +20,8 @@ DOCUMENTS: dict[str, dict[str, Any]] = {
     "causal-lm completion": {"type": "causal-lm", "format": "completion"},
     "causal-lm chat": {"type": "causal-lm", "format": "chat"},
     "masked-lm": {"type": "masked-lm"},
+    "next-sentence": {"type": "next-sentence"},
+    "next-sentence with masked-lm": {"type": "next-sentence", "format": "pairs", "with_masked_lm": True},
 }
 
 

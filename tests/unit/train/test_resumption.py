@@ -290,14 +290,14 @@ COURSE = """
 START = """
     task.text task.text_pair task.label task.label_separator
     task.format task.prompt task.completion task.messages
-    task.long task.mask_share task.whole_words
+    task.long task.mask_share task.whole_words task.sentences task.negatives_seed
     data.train data.validation.fraction data.validation.file data.test data.test_fraction data.keep
     data.max_length data.batching.type data.batching.window_batches
     train.global_batch_size train.seed train.optimizer.type train.optimizer.momentum
 """
 WEIGHTS = """
     model.source model.revision
-    task.type task.problem task.labels
+    task.type task.problem task.labels task.with_masked_lm
     method.type method.rank method.alpha method.target_modules
 """
 

@@ -9,11 +9,12 @@ from pydantic import Field
 from eagleray.spec.task.base import TaskBase
 from eagleray.spec.task.causal_lm import CausalLmSpec
 from eagleray.spec.task.masked_lm import MaskedLmSpec
+from eagleray.spec.task.next_sentence import NextSentenceSpec
 from eagleray.spec.task.text_classification import TextClassificationSpec
 
-__all__ = ["CausalLmSpec", "MaskedLmSpec", "TaskBase", "TaskSpec", "TextClassificationSpec"]
+__all__ = ["CausalLmSpec", "MaskedLmSpec", "NextSentenceSpec", "TaskBase", "TaskSpec", "TextClassificationSpec"]
 
 TaskSpec = Annotated[
-    TextClassificationSpec | CausalLmSpec | MaskedLmSpec,
+    TextClassificationSpec | CausalLmSpec | MaskedLmSpec | NextSentenceSpec,
     Field(discriminator="type"),
 ]
