@@ -60,7 +60,8 @@ def build(directory: Path, *, spec: DataSpec, task: Encoder, tokenizer: Any, see
     labelled = task.with_labels(labels) if labels else task
     parts = _parts(rows, spec=spec, seed=seed)
     train, *others = (part.facts for part in parts.values())
-    findings = check_rows(train, tuple(others), declared=task.labels)
+    findings = [_left_out(name, facts) for name, facts in rows.items() if facts.problems.count]
+    findings += check_rows(train, tuple(others), declared=task.labels)
     _refuse(findings)
     encode = partial(_encode, task=labelled, tokenizer=tokenizer, max_length=spec.max_length)
     reports = []
@@ -112,7 +113,12 @@ def _read(directory: Path, *, spec: DataSpec, task: Encoder, on_progress: Progre
         )
         for name, source in named_sources(spec).items()
     }
-    messages = [_refused(name, facts) for name, facts in rows.items() if facts.problems.count]
+    tolerated: float = getattr(task, "max_broken", 0.0)
+    messages = [
+        _refused(name, facts)
+        for name, facts in rows.items()
+        if facts.problems.count > tolerated * (facts.problems.count + len(facts))
+    ]
     messages += [
         f"{name}: no row is left of {named_sources(spec)[name]}: spec.data.keep dropped all {facts.num_dropped:,}"
         for name, facts in rows.items()
@@ -121,6 +127,12 @@ def _read(directory: Path, *, spec: DataSpec, task: Encoder, on_progress: Progre
     if messages:
         raise DataError("\n".join(messages))
     return rows
+
+
+def _left_out(name: str, facts: RowFacts) -> Finding:
+    problems, more = facts.problems, facts.problems.count - len(facts.problems.examples)
+    named = "; ".join(problems.examples) + (f"; and {more:,} more" if more else "")
+    return Finding("warning", f"{name}: {problems.count:,} rows cannot be used and are left out: {named}")
 
 
 def _refused(name: str, facts: RowFacts) -> str:

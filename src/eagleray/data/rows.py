@@ -132,6 +132,7 @@ class _Collector:
         self._path = path
         self._task = task
         self._on_rows = on_rows
+        self._file_columns = getattr(task, "file_columns", ())
         self._known = frozenset(task.labels)
         self._identities = array("Q")
         self._combinations = array("i")
@@ -142,7 +143,7 @@ class _Collector:
 
     def add(self, source_row: SourceRow) -> None:
         try:
-            row = self._task.read(source_row.raw)
+            row = self._task.read(source_row.located(self._file_columns))
             labels = self._task.labels_of(row)
             self._check_labels(labels)
             text = json.dumps(row, ensure_ascii=False)

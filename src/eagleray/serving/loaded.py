@@ -16,13 +16,11 @@ from typing import Any, assert_never
 import numpy as np
 import torch
 from pydantic import TypeAdapter
-from transformers import PreTrainedTokenizerBase
 
 from eagleray import tasks
 from eagleray.data.encoder import length_of
 from eagleray.errors import UserError
 from eagleray.model import description
-from eagleray.model.load import load_tokenizer
 from eagleray.model.trained import Bases
 from eagleray.serving import agreement
 from eagleray.serving.agreement import Tolerance
@@ -32,6 +30,7 @@ from eagleray.serving.backends.base import Backend
 from eagleray.spec.endpoint import BackendSpec, OnnxBackendSpec, TorchBackendSpec, VllmBackendSpec
 from eagleray.spec.task import TaskSpec
 from eagleray.store.lineage import GoldenRow
+from eagleray.tasks import preprocessing
 from eagleray.tasks.base import Batch, Row, Sample, Task
 from eagleray.tasks.causal_lm import CausalLm
 from eagleray.tasks.trained import Trained
@@ -47,7 +46,7 @@ class Loaded:
         self,
         *,
         task: Task,
-        tokenizer: PreTrainedTokenizerBase,
+        tokenizer: Any,
         max_length: int,
         backend: Backend,
         tolerance: Tolerance,
@@ -197,9 +196,10 @@ def onnx_file(precision: str) -> str:
 def _load_onnx(directory: Path, *, precision: str, num_threads: int | None) -> Loaded:
     facts = description.read(directory)
     spec: TaskSpec = TypeAdapter[TaskSpec](TaskSpec).validate_json(json.dumps(facts.task))
-    tokenizer = load_tokenizer(source=str(directory), allow_remote_code=facts.base.allow_remote_code)
+    built = tasks.build(spec)
+    tokenizer = preprocessing.load(built, source=str(directory), allow_remote_code=facts.base.allow_remote_code)
     return Loaded(
-        task=tasks.ready(tasks.build(spec), labels=facts.labels, tokenizer=tokenizer),
+        task=tasks.ready(built, labels=facts.labels, tokenizer=tokenizer),
         tokenizer=tokenizer,
         max_length=facts.max_length,
         backend=onnx_backend.load(directory / onnx_file(precision), num_threads=num_threads),

@@ -7,6 +7,7 @@ from typing import Any
 from eagleray.spec.task import TaskSpec
 from eagleray.tasks.base import Batch, Bound, Forward, Row, Sample, Task
 from eagleray.tasks.causal_lm import CausalLm
+from eagleray.tasks.image_classification import ImageClassification
 from eagleray.tasks.masked_lm import MaskedLm
 from eagleray.tasks.next_sentence import NextSentence
 from eagleray.tasks.text_classification import TextClassification
@@ -18,6 +19,7 @@ TASKS: dict[str, type[Task]] = {
     "causal-lm": CausalLm,
     "masked-lm": MaskedLm,
     "next-sentence": NextSentence,
+    "image-classification": ImageClassification,
 }
 
 

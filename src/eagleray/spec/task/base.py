@@ -7,7 +7,7 @@ from typing import Literal
 
 from eagleray.spec.base import Spec
 
-Input = Literal["text", "messages"]
+Input = Literal["text", "messages", "image"]
 """What a column of an input holds."""
 
 Answer = Literal["label", "labels", "value", "text", "fillings"]
