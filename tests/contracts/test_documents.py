@@ -58,7 +58,9 @@ def test_files_that_a_document_names_are_shipped(path: Path) -> None:
     sources = [data.train, data.validation.file, data.test]
     files = [source for source in sources if source is not None and not re.match(r"[a-z0-9]+://", source)]
 
-    assert [name for name in files if not (path.parent / name).is_file()] == []
+    # "data/digits/train" is written by "data/digits.py".
+    written = [name for name in files if (path.parent / Path(name).parent).with_suffix(".py").is_file()]
+    assert [name for name in files if not (path.parent / name).is_file() and name not in written] == []
 
 
 def test_committed_schema_is_the_schema() -> None:

@@ -78,7 +78,8 @@ def build(
     )
     parts = {name: _part(rows, name=name, numbers=numbers, spec=spec) for name, numbers in chosen.numbers.items()}
     train, *others = (part.facts for part in parts.values())
-    findings = [*chosen.findings, *check_rows(train, tuple(others), declared=task.labels)]
+    findings = [_left_out(name, facts) for name, facts in rows.items() if facts.problems.count]
+    findings += [*chosen.findings, *check_rows(train, tuple(others), declared=task.labels)]
     _refuse(findings)
     epoch = training.epoch(
         directory, chosen, rows["train"], spec=spec, content=content, seed=seed, on_progress=on_progress
@@ -148,7 +149,12 @@ def _read(
         )
         for name, source in named_sources(spec).items()
     }
-    messages = [_refused(name, facts) for name, facts in rows.items() if facts.problems.count]
+    tolerated: float = getattr(task, "max_broken", 0.0)
+    messages = [
+        _refused(name, facts)
+        for name, facts in rows.items()
+        if facts.problems.count > tolerated * (facts.problems.count + len(facts))
+    ]
     messages += [
         f"{name}: no row is left of {named_sources(spec)[name]}: spec.data.keep dropped all {facts.num_dropped:,}"
         for name, facts in rows.items()
@@ -157,6 +163,12 @@ def _read(
     if messages:
         raise DataError("\n".join(messages))
     return rows
+
+
+def _left_out(name: str, facts: RowFacts) -> Finding:
+    problems, more = facts.problems, facts.problems.count - len(facts.problems.examples)
+    named = "; ".join(problems.examples) + (f"; and {more:,} more" if more else "")
+    return Finding("warning", f"{name}: {problems.count:,} rows cannot be used and are left out: {named}")
 
 
 def _refused(name: str, facts: RowFacts) -> str:

@@ -1,4 +1,8 @@
-"""How are random choices made that are the same on every machine, with every version of Python and numpy?"""
+"""What is random about a sample? A pure function of names and numbers, such as seed, epoch and the sample's index.
+
+So what is drawn is the same for any number of workers, after any restart and with any version of numpy: it is read from
+the raw words of Philox, which numpy keeps as they are.
+"""
 
 from __future__ import annotations
 
@@ -49,6 +53,11 @@ class Draw:
         self._count += 1
         counter = self._count.to_bytes(8, "little")
         return int.from_bytes(hashlib.blake2b(counter, key=self._key, digest_size=8).digest(), "little")
+
+
+def uniforms(size: int, *facts: object) -> np.ndarray:
+    """Return (size,) float64 in [0, 1) that follow from `facts` alone."""
+    return (words(size, *facts) >> np.uint64(11)) * 2.0**-53
 
 
 def how_many(size: int, rate: float) -> int:

@@ -31,6 +31,9 @@ class Encoder(Protocol):
         """The columns that every raw row must have."""
         ...
 
+    # Where a task has them: `file_columns`, columns that name files relative to that of the row, and `max_broken`, the
+    # share of a source's rows that may be unreadable.
+
     def read(self, raw: Mapping[str, Any]) -> Row:
         """Check and normalise one raw row; ValueError says what is wrong with it, without the place."""
         ...
@@ -48,8 +51,17 @@ class Encoder(Protocol):
         ...
 
     def encode(self, rows: list[Row], tokenizer: Any, max_length: int) -> dict[str, list[Any]]:
-        """Tokenise rows into columns of equal length, among them `input_ids`, `full_length` and `num_targets`."""
+        """Encode rows into columns of equal length, among them `input_ids`, `full_length` and `num_targets`.
+
+        `row`, the number of the row that each sample is made of, where a row may become several samples or none;
+        `length` where it is not that of `input_ids`.
+        """
         ...
+
+
+def length_of(sample: Mapping[str, Any]) -> int:
+    """What a sample counts for in a batch: its tokens, or what `length` says instead."""
+    return int(sample["length"]) if "length" in sample else len(sample["input_ids"])
 
 
 def fingerprint(task: Encoder) -> str:

@@ -30,6 +30,17 @@ class SourceRow:
 
     raw: dict[str, Any]
     place: str
+    folder: Path | None = None  # of the file
+
+    def located(self, columns: Iterable[str]) -> dict[str, Any]:
+        """The row, with the relative paths in these columns read against the file's folder."""
+        if self.folder is None:
+            return self.raw
+        paths = {column: self.raw[column] for column in columns if isinstance(self.raw.get(column), str)}
+        return self.raw | {
+            column: value if value.startswith("data:") or not value else str(self.folder / value)
+            for column, value in paths.items()
+        }
 
 
 def read_file(path: Path, *, name: str) -> Iterator[SourceRow]:

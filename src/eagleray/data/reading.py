@@ -126,7 +126,7 @@ class Reader:
         missing = [column for column in self.columns if column not in source_row.raw]
         if missing:
             raise ValueError(f"no {' and no '.join(map(repr, missing))}")
-        row = self.task.read(source_row.raw)
+        row = self.task.read(source_row.located(getattr(self.task, "file_columns", ())))
         labels = self.task.labels_of(row)
         self._check_labels(labels, known)
         language = "" if self.language is None else _language(source_row.raw, self.language)

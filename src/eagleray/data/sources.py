@@ -1,4 +1,4 @@
-"""Which rows does a source of the document name? Files, globs, `pkg://`, saved data sets, `hub://`."""
+"""Which rows does a source of the document name? Files, globs, `pkg://`, folders of images, saved data sets, `hub://`."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import assert_never
 
+from eagleray.data import image_folders
 from eagleray.data.digests import Digests
 from eagleray.data.formats import SourceRow, file_format, is_data_file_name, read_file
 from eagleray.data.wording import did_you_mean, listed
@@ -28,6 +29,14 @@ class Files:
 
     paths: tuple[Path, ...]
     base: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Images:
+    """A directory of folders of images."""
+
+    path: Path
+    files: tuple[Path, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +77,8 @@ def source_fingerprint(source: str, *, split: str, digests: Digests) -> str:
     match place:
         case Files():
             facts = [(file_format(path), digests.of(path)) for path in place.paths]
+        case Images():
+            facts = [(path.relative_to(place.path).parts[0], digests.of(path)) for path in place.files]
         case Saved():
             facts = [(path.suffix, digests.of(path)) for path in _saved_files(place.path)]
         case Hub():
@@ -78,7 +89,7 @@ def source_fingerprint(source: str, *, split: str, digests: Digests) -> str:
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
-def locate(source: str, *, split: str) -> Files | Saved | Hub:
+def locate(source: str, *, split: str) -> Files | Images | Saved | Hub:
     """Return what a source names.
 
     Raises:
@@ -91,7 +102,8 @@ def locate(source: str, *, split: str) -> Files | Saved | Hub:
     if path.is_file():
         return Files((path,), base=path.parent)
     if path.is_dir():
-        return _saved(path, split=split)
+        images = () if _is_saved(path) else tuple(image_folders.found(path))
+        return Images(path, images) if images else _saved(path, split=split)
     if GLOB.search(resolved):
         return _glob(path, source=source)
     if HUB_ID.fullmatch(source) and not is_data_file_name(source):
@@ -99,11 +111,14 @@ def locate(source: str, *, split: str) -> Files | Saved | Hub:
     raise DataError(_missing(path, source=source))
 
 
-def _rows(place: Files | Saved | Hub) -> Iterator[SourceRow]:
+def _rows(place: Files | Images | Saved | Hub) -> Iterator[SourceRow]:
     match place:
         case Files():
             for path in place.paths:
-                yield from read_file(path, name=str(path.relative_to(place.base)))
+                for row in read_file(path, name=str(path.relative_to(place.base))):
+                    yield replace(row, folder=path.parent)
+        case Images():
+            yield from image_folders.rows(place.path, list(place.files))
         case Saved():
             yield from _library().saved_rows(place.path, name=place.name)
         case Hub():
@@ -128,14 +143,18 @@ def _hub(source: str, *, split: str) -> Hub:
     return Hub(match["name"], revision=match["revision"], split=match["split"] or split)
 
 
+def _is_saved(path: Path) -> bool:
+    return any((path / name).is_file() for name in ("state.json", "dataset_dict.json"))
+
+
 def _saved(path: Path, *, split: str) -> Saved:
     if (path / "state.json").is_file():
         return Saved(path, name=path.name)
     listing = path / "dataset_dict.json"
     if not listing.is_file():
         raise DataError(
-            f"{path}: a directory that was not written by `Dataset.save_to_disk`: name its files, "
-            f"for example {path}/*.jsonl; it holds {_contents(path)}"
+            f"{path}: a directory that was not written by `Dataset.save_to_disk` and holds no folders of images: "
+            f"name its files, for example {path}/*.jsonl; it holds {_contents(path)}"
         )
     splits = json.loads(listing.read_text(encoding="utf-8"))["splits"]
     if split not in splits:
@@ -181,7 +200,7 @@ def _contents(folder: Path) -> str:
     return listed(sorted(entry.name for entry in folder.iterdir()), limit=8)
 
 
-def _why_empty(place: Files | Saved | Hub) -> str:
+def _why_empty(place: Files | Images | Saved | Hub) -> str:
     if isinstance(place, Files) and len(place.paths) == 1:
         return "the file is empty" if place.paths[0].stat().st_size == 0 else "there is nothing below the header"
     return "its files hold none"

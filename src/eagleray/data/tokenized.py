@@ -121,19 +121,27 @@ def write_split(
         DataError: a row cannot be encoded; names its place.
     """
     path = rows_path(directory, source)
-    lengths, full_lengths = array("i"), array("i")
+    lengths, full_lengths, made_of = array("i"), array("i"), array("i")
+    done = 0  # rows
     num_without_targets = 0
     schema = None
     with arrow.Writer(_tokens_path(directory, name)) as writer:
-        for columns in _in_order(encode, path, numbers, done=lambda: len(lengths)):
+        for num_rows, columns in _in_order(encode, path, numbers):
+            of_rows = np.asarray(columns.pop("row", range(num_rows)), dtype=np.int64)
+            made_of.extend(numbers[done + of_rows].tolist())
+            done += num_rows
+            if not columns["full_length"]:
+                continue
             schema = schema or pa.schema([(column, _stored_type(values)) for column, values in columns.items()])
             writer.write(pa.RecordBatch.from_pydict(columns, schema=schema))
-            lengths.extend(map(len, columns["input_ids"]))
+            lengths.extend(columns["length"] if "length" in columns else map(len, columns["input_ids"]))
             full_lengths.extend(columns["full_length"])
             num_without_targets += sum(not count for count in columns["num_targets"])
-            on_rows(len(lengths))
+            on_rows(done)
+    if not lengths:
+        raise DataError(f"{name}: no row is long enough to become a sample")
     np.save(_lengths_path(directory, name), np.array(lengths, dtype=np.int32))
-    np.save(_numbers_path(directory, name), numbers.astype(np.int32))
+    np.save(_numbers_path(directory, name), np.array(made_of, dtype=np.int32))
     return TokenFacts(np.array(full_lengths, dtype=np.int32), num_without_targets)
 
 
@@ -160,9 +168,9 @@ class _Encoding:
 
     encode: Encode
 
-    def __call__(self, rows: list[Row]) -> dict[str, list[Any]]:
+    def __call__(self, rows: list[Row]) -> tuple[int, dict[str, list[Any]]]:
         try:
-            return self.encode(rows)
+            return len(rows), self.encode(rows)
         except ValueError as refusal:
             for number, row in enumerate(rows):
                 try:
@@ -172,15 +180,16 @@ class _Encoding:
             raise _Refused(0, f"or a row after it: {refusal}") from refusal
 
 
-def _in_order(
-    encode: Encode, path: Path, numbers: np.ndarray, *, done: Callable[[], int]
-) -> Iterator[dict[str, list[Any]]]:
-    """The columns of each batch; `done()` is how many rows were encoded before it."""
+def _in_order(encode: Encode, path: Path, numbers: np.ndarray) -> Iterator[tuple[int, dict[str, list[Any]]]]:
+    """How many rows each batch has, and its columns."""
+    done = 0
     try:
-        yield from parallel.in_order(_Encoding(encode), iterate(path, numbers))
+        for num_rows, columns in parallel.in_order(_Encoding(encode), iterate(path, numbers)):
+            yield num_rows, columns
+            done += num_rows
     except _Refused as refusal:
         number, message = refusal.args
-        raise DataError(f"{StoredRows(path).place(int(numbers[done() + number]))}: {message}") from refusal
+        raise DataError(f"{StoredRows(path).place(int(numbers[done + number]))}: {message}") from refusal
 
 
 def _reopened(directory: Path, name: str, source: str, beside: dict[str, Path]) -> TokenizedSplit:

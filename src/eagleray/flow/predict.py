@@ -34,6 +34,7 @@ class InputRow(Protocol):
     def raw(self) -> Mapping[str, Any]: ...
     @property
     def place(self) -> str: ...
+    def located(self, columns: Iterable[str]) -> Mapping[str, Any]: ...
 
 
 def predict(objects: Objects, run: str, rows: Iterable[InputRow], *, batch_size: int = 32) -> Iterator[dict[str, Any]]:
@@ -84,7 +85,7 @@ def model_directory(objects: Objects, record: RunRecord) -> Iterator[Path]:
 
 def _read(model: Loaded, row: InputRow) -> Row:
     try:
-        return model.read(row.raw)
+        return model.read(row.located(getattr(model.task, "file_columns", ())))
     except ValueError as error:
         given = ", ".join(map(repr, row.raw)) or "none"
         raise DataError(f"{row.place}: {error} (columns of the row: {given})") from error

@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 
+from eagleray.data.encoder import length_of
 from eagleray.data.tokenized import TokenizedSplit
 from eagleray.errors import EaglerayError, UserError
 from eagleray.flow.predict import model_directory
@@ -32,7 +33,7 @@ from eagleray.store import paths, registry, runs
 from eagleray.store.lineage import GoldenRow, OnnxRecord, VersionFile, VersionRecord
 from eagleray.store.objects import Objects
 from eagleray.store.runs import LockRecord, RunRecord
-from eagleray.tasks.base import Row, Task
+from eagleray.tasks.base import Asking, Row, Task
 from eagleray.train import inputs
 from eagleray.train.inputs import Inputs
 
@@ -169,6 +170,8 @@ def _raw(task: Task, row: Row) -> dict[str, Any]:
 
     A task has the name of the column of each key of its rows as the attribute of that name.
     """
+    if isinstance(task, Asking):
+        return task.question(row)
     return {getattr(task, key): value for key, value in row.items() if key not in ("label", "completion")}
 
 
@@ -219,7 +222,7 @@ def onnx_files(model: Loaded, golden: tuple[GoldenRow, ...], directory: Path, *,
 
 def _example(model: Loaded, golden: tuple[GoldenRow, ...]) -> Mapping[str, torch.Tensor]:
     """What the model is called with for the shortest and the longest golden row."""
-    samples = sorted(model.encode(row.input for row in golden), key=lambda sample: len(sample["input_ids"]))
+    samples = sorted(model.encode(row.input for row in golden), key=length_of)
     called: dict[str, torch.Tensor] = {}
 
     def forward(**given: torch.Tensor) -> Any:

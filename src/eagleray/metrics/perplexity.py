@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-_LARGEST_EXPONENT = 700.0  # e^700 is the last round number below the float64 limit: a diverged loss stays a JSON number
+LARGEST_EXPONENT = 700.0  # e^700 is the last round number below the float64 limit: a diverged loss stays a JSON number
 
 
 class PerplexityMetrics:
@@ -29,7 +29,7 @@ class PerplexityMetrics:
         loss = loss_sum / max(num_tokens, 1.0)
         return {
             "loss": loss,
-            "perplexity": math.exp(min(loss, _LARGEST_EXPONENT)),
+            "perplexity": math.exp(min(loss, LARGEST_EXPONENT)),
             "token_accuracy": right / max(num_tokens, 1.0),
             "num_tokens": round(num_tokens),
         }

@@ -34,7 +34,7 @@ _IN_FILE = {
     f".{_ADAPTER}.": ".",
 }
 """peft's rules for one adapter: its name falls out, and so does the wrapper around a module that is saved whole."""
-_PIPELINE_TAGS = {"text-classification": "text-classification", "causal-lm": "text-generation"}  # the hub's words
+_PIPELINE_TAGS = {"causal-lm": "text-generation", "masked-lm": "fill-mask"}  # where the hub has another word
 
 
 def saved_names(model: nn.Module) -> list[str]:
@@ -95,7 +95,7 @@ def model_card(*, run: str, spec: FineTuneSpec, metrics: Mapping[str, Any], step
     front = {
         "library_name": "transformers" if spec.method.type in ("full", "freeze") else "peft",
         **({"base_model": spec.model.source} if is_hub_id else {}),
-        "pipeline_tag": _PIPELINE_TAGS[spec.task.type],
+        "pipeline_tag": _PIPELINE_TAGS.get(spec.task.type, spec.task.type),
         "tags": ["eagleray", spec.task.type, spec.method.type],
     }
     rows = _metric_rows(metrics)

@@ -205,6 +205,12 @@ def _explained(source: str, *, what: str) -> Iterator[None]:
                 f"model.source {source}: {hub.why_not()}: check the network, or name a directory"
             ) from error
         first, *_ = str(error).strip().splitlines() or [type(error).__name__]
+        if first.startswith("Unrecognized configuration class") and "AutoModel" in first:
+            name = first.rpartition("AutoModel: ")[2].rstrip(".")
+            raise ModelSourceError(
+                f"model.source {source}: transformers has no {name} for this kind of model: choose another model, or "
+                "another task"
+            ) from error
         hint = "it may be cut short, or a Git LFS pointer instead of the file" if not is_hub_id else "check the id"
         raise ModelSourceError(f"model.source {source}: {what} cannot be loaded: {first} ({hint})") from error
 

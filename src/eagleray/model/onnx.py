@@ -39,7 +39,9 @@ def export(model: nn.Module, inputs: Mapping[str, torch.Tensor], file: Path) -> 
         raise NotExportable(f"its weights are {size_bytes / 2**30:.1f} GiB, an ONNX file holds 2")
     names = list(inputs)
     file.parent.mkdir(parents=True, exist_ok=True)
-    dimensions = {0: torch.export.Dim("rows"), 1: torch.export.Dim("length")}
+    rows, length = torch.export.Dim("rows"), torch.export.Dim("length")
+    # Of images only the number differs: (rows, 3, height, width).
+    dimensions = tuple({0: rows, 1: length} if tensor.dim() == 2 else {0: rows} for tensor in inputs.values())
     try:
         with _plain_attention(model), _quiet(), torch.no_grad():
             torch.onnx.export(
@@ -49,11 +51,11 @@ def export(model: nn.Module, inputs: Mapping[str, torch.Tensor], file: Path) -> 
                 dynamo=True,
                 input_names=names,
                 output_names=["logits"],
-                dynamic_shapes=(tuple(dimensions for _ in names),),
+                dynamic_shapes=(dimensions,),
                 external_data=False,
                 verbose=False,
             )
-    except (RuntimeError, ValueError, TypeError, NotImplementedError) as error:
+    except (RuntimeError, ValueError, TypeError, NotImplementedError, AttributeError) as error:
         first, *_ = str(error).strip().splitlines() or [type(error).__name__]
         raise NotExportable(f"torch.onnx.export: {first}") from error
 

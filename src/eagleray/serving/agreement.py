@@ -42,6 +42,8 @@ def difference(expected: Answer, found: Answer, tolerance: Tolerance) -> str:
         return f"{', '.join(found)} instead of {', '.join(expected)}"
     apart = distance(expected, found)
     match expected:
+        case {"fillings": list() | tuple()}:
+            return "" if apart <= tolerance.probability else f"a filling's probability differs by {apart:.2g}"
         case {"text": str(text)}:
             return _text_difference(text, found["text"], tolerance.num_characters)
         case {"value": value}:
@@ -66,6 +68,8 @@ def distance(expected: Answer, found: Answer) -> float:
         case {"probabilities": dict(probabilities)}:
             others = found["probabilities"]
             return max((abs(value - others.get(label, 0.0)) for label, value in probabilities.items()), default=0.0)
+        case {"fillings": list(fillings) | tuple(fillings)}:
+            return _fillings_distance(fillings, found["fillings"])
         case {"value": value}:
             return float(abs(value - found["value"]) / max(1.0, abs(value)))
     return float(expected != found)
@@ -81,6 +85,14 @@ def differ(one: Answer, other: Answer) -> bool:
     if one.keys() != other.keys() or not is_same(one, other):
         return True
     return "value" in one and distance(one, other) > BETWEEN_VERSIONS
+
+
+def _fillings_distance(expected: Sequence[Mapping[str, float]], found: Sequence[Mapping[str, float]]) -> float:
+    """The largest difference of a probability that both name; which token is the last that is named may differ."""
+    if len(expected) != len(found):
+        return 1.0
+    pairs = zip(expected, found, strict=True)
+    return max((abs(one[token] - other[token]) for one, other in pairs for token in one if token in other), default=0.0)
 
 
 def _lead(probabilities: Mapping[str, float]) -> float:

@@ -14,6 +14,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from eagleray.data.encoder import length_of
+
 Sample = Mapping[str, Any]
 Answer = dict[str, Any]
 
@@ -86,7 +88,7 @@ class Batcher:
         if self._waiting and (len(self._waiting) + len(samples) > self._max_queue or wait_s > self._max_queue_s):
             raise Overloaded(max(1.0, wait_s))
         loop = asyncio.get_running_loop()
-        entries = [_Waiting(sample, len(sample["input_ids"]), loop.create_future()) for sample in samples]
+        entries = [_Waiting(sample, length_of(sample), loop.create_future()) for sample in samples]
         self._waiting += entries
         if len(self._waiting) >= self._max_size:
             self._is_full.set()

@@ -16,14 +16,13 @@ from typing import Any, assert_never
 import numpy as np
 import torch
 from pydantic import TypeAdapter
-from transformers import PreTrainedTokenizerBase
 
 from eagleray import tasks
 from eagleray.data import clean
 from eagleray.data.clean import Cleaner
+from eagleray.data.encoder import length_of
 from eagleray.errors import UserError
 from eagleray.model import description
-from eagleray.model.load import load_tokenizer
 from eagleray.model.trained import Bases
 from eagleray.serving import agreement
 from eagleray.serving.agreement import Tolerance
@@ -34,6 +33,7 @@ from eagleray.spec import rows
 from eagleray.spec.endpoint import BackendSpec, OnnxBackendSpec, TorchBackendSpec, VllmBackendSpec
 from eagleray.spec.task import TaskSpec
 from eagleray.store.lineage import GoldenRow
+from eagleray.tasks import preprocessing
 from eagleray.tasks.base import Batch, Row, Sample, Task
 from eagleray.tasks.causal_lm import CausalLm
 from eagleray.tasks.trained import Trained
@@ -49,7 +49,7 @@ class Loaded:
         self,
         *,
         task: Task,
-        tokenizer: PreTrainedTokenizerBase,
+        tokenizer: Any,
         max_length: int,
         cleaner: Cleaner | None,
         backend: Backend,
@@ -150,7 +150,7 @@ class Loaded:
 
     def _answer_all(self, samples: Sequence[Sample], *, task: Task, batch_size: int) -> list[dict[str, Any]]:
         # Longest first: too little memory shows at the first batch.
-        order = sorted(range(len(samples)), key=lambda index: -len(samples[index]["input_ids"]))
+        order = sorted(range(len(samples)), key=lambda index: -length_of(samples[index]))
         answers: list[dict[str, Any]] = [{}] * len(samples)
         for start in range(0, len(order), batch_size):
             indices = order[start : start + batch_size]
@@ -207,9 +207,11 @@ def onnx_file(precision: str) -> str:
 def _load_onnx(directory: Path, *, precision: str, num_threads: int | None) -> Loaded:
     facts = description.read(directory)
     spec: TaskSpec = TypeAdapter[TaskSpec](TaskSpec).validate_json(json.dumps(facts.task))
+    built = tasks.build(spec)
+    tokenizer = preprocessing.load(built, source=str(directory), allow_remote_code=facts.base.allow_remote_code)
     return Loaded(
-        task=tasks.build(spec).with_labels(facts.labels),
-        tokenizer=load_tokenizer(source=str(directory), allow_remote_code=facts.base.allow_remote_code),
+        task=tasks.ready(built, labels=facts.labels, tokenizer=tokenizer),
+        tokenizer=tokenizer,
         max_length=facts.max_length,
         cleaner=clean.from_facts(facts.clean, rows.of(spec).texts),
         backend=onnx_backend.load(directory / onnx_file(precision), num_threads=num_threads),

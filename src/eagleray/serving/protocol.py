@@ -15,6 +15,10 @@ Text = Annotated[str, Field(min_length=0)]
 """A text that can be written as UTF-8: a length makes pydantic look at it, which lets half a character pass else."""
 
 
+ImageUri = Annotated[str, Field(pattern=r"^data:image/[a-z0-9.+-]+;base64,[A-Za-z0-9+/]+=*$")]
+"""An image as a data URI. Never a path: that would be read where the endpoint runs."""
+
+
 class Body(BaseModel):
     """A JSON body. Unknown keys are errors: a misspelled option must not be ignored."""
 
@@ -71,11 +75,19 @@ class TextAnswer(Body):
     text: str
 
 
+class FillingsAnswer(Body):
+    """A text whose masks are filled, and the likeliest tokens of each mask."""
+
+    text: str
+    fillings: tuple[dict[str, float], ...]
+
+
 ANSWERS: dict[Answer, type[Body]] = {
     "label": LabelAnswer,
     "labels": LabelsAnswer,
     "value": ValueAnswer,
     "text": TextAnswer,
+    "fillings": FillingsAnswer,
 }
 
 
@@ -135,7 +147,7 @@ def text_column(task: TaskSpec) -> str | None:
 
 @cache  # two types of one name would be told apart in OpenAPI by the path of this module
 def _row_type(held: tuple[tuple[str, Input], ...]) -> type[Body]:
-    kinds: dict[str, Any] = {"text": Text, "messages": Annotated[list[Message], Field(min_length=1)]}
+    kinds: dict[str, Any] = {"text": Text, "image": ImageUri, "messages": Annotated[list[Message], Field(min_length=1)]}
     # By alias: a column may be called what no attribute can.
     fields: dict[str, Any] = {
         f"column_{number}": (kinds[kind], Field(alias=column)) for number, (column, kind) in enumerate(held)

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from eagleray.errors import Finding
 from eagleray.spec import origins, paths, shape
 from eagleray.spec.base import Conflict, ConflictError, Spec
+from eagleray.spec.task.not_offered import NOT_OFFERED
 
 _MAX_SHOWN_CHARACTERS = 60
 # What YAML 1.1 reads as booleans; here they are strings.
@@ -72,6 +73,8 @@ def _messages(details: Any, root: type[Spec]) -> Iterator[tuple[paths.Path, str]
             yield place.path, _unknown_key(str(place.path[-1]), owner=owner, root=root)
         case "union_tag_not_found" if isinstance(given, dict):
             yield (*place.path, "type"), f"required and missing: give one of {_listed(shape.models(place.allowed))}"
+        case "union_tag_invalid" if isinstance(given["type"], str) and given["type"] in NOT_OFFERED:
+            yield (*place.path, "type"), f"`{given['type']}` is not offered: {NOT_OFFERED[given['type']]}"
         case "union_tag_invalid":
             allowed = shape.models(place.allowed)
             message = f"unknown type, expected one of {_listed(allowed)}, got {_shown(given['type'])}"

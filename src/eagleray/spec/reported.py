@@ -11,6 +11,7 @@ SINGLE_LABEL = ("loss", "accuracy", *AVERAGED, "matthews", "calibration_error")
 MULTI_LABEL = ("loss", "accuracy", *AVERAGED, "calibration_error")
 REGRESSION = ("loss", "mse", "rmse", "mae", "r2", "pearson")
 LANGUAGE_MODEL = ("loss", "perplexity", "token_accuracy", "num_tokens")
+NEXT_SENTENCE_MASKED = (*SINGLE_LABEL, "perplexity", "token_accuracy", "num_tokens")
 
 FOOTPRINT = ("model_size_mb", "latency_ms")
 """What a sweep can measure of a trained model beside what its task reports."""

@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from eagleray.spec.task import TaskSpec
-from eagleray.tasks.base import Batch, Forward, Row, Sample, Task
+from eagleray.tasks.base import Batch, Bound, Forward, Row, Sample, Task
 from eagleray.tasks.causal_lm import CausalLm
+from eagleray.tasks.image_classification import ImageClassification
+from eagleray.tasks.masked_lm import MaskedLm
+from eagleray.tasks.next_sentence import NextSentence
 from eagleray.tasks.text_classification import TextClassification
 
-__all__ = ["TASKS", "Batch", "Forward", "Row", "Sample", "Task", "build"]
+__all__ = ["TASKS", "Batch", "Forward", "Row", "Sample", "Task", "build", "ready"]
 
 TASKS: dict[str, type[Task]] = {
     "text-classification": TextClassification,
     "causal-lm": CausalLm,
+    "masked-lm": MaskedLm,
+    "next-sentence": NextSentence,
+    "image-classification": ImageClassification,
 }
 
 
 def build(spec: TaskSpec) -> Task:
     """The task that a document describes: its fields are the document's keys."""
     return TASKS[spec.type](**{name: getattr(spec, name) for name in type(spec).model_fields if name != "type"})
+
+
+def ready(task: Task, *, labels: tuple[str, ...], tokenizer: Any) -> Task:
+    """The task as it learns and predicts: with its label set, and what it has to know of its tokenizer."""
+    labelled = task.with_labels(labels)
+    return labelled.bound_to(tokenizer) if isinstance(labelled, Bound) else labelled

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -20,7 +20,10 @@ Row = dict[str, Any]
 """One row after reading: checked, normalised, JSON-able."""
 
 Sample = dict[str, Any]
-"""One encoded row: the columns of `Task.encode` for it, lists or numpy arrays and numbers."""
+"""One encoded row: the columns of `Task.encode` for it, lists or numpy arrays and numbers.
+
+Of a split also its `index`, and where it is trained on `draw`, seed and epoch: what a task draws for a sample at random
+follows from these alone. A sample to predict has neither."""
 
 Batch = dict[str, torch.Tensor]
 """One padded micro batch; its first dimension is rows."""
@@ -136,3 +139,26 @@ class Task(Protocol):
     def predict(self, model: Any, tokenizer: PreTrainedTokenizerBase, batch: Batch) -> list[dict[str, Any]]:
         """One JSON-able result a row, in the batch's order. Called in evaluation mode, without gradients."""
         ...
+
+
+@runtime_checkable
+class Bound(Protocol):
+    """A task that has to know more of the tokenizer than its padding, also where it makes batches."""
+
+    def bound_to(self, tokenizer: Any) -> Task:
+        """The same task with what it has to know. Raises UserError where the tokenizer does not fit."""
+        ...
+
+
+@runtime_checkable
+class Asking(Protocol):
+    """A task that is asked other rows than those it learns from."""
+
+    def question(self, row: Row) -> dict[str, Any]:
+        """A row to learn from as a caller would ask about it."""
+        ...
+
+
+def num_cells_of(batch: Batch) -> int:
+    """The places of a batch that are computed, padding among them."""
+    return batch["input_ids"].numel() if "input_ids" in batch else len(next(iter(batch.values())))

@@ -13,16 +13,17 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch.nn import functional
 from transformers import AutoModelForCausalLM, GenerationConfig, PreTrainedTokenizerBase
 
 from eagleray.data.packing import pack
 from eagleray.metrics.perplexity import PerplexityMetrics
-from eagleray.tasks import chat_template, packed_rows
+from eagleray.tasks import chat_template, packed_rows, targets
 from eagleray.tasks.base import Batch, Forward, Row, Sample, Verdict
 from eagleray.tasks.padding import attention_mask
 
 Format = Literal["text", "completion", "chat"]
+
+Long = Literal["cut", "split"]
 
 _MODEL_INPUTS = ("input_ids", "attention_mask", "position_ids")
 
@@ -41,6 +42,7 @@ class CausalLm:
     prompt: str = "prompt"
     completion: str = "completion"
     messages: str = "messages"
+    long: Long = "cut"
     max_new_tokens: int = 64
 
     @property
@@ -106,24 +108,37 @@ class CausalLm:
         return self
 
     def encode(self, rows: list[Row], tokenizer: PreTrainedTokenizerBase, max_length: int) -> dict[str, list[Any]]:
-        """Besides: `target_mask`, 1 for the tokens to learn. What is too long loses its end; a prompt its beginning."""
-        columns: dict[str, list[Any]] = {"input_ids": [], "full_length": [], "num_targets": [], "target_mask": []}
+        """Besides: `target_mask`, 1 for the tokens to learn.
+
+        What is too long loses its end; a prompt its beginning; a text that is split nothing.
+        """
+        columns: dict[str, list[Any]] = {
+            name: [] for name in ("input_ids", "full_length", "num_targets", "target_mask", "row")
+        }
         opening = _opening(tokenizer)
-        for row in rows:
+        for number, row in enumerate(rows):
             ids, mask = _encode(row, tokenizer, opening)
-            keep = slice(None, max_length) if any(mask) else slice(-max_length, None)
-            columns["full_length"].append(len(ids))
-            columns["input_ids"].append(ids[keep])
-            columns["target_mask"].append(mask[keep])
-            columns["num_targets"].append(sum(mask[keep]))
+            for kept in self._kept(len(ids), is_learned=any(mask), max_length=max_length):
+                columns["full_length"].append(len(ids[kept]) if self.long == "split" else len(ids))
+                columns["input_ids"].append(ids[kept])
+                columns["target_mask"].append([0, *mask[kept][1:]])
+                columns["num_targets"].append(sum(mask[kept][1:]))
+                columns["row"].append(number)
+        if self.long == "cut":
+            del columns["row"]
         return columns
+
+    def _kept(self, length: int, *, is_learned: bool, max_length: int) -> list[slice]:
+        if not is_learned:
+            return [slice(-max_length, None)]
+        return _blocks(length, max_length=max_length) if self.long == "split" else [slice(None, max_length)]
 
     def collate(
         self, samples: list[Sample], *, weights: np.ndarray, pad_id: int, packed: bool = False, max_length: int
     ) -> Batch:
         ids = [np.asarray(sample["input_ids"], dtype=np.int64) for sample in samples]
         lengths = [len(row) for row in ids]
-        targets = [np.append(row[1:], pad_id) for row in ids]
+        next_ids = [np.append(row[1:], pad_id) for row in ids]
         target_weights = [
             np.append(np.asarray(sample["target_mask"], dtype=np.float32)[1:], np.float32(0)) * weight
             for sample, weight in zip(samples, weights, strict=True)
@@ -131,7 +146,7 @@ class CausalLm:
         rows = pack(lengths, max_length) if packed else [[index] for index in range(len(samples))]
         batch = {
             "input_ids": packed_rows.join(ids, rows, value=pad_id),
-            "targets": packed_rows.join(targets, rows, value=pad_id),
+            "targets": packed_rows.join(next_ids, rows, value=pad_id),
             "target_weights": packed_rows.join(target_weights, rows, value=0, dtype=np.float32),
         }
         if packed:
@@ -145,29 +160,15 @@ class CausalLm:
     def loss(
         self, forward: Forward, batch: Batch, *, label_smoothing: float = 0.0
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """The logits returned are those of the counted targets alone, (targets, vocabulary).
-
-        They are chosen before the cast to fp32: with long prompts most of a batch's logits are never needed, and with a
-        vocabulary of 50,000 they are by far the largest tensor of a step.
-        """
+        """The logits returned are those of the counted targets alone, (targets, vocabulary)."""
         logits = forward(**_inputs(batch), use_cache=False).logits
-        counted = batch["target_weights"] > 0
-        chosen = logits[counted]
-        losses = functional.cross_entropy(
-            chosen.float(), batch["targets"][counted], reduction="none", label_smoothing=label_smoothing
-        )
-        return (losses * batch["target_weights"][counted]).sum(), chosen
+        return targets.summed_loss(logits, batch, label_smoothing=label_smoothing)
 
     def row_losses(self, logits: torch.Tensor, batch: Batch) -> torch.Tensor | None:
         """A row's mean over its targets; 0 where it has none."""
         if "position_ids" in batch:
             return None
-        counted = batch["target_weights"] > 0
-        counts = counted.sum(dim=1).tolist()
-        parts = zip(torch.split(logits, counts), torch.split(batch["targets"][counted], counts), strict=True)
-        # Row by row: the logits of a whole batch in fp32 are the largest tensor of an evaluation already.
-        means = [functional.cross_entropy(row.float(), targets) if len(row) else row.sum() for row, targets in parts]
-        return torch.stack(means).float().cpu()
+        return targets.row_means(logits, batch)
 
     def verdict(self, logits: torch.Tensor, batch: Batch, row: int) -> Verdict:
         """A text is not right or wrong."""
@@ -205,6 +206,12 @@ class CausalLm:
         generated = model.generate(**inputs, generation_config=settings)
         added = generated[:, inputs["input_ids"].shape[1] :]
         return [{"text": text} for text in tokenizer.batch_decode(added, skip_special_tokens=True)]
+
+
+def _blocks(length: int, *, max_length: int) -> list[slice]:
+    """Blocks that share a token with the next, which there is only read: so each token but the first is one target."""
+    starts = range(0, max(length - 1, 1), max_length - 1)
+    return [slice(start, start + max_length) for start in starts]
 
 
 def _encode(row: Row, tokenizer: PreTrainedTokenizerBase, opening: list[int]) -> tuple[list[int], list[int]]:

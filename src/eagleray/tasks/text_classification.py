@@ -50,9 +50,9 @@ class TextClassification:
 
     def read_input(self, raw: Mapping[str, Any]) -> Row:
         """An empty text is allowed here: a service has to answer to it, training has nothing to learn from it."""
-        row = {"text": _read_text(raw, self.text)}
+        row = {"text": read_text(raw, self.text)}
         if self.text_pair is not None:
-            row["text_pair"] = _read_text(raw, self.text_pair)
+            row["text_pair"] = read_text(raw, self.text_pair)
         return row
 
     def identity(self, row: Row) -> str:
@@ -160,7 +160,8 @@ def _inputs(batch: Batch) -> Batch:
     return {name: batch[name] for name in _MODEL_INPUTS if name in batch}
 
 
-def _read_text(raw: Mapping[str, Any], column: str) -> str:
+def read_text(raw: Mapping[str, Any], column: str) -> str:
+    """The text of a column, which may be empty. Raises ValueError where it holds none."""
     value = raw.get(column)
     match value:
         case str():

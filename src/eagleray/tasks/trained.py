@@ -5,20 +5,20 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from pydantic import TypeAdapter
 from torch import nn
-from transformers import PreTrainedTokenizerBase
 
 from eagleray import tasks
 from eagleray.data import clean
 from eagleray.data.clean import Cleaner
 from eagleray.model import description
-from eagleray.model.load import load_tokenizer
 from eagleray.model.trained import Bases, load_trained
 from eagleray.spec import rows
 from eagleray.spec.task import TaskSpec
+from eagleray.tasks import preprocessing
 from eagleray.tasks.base import Task
 
 
@@ -27,7 +27,7 @@ class Trained:
     """A model that answers. It stays on the device it was loaded to, in evaluation mode."""
 
     task: Task
-    tokenizer: PreTrainedTokenizerBase
+    tokenizer: Any  # of text; for images their reader
     model: nn.Module
     max_length: int
     cleaner: Cleaner | None  # makes a text what those were that it learned from
@@ -44,8 +44,9 @@ def load(
     """
     facts = description.read(directory)
     spec: TaskSpec = TypeAdapter[TaskSpec](TaskSpec).validate_json(json.dumps(facts.task))
-    task = tasks.build(spec).with_labels(facts.labels)
-    tokenizer = load_tokenizer(source=str(directory), allow_remote_code=facts.base.allow_remote_code)
+    built = tasks.build(spec)
+    tokenizer = preprocessing.load(built, source=str(directory), allow_remote_code=facts.base.allow_remote_code)
+    task = tasks.ready(built, labels=facts.labels, tokenizer=tokenizer)
     model = load_trained(
         directory,
         facts,

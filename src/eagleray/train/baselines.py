@@ -34,8 +34,8 @@ def prior(train: TokenizedSplit, *, num_labels: int) -> Callable[..., Any] | Non
     row = torch.from_numpy(logits).float()
 
     def forward(**inputs: torch.Tensor) -> SimpleNamespace:
-        ids = inputs["input_ids"]
-        return SimpleNamespace(logits=row.to(ids.device).expand(ids.shape[0], -1))
+        first = next(iter(inputs.values()))
+        return SimpleNamespace(logits=row.to(first.device).expand(len(first), -1))
 
     return forward
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from eagleray.data.batches import Balance, MicroBatch, micro_batches
+from eagleray.data.encoder import length_of
 from eagleray.data.tokenized import TokenizedSplit
 from eagleray.errors import BadSamples
 from eagleray.tasks.base import Batch, Sample
@@ -30,6 +31,7 @@ class BadSample:
 class Share:
     """One worker's part of a global batch."""
 
+    draw: tuple[int, int] = (0, 0)  # seed and epoch: what is drawn for a sample follows from them and its index
     batches: list[Batch] = field(default_factory=list)
     rows: list[MicroBatch] = field(default_factory=list)  # of each batch the samples and their weights
     used: list[int] = field(default_factory=list)  # the samples that collate received, fillers left out
@@ -49,20 +51,22 @@ class Feed:
         accumulation: int,
         balance: Balance,
         skips_bad_samples: bool,
+        seed: int = 0,
     ) -> None:
-        self._split, self._collate, self._group = split, collate, group
+        """`seed` and the epoch are what a task may draw from: a sample's "draw"."""
+        self._split, self._collate, self._group, self._seed = split, collate, group, seed
         self._accumulation, self._balance = accumulation, balance
         self._skips_bad_samples = skips_bad_samples
 
-    def share(self, indices: np.ndarray) -> Share:
-        """Return this worker's share of the global batch `indices`.
+    def share(self, indices: np.ndarray, *, epoch: int = 0) -> Share:
+        """Return this worker's share of the global batch `indices`, as it is in that epoch.
 
         A batch that raises is tried once more. Then the samples that raise by themselves are left out.
 
         Raises:
             BadSamples: there are such samples, and the document does not allow to leave them out.
         """
-        share = Share()
+        share = Share(draw=(self._seed, epoch))
         for rows, weights in micro_batches(
             indices,
             self._split.lengths,
@@ -78,12 +82,12 @@ class Feed:
         return share
 
     def _add(self, share: Share, rows: np.ndarray, weights: np.ndarray) -> None:
-        samples = self._split.samples(rows)
+        samples = [sample | {"draw": share.draw} for sample in self._split.samples(rows)]
         share.batches.append(self._collate(samples, weights))
         share.rows.append((rows, weights))
         counted = [sample for sample, weight in zip(samples, weights, strict=True) if weight > 0]
         share.used.extend(sample["index"] for sample in counted)
-        share.num_tokens += sum(len(sample["input_ids"]) for sample in counted)
+        share.num_tokens += sum(length_of(sample) for sample in counted)
 
     def _add_again(self, share: Share, rows: np.ndarray, weights: np.ndarray) -> None:
         try:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-
-from transformers import PreTrainedTokenizerBase
+from typing import Any
 
 from eagleray import tasks
 from eagleray.data.prepare import Prepared, prepare
-from eagleray.model.load import check_max_length, load_tokenizer, tokenizer_fingerprint
 from eagleray.spec import method, rows
 from eagleray.spec.finetune import FineTuneSpec
+from eagleray.tasks import preprocessing
 from eagleray.tasks.base import Task
 
 
@@ -20,7 +19,7 @@ from eagleray.tasks.base import Task
 class Inputs:
     """Tokenizer, task (with its label set) and data."""
 
-    tokenizer: PreTrainedTokenizerBase
+    tokenizer: Any  # of text; for images their reader
     task: Task
     data: Prepared
 
@@ -30,26 +29,26 @@ def load(spec: FineTuneSpec, *, cache_dir: Path, on_progress: Callable[[str, int
 
     Every process may call it: the first on a node does the work, the others wait for it and open the result.
     """
-    tokenizer = load_tokenizer(
-        source=spec.model.source, revision=spec.model.revision, allow_remote_code=spec.model.allow_remote_code
+    task = tasks.build(spec.task)
+    tokenizer = preprocessing.load(
+        task, source=spec.model.source, revision=spec.model.revision, allow_remote_code=spec.model.allow_remote_code
     )
-    check_max_length(
+    preprocessing.check_max_length(
         spec.data.max_length,
-        tokenizer=tokenizer,
+        preprocessor=tokenizer,
         source=spec.model.source,
         revision=spec.model.revision,
         allow_remote_code=spec.model.allow_remote_code,
         num_virtual_tokens=method.num_virtual_tokens(spec.method),
     )
-    task = tasks.build(spec.task)
     data = prepare(
         spec.data,
         task=task,
         tokenizer=tokenizer,
-        tokenizer_fingerprint=tokenizer_fingerprint(tokenizer),
+        tokenizer_fingerprint=preprocessing.fingerprint(tokenizer),
         seed=spec.train.seed,
         cache_dir=cache_dir,
         content=rows.of(spec.task),
         on_progress=on_progress,
     )
-    return Inputs(tokenizer=tokenizer, task=task.with_labels(data.labels), data=data)
+    return Inputs(tokenizer=tokenizer, task=tasks.ready(task, labels=data.labels, tokenizer=tokenizer), data=data)

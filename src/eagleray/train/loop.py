@@ -12,7 +12,7 @@ import torch
 from eagleray.data.batches import MicroBatch
 from eagleray.data.order import Epoch
 from eagleray.errors import PeerFailed
-from eagleray.tasks.base import Batch, Task
+from eagleray.tasks.base import Batch, Task, num_cells_of
 from eagleray.train.engine import Engine
 from eagleray.train.feed import BadSample, Feed, Share
 from eagleray.train.group import Group
@@ -71,7 +71,7 @@ def train_steps(
         for k in range(first, min(steps_per_epoch, first + total_steps - step)):
             started = time.perf_counter()
             mark("reading a batch")
-            share, failure = _read(feed, order[k])
+            share, failure = _read(feed, order[k], epoch=epoch)
             num_targets = sum(task.num_targets(batch) for batch in share.batches)
             mark("agreeing on the batch")
             targets, num_asked, num_failed = _sum(group, num_targets, is_asked_to_stop(), failure is not None)
@@ -93,7 +93,7 @@ def train_steps(
             layer_norms = engine.layer_norms() if measures_layers(step + 1) else {}
             norm = engine.step()
             step += 1
-            num_cells = sum(batch["input_ids"].numel() for batch in share.batches)
+            num_cells = sum(num_cells_of(batch) for batch in share.batches)
             loss_sum, tokens, cells, samples = _sum(group, loss_sum, share.num_tokens, num_cells, len(share.used))
             yield StepReport(
                 step=step,
@@ -113,10 +113,10 @@ def train_steps(
             )
 
 
-def _read(feed: Feed, indices: np.ndarray) -> tuple[Share, Exception | None]:
+def _read(feed: Feed, indices: np.ndarray, *, epoch: int) -> tuple[Share, Exception | None]:
     """This worker's share, or what went wrong: raised at once it would leave the other workers waiting."""
     try:
-        return feed.share(indices), None
+        return feed.share(indices, epoch=epoch), None
     except Exception as error:
         return Share(), error
 

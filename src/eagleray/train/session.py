@@ -202,6 +202,7 @@ def _steps(
         ),
         balance="tokens" if isinstance(spec.data.batching, PackedSpec) else "length",
         skips_bad_samples=spec.failures.skip_bad_samples,
+        seed=train.seed,
     )
     return train_steps(
         session.engine,

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from eagleray.errors import DocumentError
-from eagleray.spec import document
+from eagleray.spec import document, shape
+from eagleray.spec.task import TaskSpec
+from eagleray.spec.task.not_offered import NOT_OFFERED
 from tests.support import documents
 
 
@@ -15,6 +17,7 @@ def _findings(text: str, *overrides: str) -> list[str]:
     return [str(finding) for finding in raised.value.findings]
 
 
+TASKS = ", ".join(f'"{name}"' for name in shape.models(TaskSpec))
 SECTIONS = (
     "storage, model, task, data, method, train, scale, checkpoint, failures, watchdog, sweep, promote, endpoint, "
     "tracking, monitoring, cluster"
@@ -117,14 +120,19 @@ NAME = 'a name of at most 40 lower-case letters, digits and "-" that begins and 
         ),
         pytest.param(
             {"task": "{type: text-clasification}"},
-            '6: spec.task.type: unknown type, expected one of "text-classification", "causal-lm", '
+            f"6: spec.task.type: unknown type, expected one of {TASKS}, "
             'got the string "text-clasification"; did you mean "text-classification"?',
             id="unknown-type",
         ),
         pytest.param(
             {"task": "{type: [causal-lm]}"},
-            '6: spec.task.type: unknown type, expected one of "text-classification", "causal-lm", got a list',
+            f"6: spec.task.type: unknown type, expected one of {TASKS}, got a list",
             id="type-is-a-list",
+        ),
+        pytest.param(
+            {"task": "{type: object-detection}"},
+            f"6: spec.task.type: `object-detection` is not offered: {NOT_OFFERED['object-detection']}",
+            id="not-offered",
         ),
         pytest.param(
             {"task": "{type: text-classification, labels: [a, 1]}"},

@@ -12,7 +12,7 @@ from torch.nn import functional
 from transformers import PreTrainedTokenizerBase
 
 from eagleray.errors import UserError
-from eagleray.tasks import packed_rows
+from eagleray.tasks import causal_lm, packed_rows
 from eagleray.tasks.causal_lm import CausalLm
 from tests.support import tiny_models
 
@@ -142,6 +142,26 @@ class TestTargets:
         columns = TEXT.encode([TEXT.read_input({"text": "a fine film that never ends"})], tokenizer, 3)
 
         assert columns["input_ids"] == [tokenizer("a fine film that never ends")["input_ids"][-3:]]
+
+    def test_a_long_text_is_split_so_that_each_token_is_one_target(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        text = "a fine film that never ends and says nothing at all"
+        whole = TEXT.encode([{"text": text}], tokenizer, 64)["input_ids"][0]
+
+        columns = CausalLm(long="split").encode([{"text": "x"}, {"text": text}], tokenizer, 5)
+
+        targets = [
+            token
+            for row, ids, mask in zip(columns["row"], columns["input_ids"], columns["target_mask"], strict=True)
+            for token, is_target in zip(ids, mask, strict=True)
+            if row == 1 and is_target
+        ]
+        assert targets == whole[1:]
+        assert columns["row"][:2] == [0, 1]
+        assert all(length <= 5 for length in columns["full_length"])
+
+    @pytest.mark.parametrize(("length", "starts"), [(1, [0]), (5, [0]), (6, [0, 4]), (9, [0, 4]), (10, [0, 4, 8])])
+    def test_blocks(self, length: int, starts: list[int]) -> None:
+        assert [block.start for block in causal_lm._blocks(length, max_length=5)] == starts
 
     def test_an_empty_prompt_has_one_token(self, tokenizer: PreTrainedTokenizerBase) -> None:
         assert TEXT.encode([{"prompt": ""}], tokenizer, 8)["input_ids"] == [[END]]

@@ -19,6 +19,11 @@ DOCUMENTS: dict[str, dict[str, Any]] = {
     "causal-lm text": {"type": "causal-lm"},
     "causal-lm completion": {"type": "causal-lm", "format": "completion"},
     "causal-lm chat": {"type": "causal-lm", "format": "chat"},
+    "masked-lm": {"type": "masked-lm"},
+    "image-classification": {"type": "image-classification"},
+    "image-classification several": {"type": "image-classification", "problem": "multi-label"},
+    "next-sentence": {"type": "next-sentence"},
+    "next-sentence with masked-lm": {"type": "next-sentence", "format": "pairs", "with_masked_lm": True},
 }
 
 
@@ -40,8 +45,9 @@ def test_built_task(document: dict[str, Any]) -> None:
     assert metric in spec.metric_names
     assert mode in ("max", "min")
     assert task.columns
+    column = next(name for name in ("text", "image") if hasattr(spec, name))
     assert encoder.fingerprint(task) == encoder.fingerprint(tasks.build(spec))
-    assert encoder.fingerprint(task) != encoder.fingerprint(tasks.build(spec.model_copy(update={"text": "review"})))
+    assert encoder.fingerprint(task) != encoder.fingerprint(tasks.build(spec.model_copy(update={column: "review"})))
     numbers = {
         name for name, value in task.with_labels(("a", "b")).new_metrics().compute().items() if _is_number(value)
     }

@@ -259,7 +259,7 @@ def test_changes_say_both_values(override: str, expected: list[str]) -> None:
 NOTHING = """
     storage
     model.allow_pickle model.allow_remote_code
-    task.max_new_tokens
+    task.max_new_tokens task.num_fillings
     train.micro_batch_size train.gradient_checkpointing train.log_every_steps
     scale.num_workers scale.min_workers scale.cpus_per_worker scale.gpus_per_worker
     scale.zero.stage scale.zero.offload_optimizer scale.zero.offload_parameters
@@ -294,13 +294,15 @@ COURSE = """
 START = """
     task.text task.text_pair task.label task.label_separator
     task.format task.prompt task.completion task.messages
+    task.image task.augment.crop task.augment.flip task.max_broken
+    task.long task.mask_share task.whole_words task.sentences task.negatives_seed
     data.train data.validation.fraction data.validation.file data.test data.test_fraction data.keep
     data.max_length data.batching.type data.batching.window_batches
     train.global_batch_size train.seed train.optimizer.type train.optimizer.momentum
 """
 WEIGHTS = """
     model.source model.revision
-    task.type task.problem task.labels
+    task.type task.problem task.labels task.with_masked_lm
     method.type method.rank method.alpha method.target_modules method.rank_stabilized method.decomposed
     method.bottom_layers method.patterns method.num_virtual_tokens
 """

@@ -8,11 +8,22 @@ from pydantic import Field
 
 from eagleray.spec.task.base import TaskBase
 from eagleray.spec.task.causal_lm import CausalLmSpec
+from eagleray.spec.task.image_classification import ImageClassificationSpec
+from eagleray.spec.task.masked_lm import MaskedLmSpec
+from eagleray.spec.task.next_sentence import NextSentenceSpec
 from eagleray.spec.task.text_classification import TextClassificationSpec
 
-__all__ = ["CausalLmSpec", "TaskBase", "TaskSpec", "TextClassificationSpec"]
+__all__ = [
+    "CausalLmSpec",
+    "ImageClassificationSpec",
+    "MaskedLmSpec",
+    "NextSentenceSpec",
+    "TaskBase",
+    "TaskSpec",
+    "TextClassificationSpec",
+]
 
 TaskSpec = Annotated[
-    TextClassificationSpec | CausalLmSpec,
+    TextClassificationSpec | CausalLmSpec | MaskedLmSpec | NextSentenceSpec | ImageClassificationSpec,
     Field(discriminator="type"),
 ]

@@ -7,11 +7,12 @@ from typing import Literal
 
 from eagleray.spec.base import Spec
 
-Input = Literal["text", "messages"]
+Input = Literal["text", "messages", "image"]
 """What a column of an input holds."""
 
-Answer = Literal["label", "labels", "value", "text"]
-"""What an answer is: a label or any number of them with probabilities, a number, or a text."""
+Answer = Literal["label", "labels", "value", "text", "fillings"]
+"""What an answer is: a label or any number of them with probabilities, a number, a text, or a text with what may stand
+in each of its gaps."""
 
 
 class TaskBase(Spec):

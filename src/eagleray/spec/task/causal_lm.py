@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from eagleray.spec import reported
-from eagleray.spec.base import Text
+from eagleray.spec.base import Conflict, ConflictError, Text
 from eagleray.spec.task.base import Answer, Input, TaskBase
 
 
@@ -27,8 +27,18 @@ class CausalLmSpec(TaskBase):
     """Column of the completion (`format: completion`)."""
     messages: Text = "messages"
     """Column of the messages, each with `role` and `content` (`format: chat`)."""
+    long: Literal["cut", "split"] = "cut"
+    """What becomes of a text of more than `data.max_length` tokens (`format: text`): its end is cut off, or it becomes
+    several samples, so that every token is learned from."""
     max_new_tokens: Annotated[int, Field(ge=1)] = 64
     """How many tokens `predict` generates at most."""
+
+    @model_validator(mode="after")
+    def _only_texts_are_split(self) -> CausalLmSpec:
+        if self.long == "split" and self.format != "text":
+            message = f"`split` is for `format: text`: of a {self.format} only the whole makes sense, leave it out"
+            raise ConflictError(Conflict("long", message))
+        return self
 
     @property
     def metric_names(self) -> tuple[str, ...]:

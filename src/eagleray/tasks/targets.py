@@ -1,0 +1,36 @@
+"""What is the loss of a model that has to name tokens, over the places of a batch where it has to?
+
+A batch says it by `targets` (rows, length) int64, the token of each place, and `target_weights` (rows, length) float32,
+0 where there is none.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch.nn import functional
+
+from eagleray.tasks.base import Batch
+
+
+def summed_loss(logits: torch.Tensor, batch: Batch, *, label_smoothing: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """The weighted sum of the losses, and the logits of the counted places alone: (targets, vocabulary).
+
+    They are chosen before the cast to fp32: with long prompts most of a batch's logits are never needed, and with a
+    vocabulary of 50,000 they are by far the largest tensor of a step.
+    """
+    counted = batch["target_weights"] > 0
+    chosen = logits[counted]
+    losses = functional.cross_entropy(
+        chosen.float(), batch["targets"][counted], reduction="none", label_smoothing=label_smoothing
+    )
+    return (losses * batch["target_weights"][counted]).sum(), chosen
+
+
+def row_means(chosen: torch.Tensor, batch: Batch) -> torch.Tensor:
+    """A row's mean loss over its targets, (rows,) on the CPU; 0 where it has none. `chosen` is of `summed_loss`."""
+    counted = batch["target_weights"] > 0
+    counts = counted.sum(dim=1).tolist()
+    parts = zip(torch.split(chosen, counts), torch.split(batch["targets"][counted], counts), strict=True)
+    # Row by row: the logits of a whole batch in fp32 are the largest tensor of an evaluation already.
+    means = [functional.cross_entropy(row.float(), targets) if len(row) else row.sum() for row, targets in parts]
+    return torch.stack(means).float().cpu()
