@@ -40,6 +40,7 @@ EFFECTS: dict[str, Effect] = {
     "method.dropout": "course",
     "method.thaw": "course",
     "method.cache_features": "course",
+    "self_training": "nothing",  # each of its rounds is a run without it
     "train": "course",
     "train.global_batch_size": "start",
     "train.micro_batch_size": "nothing",
