@@ -28,7 +28,7 @@ from eagleray.train.resumption import Basis
 
 def found(document: FineTune, *, objects: Objects, cache_dir: Path) -> RunRecord | None:
     """Return the run of the best round where all are done; trains nothing and labels nothing."""
-    rounds = _Rounds(document, objects=objects, cache_dir=cache_dir)
+    rounds = Rounds(document, objects=objects, cache_dir=cache_dir)
     return rounds.walk(train=lambda document: None, teach=lambda teacher, number: None)
 
 
@@ -53,16 +53,16 @@ def train(
     if forks:
         raise UserError("--fork: a round of self-training begins with the pretrained model: leave it out, or --new")
     objects = open_storage(storage)
-    rounds = _Rounds(document, objects=objects, cache_dir=cache_dir, begins_anew=begins_anew)
+    rounds = Rounds(document, objects=objects, cache_dir=cache_dir, begins_anew=begins_anew)
 
     def run(wanted: FineTune) -> RunRecord:
-        with observing.beside(wanted, objects, observer) as told:
+        with observing.beside(wanted, objects, observer) as seen:
             return fine_tune(
                 wanted,
                 text=dump(wanted),
                 storage=storage,
                 cache_dir=cache_dir,
-                observer=told,
+                observer=seen,
                 begins_anew=rounds.begins_anew,
             )
 
@@ -71,7 +71,7 @@ def train(
         record = teaching.teach(
             document, rounds.inputs, teacher=teacher.run, number=number, objects=objects, key=rounds.key
         )
-        observer.say(_told(record))
+        observer.say(told(record))
         return record
 
     chosen = rounds.walk(train=run, teach=teach, say=observer.say)
@@ -79,7 +79,17 @@ def train(
     return chosen
 
 
-class _Rounds:
+def told(record: TeachingRecord) -> str:
+    """Say in a line what a teacher has done."""
+    added = ", ".join(f"{count:,} {label}" for label, count in record.num_added.items())
+    right = "" if record.held_out_accuracy is None else f", {record.held_out_accuracy:.1%} of them right"
+    return (
+        f"round {record.round}: sure of {record.num_sure:,} of {record.num_unlabelled:,} rows, added {added}; "
+        f"of {record.num_held_out:,} held-out rows sure of {record.num_held_out_sure:,}{right}"
+    )
+
+
+class Rounds:
     """The rounds of a document, as far as they have come."""
 
     def __init__(self, document: FineTune, *, objects: Objects, cache_dir: Path, begins_anew: bool = False) -> None:
@@ -147,12 +157,3 @@ class _Rounds:
         values = [best.value_of(run.metrics.get("validation", {}), metric) for run in (student, teacher)]
         new, old = ((float("-inf") if mode == "max" else float("inf")) if v is None else v for v in values)
         return (new > old if mode == "max" else new < old), f"{student.run} has {metric} {new:.4f} after {old:.4f}"
-
-
-def _told(record: TeachingRecord) -> str:
-    added = ", ".join(f"{count:,} {label}" for label, count in record.num_added.items())
-    right = "" if record.held_out_accuracy is None else f", {record.held_out_accuracy:.1%} of them right"
-    return (
-        f"round {record.round}: sure of {record.num_sure:,} of {record.num_unlabelled:,} rows, added {added}; "
-        f"of {record.num_held_out:,} held-out rows sure of {record.num_held_out_sure:,}{right}"
-    )

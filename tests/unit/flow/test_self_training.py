@@ -12,7 +12,7 @@ import pytest
 
 from eagleray.errors import DataError
 from eagleray.flow import self_training, teaching
-from eagleray.flow.self_training import _Rounds
+from eagleray.flow.self_training import Rounds
 from eagleray.model import sources
 from eagleray.spec.document import dump
 from eagleray.spec.finetune import FineTune
@@ -39,7 +39,7 @@ class World:
     done: list[str] = field(default_factory=list)
 
     def walk(self, **given: Any) -> RunRecord | None:
-        rounds = _Rounds(self.document, objects=self.objects, cache_dir=self.cache)
+        rounds = Rounds(self.document, objects=self.objects, cache_dir=self.cache)
 
         def teach(teacher: RunRecord, number: int) -> TeachingRecord:
             self.done.append(f"teach {number}")
@@ -147,7 +147,7 @@ def test_true_labels_stay_apart(world: Callable[..., World]) -> None:
 
     there.walk()
 
-    rounds = _Rounds(there.document, objects=there.objects, cache_dir=there.cache)
+    rounds = Rounds(there.document, objects=there.objects, cache_dir=there.cache)
     folder = there.objects.local_path / paths.teaching("test-0001", rounds.key)  # type: ignore[operator]
     rows = {name: _rows(folder / f"{name}.jsonl") for name in ("train", "validation")}
     assert [len(rows["validation"]), sum("is_pseudo" not in row for row in rows["train"])] == [8, 32]
