@@ -26,13 +26,12 @@ def conflicts(
 
 
 def _of_task(task: TaskSpec, method: MethodSpec, train: TrainSpec) -> Iterator[Conflict]:
-    classifies = isinstance(task, TextClassificationSpec)
     if train.r_drop and not (isinstance(task, TextClassificationSpec) and task.problem != "regression"):
         yield Conflict("train.r_drop", "is for text-classification with labels: leave it out")
     if not isinstance(method, FreezeSpec):
         return
-    if method.cache_features and not classifies:
+    if method.cache_features and not isinstance(task, TextClassificationSpec):
         yield Conflict("method.cache_features", f"is for text-classification: leave it out for {task.type}")
-    if task.type == "causal-lm" and method.bottom_layers is None and not method.patterns and not method.thaw:
+    elif task.type == "causal-lm" and method.bottom_layers is None and not method.patterns and not method.thaw:
         message = "needs `bottom_layers`, `patterns` or `thaw`: a language model has no head of its own to learn alone"
         yield Conflict("method", message)
