@@ -104,7 +104,14 @@ def _conflicts(spec: FineTuneSpec) -> Iterator[Conflict]:
         )
     if isinstance(spec.task, TextClassificationSpec) and spec.task.problem == "regression":
         yield from _regression_conflicts(spec.task, label_smoothing=spec.train.label_smoothing)
-    yield from support.conflicts(task=spec.task, method=spec.method, data=spec.data, train=spec.train, scale=spec.scale)
+    yield from support.conflicts(
+        model=spec.model,
+        task=spec.task,
+        method=spec.method,
+        data=spec.data,
+        train=spec.train,
+        scale=spec.scale,
+    )
     if spec.self_training is not None:
         yield from _self_training_conflicts(spec)
     yield from _metric_conflicts(spec)

@@ -28,6 +28,7 @@ training goes on from a step. `start`: what it goes on from, the state of the op
 EFFECTS: dict[str, Effect] = {
     "storage": "nothing",
     "model": "weights",
+    "model.quantization": "start",
     "model.allow_pickle": "nothing",
     "model.allow_remote_code": "nothing",
     "task": "start",  # columns and format: other samples

@@ -22,6 +22,17 @@ from tests.support import documents
             ["method={type: prompt_tuning}", "task={type: causal-lm}", "data.batching={type: packed}"],
             "spec.data.batching.type",
         ),
+        (["model.quantization={type: nf4}", "method={type: lora}"], "spec.model.quantization"),
+        (["model.quantization={type: nf4}", "scale.gpus_per_worker=1"], "spec.model.quantization"),
+        (
+            [
+                "model.quantization={type: nf4}",
+                "method={type: lora}",
+                "scale.gpus_per_worker=1",
+                "scale.zero.stage=3",
+            ],
+            "spec.model.quantization",
+        ),
         (["train.schedule={type: reduce-on-plateau, metric: f2}"], "spec.train.schedule.metric"),
         (["self_training={unlabeled: x.jsonl}", "task={type: causal-lm}"], "spec.self_training"),
         (["self_training={unlabeled: x.jsonl}", "task.problem=multi-label"], "spec.self_training"),
@@ -39,6 +50,7 @@ def test_refused(overrides: list[str], place: str) -> None:
     "overrides",
     [
         ["train.r_drop=1.0", "task.problem=multi-label"],
+        ["model.quantization={type: nf4}", "method={type: lora}", "scale.gpus_per_worker=1", "scale.zero.stage=2"],
         ["method={type: freeze, bottom_layers: 0}", "task={type: causal-lm}"],
         ["method={type: freeze, cache_features: true}"],
         ["self_training={unlabeled: x.jsonl, per_class: true}"],
