@@ -10,11 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from eagleray.methods import METHODS
-from eagleray.tasks import TASKS
 from tests.support import support_matrix
 from tests.support.gloo import GlooWorkers
-from tests.support.support_matrix import VARIANTS, Case
+from tests.support.support_matrix import Case
 from tests.support.training import Trained, train
 
 Workers = Callable[[int], GlooWorkers]
@@ -49,11 +47,6 @@ def alone(
         return done[key]
 
     return alone
-
-
-def test_every_task_and_method_is_in_the_matrix() -> None:
-    assert {variant["type"] for variant in VARIANTS.values()} == METHODS.keys()
-    assert support_matrix.TASKS.keys() == TASKS.keys()
 
 
 @pytest.mark.slow

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from pydantic import ValidationError
 from eagleray.spec.finetune import FineTune
 from tests.support import tiny_models, training
 
+PAGE = Path(__file__).parents[2] / "docs" / "support-matrix.md"
 STAGES = (0, 1, 2, 3)
 VARIANTS: dict[str, dict[str, Any]] = {
     "full": {"type": "full"},
@@ -91,5 +91,31 @@ def refusal(case: Case) -> str | None:
     try:
         document(case, dict.fromkeys(TASKS, (Path("model"), Path("rows.jsonl"))), num_workers=2)
     except ValidationError as error:
-        return "; ".join(json.dumps(each["msg"]).strip('"') for each in error.errors())
+        return "; ".join(each["msg"].removeprefix("Value error, ") for each in error.errors())
     return None
+
+
+def page() -> str:
+    """`docs/support-matrix.md`: a table a task; a number where a document is refused, with its reason below."""
+    reasons: dict[str, int] = {}
+    lines = [
+        "# Which task learns by which method at which ZeRO stage",
+        "",
+        "Written by `python -m tests.support.support_matrix`. Each ✓ is a run of two workers in",
+        "`tests/gloo/test_support_matrix.py`, whose losses are those of one worker at stage 0. A number says why",
+        "`eagleray plan` refuses the document. [Methods](methods.md) says what each method does.",
+    ]
+    for task in TASKS:
+        lines += ["", f"## {task}", "", f"| method | {' | '.join(f'stage {stage}' for stage in STAGES)} |"]
+        lines += [f"|---|{'---|' * len(STAGES)}"]
+        for variant in VARIANTS:
+            refusals = [refusal(Case(task, variant, stage)) for stage in STAGES]
+            marks = ["✓" if why is None else f"{reasons.setdefault(why, len(reasons) + 1)}" for why in refusals]
+            lines.append(f"| {variant} | {' | '.join(marks)} |")
+    if reasons:
+        lines += ["", "## Refused", "", *(f"{number}. {why}" for why, number in reasons.items())]
+    return "\n".join([*lines, ""])
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")

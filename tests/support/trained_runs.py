@@ -20,7 +20,13 @@ from tests.support.records import new_run
 
 
 def new_trained_run(
-    objects: Objects, scratch: Path, *, task: dict[str, Any], labels: Sequence[str] = (), name: str = "films"
+    objects: Objects,
+    scratch: Path,
+    *,
+    task: dict[str, Any],
+    labels: Sequence[str] = (),
+    name: str = "films",
+    seed: int = 0,
 ) -> str:
     """A succeeded run with a tiny random model; the id."""
     base = scratch / "base"
@@ -31,7 +37,7 @@ def new_trained_run(
     spec = FineTuneSpec.model_validate_json(json.dumps(document))
     built = tasks.build(spec.task).with_labels(tuple(labels))
     tokenizer = load_tokenizer(source=str(base))
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     model = load_model(
         built.model_class(), source=str(base), dtype=torch.float32, config_overrides=built.config_overrides(tokenizer)
     )

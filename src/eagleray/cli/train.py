@@ -58,21 +58,24 @@ def train(
         from eagleray.train import cluster, preflight
 
         storage_uri = loaded.document.spec.storage or "./runs"
-        preflight.check(loaded.document.spec, open_storage(storage_uri))
+        objects = open_storage(storage_uri)
+        preflight.check(loaded.document.spec, objects)
         address.check(loaded.document.spec.monitoring)
-        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="import") as beside:
-            imports = beside.submit(_import_what_knows_no_ray)
+        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="import") as importer:
+            imports = importer.submit(_import_what_knows_no_ray)
             # An embedded Ray takes as long to start as the imports; a cluster is asked when the document is known good.
             with cluster.connected() if ray_environment.is_embedded() else nullcontext():
                 imports.result()
-                from eagleray.flow import observing
+                from eagleray.flow import observing, self_training
                 from eagleray.spec.document import dump
                 from eagleray.store.cache import cache_root
                 from eagleray.train.run import fine_tune
 
                 garbage.collect_as_usual()
-                with observing.beside(loaded.document, open_storage(storage_uri), view) as observer:
-                    record = fine_tune(
+                in_rounds = loaded.document.spec.self_training is not None
+                beside = nullcontext(view) if in_rounds else observing.beside(loaded.document, objects, view)
+                with beside as observer:
+                    record = (self_training.train if in_rounds else fine_tune)(
                         loaded.document,
                         text=dump(loaded.document),
                         storage=storage_uri,

@@ -124,6 +124,10 @@ class Making:
             self._run = self._sweep
         elif self._begins_anew and self._run is None:
             return None
+        elif self._document.spec.self_training is not None:
+            from eagleray.flow import self_training
+
+            self._run = self_training.found(self._document, objects=self.objects, cache_dir=self._cache_dir)
         else:
             self._run = resumption.finished(
                 self.objects,
@@ -138,6 +142,8 @@ class Making:
         from eagleray.flow import observing
         from eagleray.train.run import fine_tune
 
+        if self._document.spec.self_training is not None:
+            return self._train_in_rounds()
         with self._observer.training() as view, observing.beside(self._trained, self.objects, view) as observer:
             self._run = fine_tune(
                 self._trained,
@@ -147,6 +153,21 @@ class Making:
                 observer=observer,
                 begins_anew=self._begins_anew,
                 forks=self._forks and not self._begins_anew and self._must_fork(),
+            )
+        return f"{self._run.run}, {_scores(self._run)}"
+
+    def _train_in_rounds(self) -> str:
+        from eagleray.flow import self_training
+
+        with self._observer.training() as view:
+            self._run = self_training.train(
+                self._document,
+                text=dump(self._document),
+                storage=self._storage,
+                cache_dir=self._cache_dir,
+                observer=view,
+                begins_anew=self._begins_anew,
+                forks=self._forks and not self._begins_anew,
             )
         return f"{self._run.run}, {_scores(self._run)}"
 

@@ -6,6 +6,7 @@ import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from eagleray.errors import UserError
 from eagleray.spec.data import resources, with_resources
@@ -40,7 +41,11 @@ def stage(document: FineTune, folder: Path) -> None:
     )
     data = with_resources(data, {key: place(key, source) for key, source in resources(data).items()})
     model = spec.model.model_copy(update={"source": place("spec.model.source", spec.model.source)})
-    staged = document.model_copy(update={"spec": spec.model_copy(update={"data": data, "model": model})})
+    staged_parts: dict[str, Any] = {"data": data, "model": model}
+    if spec.self_training is not None:
+        unlabeled = place("spec.self_training.unlabeled", spec.self_training.unlabeled)
+        staged_parts["self_training"] = spec.self_training.model_copy(update={"unlabeled": unlabeled})
+    staged = document.model_copy(update={"spec": spec.model_copy(update=staged_parts)})
     (folder / DOCUMENT).write_text(dump(staged), encoding="utf-8")
 
 

@@ -111,6 +111,7 @@ def sources(document: FineTune) -> list[tuple[str, str]]:
         "spec.data.validation.file": data.validation.file,
         "spec.data.test": data.test,
         **resources(data),
+        "spec.self_training.unlabeled": document.spec.self_training.unlabeled if document.spec.self_training else None,
     }
     return [(key, value) for key, value in named.items() if value is not None]
 

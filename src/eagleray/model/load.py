@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -52,11 +52,13 @@ def load_model(
     config_overrides: dict[str, Any],
     allow_pickle: bool = False,
     allow_remote_code: bool = False,
+    quantization: Mapping[str, Any] | None = None,
 ) -> PreTrainedModel:
     """The model of a source under the head that `model_class` (an Auto class) puts on it.
 
-    A head that the source lacks, or has in another size, is new and random: seed torch before. Overrides of what a
-    model's config does not know are left out.
+    `quantization` holds what transformers is told of packed weights, see `quantized`. A head that the source lacks, or
+    has in another size, is new and random: seed torch before. Overrides of what a model's config does not know are left
+    out.
 
     Raises:
         ModelSourceError: it is not there, must not be loaded, is damaged, or its weights belong to another model.
@@ -75,6 +77,7 @@ def load_model(
             use_safetensors=None if allow_pickle else True,
             ignore_mismatched_sizes=True,
             output_loading_info=True,
+            **(quantization or {}),
         )
     _check_loaded(model, facts, source=source)
     return model  # type: ignore[no-any-return]

@@ -20,6 +20,7 @@ from eagleray.spec.model import ModelSpec
 from eagleray.spec.monitoring import MonitoringSpec
 from eagleray.spec.promote import PromoteSpec
 from eagleray.spec.scale import ScaleSpec
+from eagleray.spec.self_training import SelfTrainingSpec
 from eagleray.spec.sweep import SweepSpec
 from eagleray.spec.task import TaskSpec, TextClassificationSpec
 from eagleray.spec.tracking import TrackingSpec
@@ -51,6 +52,8 @@ class FineTuneSpec(Spec):
     """Which weights learn."""
     train: TrainSpec = TrainSpec()
     """The training loop."""
+    self_training: SelfTrainingSpec | None = None
+    """Rows without a label that take part. Left out: labelled rows alone."""
     scale: ScaleSpec = ScaleSpec()
     """The workers, and what DeepSpeed shards over them."""
     checkpoint: CheckpointSpec = CheckpointSpec()
@@ -101,9 +104,18 @@ def _conflicts(spec: FineTuneSpec) -> Iterator[Conflict]:
         )
     if isinstance(spec.task, TextClassificationSpec) and spec.task.problem == "regression":
         yield from _regression_conflicts(spec.task, label_smoothing=spec.train.label_smoothing)
-    yield from support.conflicts(task=spec.task, method=spec.method, data=spec.data, train=spec.train, scale=spec.scale)
+    yield from support.conflicts(
+        model=spec.model,
+        task=spec.task,
+        method=spec.method,
+        data=spec.data,
+        train=spec.train,
+        scale=spec.scale,
+    )
     yield from data_steps.conflicts(spec.data, spec.task)
     yield from data_steps.loss_conflicts(spec.train, spec.task)
+    if spec.self_training is not None:
+        yield from _self_training_conflicts(spec)
     yield from _metric_conflicts(spec)
     yield from _scale_conflicts(spec.scale, "scale", global_batch_size=spec.train.global_batch_size)
 
@@ -115,6 +127,13 @@ def _scale_conflicts(scale: ScaleSpec, place: str, *, global_batch_size: int) ->
             f"{scale.num_workers} workers are more than train.global_batch_size {global_batch_size}: "
             "every worker needs at least one sample a step",
         )
+
+
+def _self_training_conflicts(spec: FineTuneSpec) -> Iterator[Conflict]:
+    if not (isinstance(spec.task, TextClassificationSpec) and spec.task.problem == "single-label"):
+        yield Conflict("self_training", "is for text-classification with one label a row: leave it out")
+    if spec.sweep is not None:
+        yield Conflict("self_training", "a sweep does not go with it: search first, then train with the best values")
 
 
 def _regression_conflicts(task: TextClassificationSpec, *, label_smoothing: float) -> Iterator[Conflict]:

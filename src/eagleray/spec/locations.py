@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from eagleray.errors import UserError
 from eagleray.spec import origins
@@ -35,9 +36,11 @@ def absolute(document: FineTune, base: Path) -> FineTune:
     data = with_resources(data, steps)
     model = spec.model.model_copy(update={"source": _model_source(spec.model.source, base)})
     storage = _optional(spec.storage, base)
-    return document.model_copy(
-        update={"spec": spec.model_copy(update={"storage": storage, "data": data, "model": model})}
-    )
+    resolved: dict[str, Any] = {"storage": storage, "data": data, "model": model}
+    if spec.self_training is not None:
+        unlabeled = location(spec.self_training.unlabeled, base)
+        resolved["self_training"] = spec.self_training.model_copy(update={"unlabeled": unlabeled})
+    return document.model_copy(update={"spec": spec.model_copy(update=resolved)})
 
 
 def storage(

@@ -6,16 +6,19 @@ from collections.abc import Iterator
 
 from eagleray.spec.base import Conflict
 from eagleray.spec.data import DataSpec, PackedSpec
-from eagleray.spec.method import FreezeSpec, MethodSpec, PromptTuningSpec, PTuningV2Spec
+from eagleray.spec.method import FreezeSpec, LoraSpec, MethodSpec, PromptTuningSpec, PTuningV2Spec
+from eagleray.spec.model import ModelSpec
 from eagleray.spec.scale import ScaleSpec
 from eagleray.spec.task import TaskSpec, TextClassificationSpec
 from eagleray.spec.train import TrainSpec
 
 
 def conflicts(
-    *, task: TaskSpec, method: MethodSpec, data: DataSpec, train: TrainSpec, scale: ScaleSpec
+    *, model: ModelSpec, task: TaskSpec, method: MethodSpec, data: DataSpec, train: TrainSpec, scale: ScaleSpec
 ) -> Iterator[Conflict]:
     """Yield what a document asks for that cannot be had together."""
+    if model.quantization is not None:
+        yield from _of_quantization(method, train, scale)
     yield from _of_task(task, method, train)
     if isinstance(method, PTuningV2Spec) and train.gradient_checkpointing:
         message = "has no effect on learned keys and values, which peft refuses: set it to false, or use lora"
@@ -25,14 +28,25 @@ def conflicts(
         yield Conflict("data.batching.type", message)
 
 
+def _of_quantization(method: MethodSpec, train: TrainSpec, scale: ScaleSpec) -> Iterator[Conflict]:
+    place = "model.quantization"
+    if not scale.gpus_per_worker:
+        yield Conflict(place, "has kernels for GPUs alone: set scale.gpus_per_worker: 1, or leave it out")
+    if not isinstance(method, LoraSpec):
+        yield Conflict(place, f"is for weights that stay below adapters: use method.type lora, not {method.type}")
+    if scale.zero.stage == 3:
+        yield Conflict(place, "packs weights in a way that stage 3 cannot cut: set scale.zero.stage: 2")
+    if train.precision == "bf16":
+        yield Conflict(place, "computes in bf16 by itself; DeepSpeed cannot convert packed weights: use precision fp32")
+
+
 def _of_task(task: TaskSpec, method: MethodSpec, train: TrainSpec) -> Iterator[Conflict]:
-    classifies = isinstance(task, TextClassificationSpec)
     if train.r_drop and not (isinstance(task, TextClassificationSpec) and task.problem != "regression"):
         yield Conflict("train.r_drop", "is for text-classification with labels: leave it out")
     if not isinstance(method, FreezeSpec):
         return
-    if method.cache_features and not classifies:
+    if method.cache_features and not isinstance(task, TextClassificationSpec):
         yield Conflict("method.cache_features", f"is for text-classification: leave it out for {task.type}")
-    if task.type == "causal-lm" and method.bottom_layers is None and not method.patterns and not method.thaw:
+    elif task.type == "causal-lm" and method.bottom_layers is None and not method.patterns and not method.thaw:
         message = "needs `bottom_layers`, `patterns` or `thaw`: a language model has no head of its own to learn alone"
         yield Conflict("method", message)

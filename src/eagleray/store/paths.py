@@ -164,6 +164,11 @@ def mistakes(run_id: str, split: str) -> str:
     return f"{run(run_id)}/mistakes/{split}.json"
 
 
+def teaching(run_id: str, key: str) -> str:
+    """Folder of the rows that a run's model has labelled for a student."""
+    return f"{run(run_id)}/teaching/{key}"
+
+
 def data_report(run_id: str) -> str:
     """What the data looked like when it was prepared."""
     return f"{run(run_id)}/data.json"

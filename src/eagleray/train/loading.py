@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedModel
 
+from eagleray.model import quantized
 from eagleray.model.load import load_model
 from eagleray.spec.finetune import FineTuneSpec
 from eagleray.train import dropout, inputs
@@ -33,6 +34,7 @@ class Loader:
             config_overrides={**loaded.task.config_overrides(loaded.tokenizer), **dropout.overrides(spec.train)},
             allow_pickle=spec.model.allow_pickle,
             allow_remote_code=spec.model.allow_remote_code,
+            quantization=quantized.options(spec.model.quantization),
         )
         dropout.check(model, spec.train)
         return model

@@ -42,3 +42,5 @@ def check_sources(spec: FineTuneSpec) -> None:
     for split, source in named.items():
         if source is not None:
             data_sources.locate(source, split=split)
+    if spec.self_training is not None:
+        data_sources.locate(spec.self_training.unlabeled, split="train")

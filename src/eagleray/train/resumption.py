@@ -28,6 +28,7 @@ training goes on from a step. `start`: what it goes on from, the state of the op
 EFFECTS: dict[str, Effect] = {
     "storage": "nothing",
     "model": "weights",
+    "model.quantization": "start",
     "model.allow_pickle": "nothing",
     "model.allow_remote_code": "nothing",
     "task": "start",  # columns and format: other samples
@@ -42,6 +43,7 @@ EFFECTS: dict[str, Effect] = {
     "method.dropout": "course",
     "method.thaw": "course",
     "method.cache_features": "course",
+    "self_training": "nothing",  # each of its rounds is a run without it
     "train": "course",
     "train.global_batch_size": "start",
     "train.micro_batch_size": "nothing",

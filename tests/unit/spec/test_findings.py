@@ -19,8 +19,8 @@ def _findings(text: str, *overrides: str) -> list[str]:
 
 TASKS = ", ".join(f'"{name}"' for name in shape.models(TaskSpec))
 SECTIONS = (
-    "storage, model, task, data, method, train, scale, checkpoint, failures, watchdog, sweep, promote, endpoint, "
-    "tracking, monitoring, cluster"
+    "storage, model, task, data, method, train, self_training, scale, checkpoint, failures, watchdog, sweep, promote, "
+    "endpoint, tracking, monitoring, cluster"
 )
 NAME = 'a name of at most 40 lower-case letters, digits and "-" that begins and ends with a letter or digit'
 
@@ -31,7 +31,7 @@ NAME = 'a name of at most 40 lower-case letters, digits and "-" that begins and 
         pytest.param(
             {"model": "{source: a/b, revison: x}"},
             '5: spec.model.revison: unknown key, did you mean "revision"? '
-            "Allowed here: source, revision, allow_pickle, allow_remote_code",
+            "Allowed here: source, revision, quantization, allow_pickle, allow_remote_code",
             id="unknown-key",
         ),
         pytest.param(

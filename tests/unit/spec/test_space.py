@@ -12,7 +12,15 @@ from eagleray.spec.dimension import DimensionSpec
 from eagleray.spec.finetune import FineTune
 from tests.support import documents, sweep_documents
 
-LORA = {"type": "lora", "rank": 8, "alpha": 16.0, "dropout": 0.0, "target_modules": ()}
+LORA = {
+    "type": "lora",
+    "rank": 8,
+    "alpha": 16.0,
+    "dropout": 0.0,
+    "rank_stabilized": False,
+    "decomposed": False,
+    "target_modules": (),
+}
 LINEAR = {"type": "linear", "warmup": 0.0, "warmup_steps": 0}
 
 

@@ -12,13 +12,13 @@ from tests.support.sweep_documents import METHOD, RATE, section
 METRICS = ", ".join(reported.SINGLE_LABEL)
 FOOTPRINT = ", ".join(reported.FOOTPRINT)
 TRAIN_KEYS = (
-    "epochs, max_steps, global_batch_size, micro_batch_size, learning_rate, optimizer, weight_decay, schedule, "
-    "gradient_clip, precision, gradient_checkpointing, loss, label_smoothing, evaluate_every_steps, log_every_steps, "
-    "early_stopping, baselines, seed"
+    "epochs, max_steps, global_batch_size, micro_batch_size, learning_rate, optimizer, weight_decay, l1, "
+    "l2, layer_decay, schedule, gradient_clip, precision, gradient_checkpointing, loss, label_smoothing, r_drop, "
+    "dropout, attention_dropout, averaging, evaluate_every_steps, log_every_steps, early_stopping, baselines, seed"
 )
 SECTIONS = (
-    "storage, model, task, data, method, train, scale, checkpoint, failures, watchdog, sweep, promote, endpoint, "
-    "tracking, monitoring, cluster"
+    "storage, model, task, data, method, train, self_training, scale, checkpoint, failures, watchdog, sweep, promote, "
+    "endpoint, tracking, monitoring, cluster"
 )
 VALUES = "a list with at least one value, each a single one or a list of strings, or null"
 
@@ -402,7 +402,8 @@ def test_conditions(space: str, findings: list[str]) -> None:
             "method.type: {choice: [full, lroa]}",
             [
                 'space."method.type": "lroa" cannot be: spec.method.type: unknown type, '
-                'expected one of "full", "lora", got the string "lroa"; did you mean "lora"?'
+                'expected one of "full", "freeze", "lora", "ia3", "p_tuning_v2", "prompt_tuning", got the string '
+                '"lroa"; did you mean "lora"?'
             ],
             id="unknown-type",
         ),

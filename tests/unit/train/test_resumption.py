@@ -273,6 +273,7 @@ NOTHING = """
     failures.fault.retries failures.fault.backoff_s
     failures.skip_bad_samples failures.max_non_finite_steps failures.wait_for_workers_s
     watchdog.timeout_s
+    self_training.unlabeled self_training.rounds self_training.threshold self_training.per_class self_training.balance
 """
 COURSE = """
     method.dropout method.thaw method.cache_features
@@ -299,6 +300,7 @@ START = """
     data.train data.validation.fraction data.validation.file data.test data.test_fraction data.keep
     data.max_length data.batching.type data.batching.window_batches
     train.global_batch_size train.seed train.optimizer.type train.optimizer.momentum
+    model.quantization.type model.quantization.double
 """
 WEIGHTS = """
     model.source model.revision

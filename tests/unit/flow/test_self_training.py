@@ -1,0 +1,180 @@
+"""A teacher labels rows for its student, who is trained as long as that helps; what is done is not done again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from eagleray.errors import DataError
+from eagleray.flow import self_training, teaching
+from eagleray.flow.self_training import Rounds
+from eagleray.model import sources
+from eagleray.spec.document import dump
+from eagleray.spec.finetune import FineTune
+from eagleray.store import paths, runs
+from eagleray.store.objects import Objects, open_storage
+from eagleray.store.runs import RunRecord
+from eagleray.store.teaching import TeachingRecord
+from eagleray.train import inputs
+from tests.support import training
+from tests.support.trained_runs import new_trained_run
+
+LABELS = ("bad", "good")
+
+
+@dataclass
+class World:
+    """A storage, a document, and students that reach what they are told to."""
+
+    objects: Objects
+    document: FineTune
+    cache: Path
+    scratch: Path
+    scores: list[float] = field(default_factory=list)
+    done: list[str] = field(default_factory=list)
+
+    def walk(self, **given: Any) -> RunRecord | None:
+        rounds = Rounds(self.document, objects=self.objects, cache_dir=self.cache)
+
+        def teach(teacher: RunRecord, number: int) -> TeachingRecord:
+            self.done.append(f"teach {number}")
+            return teaching.teach(
+                self.document,
+                rounds.inputs,
+                teacher=teacher.run,
+                number=number,
+                objects=self.objects,
+                key=rounds.key,
+            )
+
+        return rounds.walk(**{"train": self.train, "teach": teach, **given})
+
+    def train(self, document: FineTune) -> RunRecord:
+        """A run that has succeeded, with a random model of its own and the next score."""
+        loaded = inputs.load(document.spec, cache_dir=self.cache)
+        run = new_trained_run(
+            self.objects,
+            self.scratch,
+            task=document.spec.task.model_dump(mode="json"),
+            labels=LABELS,
+            name="test",
+            seed=len(self.done),
+        )
+        self.objects.put(paths.document(run), dump(document).encode())
+        lock = runs.read_lock(self.objects, run).model_copy(
+            update={
+                "data_fingerprint": loaded.data.fingerprint,
+                "model_sha256": sources.sha256(document.spec.model.source),
+            }
+        )
+        self.objects.put(paths.lock(run), lock.model_dump_json().encode())
+        record = runs.read(self.objects, run).model_copy(
+            update={"phase": "succeeded", "metrics": {"validation": {"f1_macro": self.scores.pop(0)}}}
+        )
+        runs.save(self.objects, record)
+        self.done.append("train")
+        return record
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Callable[..., World]:
+    def world(*scores: float, **settings: Any) -> World:
+        base = tmp_path / "base"
+        training.write_reviews(tmp_path / "rows.jsonl", num_rows=40)
+        with (tmp_path / "unlabelled.jsonl").open("w") as file:
+            file.writelines(json.dumps({"text": f"a film of {number}"}) + "\n" for number in range(30))
+        objects = open_storage(str(tmp_path / "runs"))
+        if not base.exists():
+            new_trained_run(objects, tmp_path, task={"type": "text-classification"}, labels=LABELS, name="first")
+        unlabeled = str(tmp_path / "unlabelled.jsonl")
+        document = training.document(
+            base,
+            tmp_path / "rows.jsonl",
+            self_training={"unlabeled": unlabeled, "threshold": 0.01, "balance": "none", **settings},
+        )
+        return World(objects, document, tmp_path / "cache", tmp_path, list(scores))
+
+    return world
+
+
+@pytest.mark.parametrize(
+    ("scores", "expected", "done"),
+    [
+        ([0.5, 0.6, 0.7], "test-0003", ["train", "teach 1", "train", "teach 2", "train"]),
+        ([0.5, 0.6, 0.6], "test-0002", ["train", "teach 1", "train", "teach 2", "train"]),
+        ([0.5, 0.4], "test-0001", ["train", "teach 1", "train"]),
+    ],
+    ids=["to the last round", "no better", "worse"],
+)
+def test_goes_on_while_it_helps(
+    world: Callable[..., World], scores: list[float], expected: str, done: list[str]
+) -> None:
+    there = world(*scores, rounds=2)
+
+    chosen = there.walk()
+
+    assert chosen is not None and chosen.run == expected
+    assert there.done == done
+    found = self_training.found(there.document, objects=there.objects, cache_dir=there.cache)
+    assert found == chosen, "what is done is found"
+
+
+def test_goes_on_where_it_was_killed(world: Callable[..., World]) -> None:
+    there = world(0.5, 0.6, rounds=1)
+
+    def killed(document: FineTune) -> RunRecord:
+        if there.done:
+            raise KeyboardInterrupt
+        return there.train(document)
+
+    with pytest.raises(KeyboardInterrupt):
+        there.walk(train=killed)
+    assert self_training.found(there.document, objects=there.objects, cache_dir=there.cache) is None
+
+    chosen = there.walk()
+
+    assert chosen is not None and chosen.run == "test-0002"
+    assert there.done == ["train", "teach 1", "train"]
+
+
+def test_true_labels_stay_apart(world: Callable[..., World]) -> None:
+    there = world(0.5, 0.6, rounds=1)
+
+    there.walk()
+
+    rounds = Rounds(there.document, objects=there.objects, cache_dir=there.cache)
+    folder = there.objects.local_path / paths.teaching("test-0001", rounds.key)  # type: ignore[operator]
+    rows = {name: _rows(folder / f"{name}.jsonl") for name in ("train", "validation")}
+    assert [len(rows["validation"]), sum("is_pseudo" not in row for row in rows["train"])] == [8, 32]
+    assert sum(row.get("is_pseudo", False) for row in rows["train"]) == 30
+    assert not any("is_pseudo" in row for row in rows["validation"])
+    student = runs.read_document(there.objects, "test-0002")
+    assert str(folder / "train.jsonl") in student and "unlabeled" not in student
+
+
+def test_rows_that_are_labelled_are_not_labelled_again(world: Callable[..., World]) -> None:
+    there = world(0.5, rounds=1)
+    rows = there.document.spec.data.train
+    settings = there.document.spec.self_training.model_copy(update={"unlabeled": rows})  # type: ignore[union-attr]
+    spec = there.document.spec.model_copy(update={"self_training": settings})
+    there.document = there.document.model_copy(update={"spec": spec})
+
+    with pytest.raises(DataError, match="no row that is not labelled already"):
+        there.walk()
+
+
+def test_a_teacher_that_is_sure_of_nothing_stays(world: Callable[..., World]) -> None:
+    there = world(0.5, rounds=2, threshold=0.999)
+
+    chosen = there.walk()
+
+    assert chosen is not None and chosen.run == "test-0001"
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
