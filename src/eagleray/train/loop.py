@@ -16,6 +16,7 @@ from eagleray.tasks.base import Batch, Task
 from eagleray.train.engine import Engine
 from eagleray.train.feed import BadSample, Feed, Share
 from eagleray.train.group import Group
+from eagleray.train.objective import Loss
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ def train_steps(
     feed: Feed,
     epoch_order: Callable[[int], Epoch],
     steps_per_epoch: int,
-    label_smoothing: float,
+    loss: Loss,
     learning_rate: Callable[[int], float],
     first_step: int,
     total_steps: int,
@@ -84,9 +85,9 @@ def train_steps(
             for number, batch in enumerate(share.batches, start=1):
                 mark(f"micro batch {number}")
                 engine.begin_micro_batch(is_last=number == len(share.batches))
-                loss, logits = task.loss(engine.forward, batch, label_smoothing=label_smoothing)
-                engine.backward(loss * (group.world_size / max(targets, 1.0)))
-                loss_sum += loss.item()
+                total, logits = loss(engine.forward, batch)
+                engine.backward(total * (group.world_size / max(targets, 1.0)))
+                loss_sum += total.item()
                 on_logits(step + 1, share.rows[number - 1], logits.detach(), batch)
             mark("updating the weights")
             layer_norms = engine.layer_norms() if measures_layers(step + 1) else {}

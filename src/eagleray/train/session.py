@@ -21,7 +21,7 @@ from eagleray.spec.data import PackedSpec
 from eagleray.spec.finetune import FineTune
 from eagleray.store import failures
 from eagleray.store.objects import open_storage
-from eagleray.train import attempts, baselines, cadence, schedules
+from eagleray.train import attempts, baselines, cadence, objective, schedules
 from eagleray.train.assembly import Job, Session, assemble, epoch_order
 from eagleray.train.early_stopping import observe, should_stop
 from eagleray.train.evaluate import evaluate
@@ -203,7 +203,12 @@ def _steps(session: Session, first_step: int, doubts: Doubts) -> Iterator[StepRe
         feed=feed,
         epoch_order=epoch_order(session),
         steps_per_epoch=session.steps_per_epoch,
-        label_smoothing=train.label_smoothing,
+        loss=objective.of(
+            session.inputs.task,
+            train.loss,
+            label_smoothing=train.label_smoothing,
+            label_counts=session.inputs.data.label_counts,
+        ),
         learning_rate=lambda step: (
             train.learning_rate * schedules.multiplier(train.schedule, step=step, total_steps=session.total_steps)
         ),
