@@ -206,7 +206,8 @@ def _refuse_empty(chosen: Mapping[str, np.ndarray], drops: list[DropReport]) -> 
 
 
 def _changes(rows: Mapping[str, RowFacts]) -> tuple[ChangeReport, ...]:
-    names = dict.fromkeys(step for facts in rows.values() for step in facts.changes.rows)
+    changed = {step for facts in rows.values() for step in facts.changes.rows}
+    names = [step for step in clean.STEPS if step in changed]
     return tuple(
         ChangeReport(
             step=step,

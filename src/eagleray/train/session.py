@@ -276,6 +276,7 @@ def _evaluate(
         collate=session.collate,
         micro_batch_size=session.micro_batch_size,
         group=session.group,
+        languages=session.inputs.data.languages,
         worst=worst,
         on_batch=lambda done, total: session.mark(f"evaluating, batch {done} of {total}"),
     )
