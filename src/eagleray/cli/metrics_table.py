@@ -10,6 +10,9 @@ from rich.table import Table
 if TYPE_CHECKING:
     from eagleray.store.runs import RunRecord
 
+MAX_LANGUAGE_METRICS = 6
+"""Rows, loss and what comes next: a terminal has no more room; `--json` has all."""
+
 
 def print_metrics(record: RunRecord) -> None:
     """Print what a run reached, a metric a row, what it was measured on side by side."""
@@ -23,9 +26,24 @@ def print_metrics(record: RunRecord) -> None:
     console = Console()
     console.print(f"{record.run}: best checkpoint at step {record.best_step}", highlight=False, soft_wrap=True)
     console.print(table)
+    for split, metrics in columns.items():
+        if languages := metrics.get("per_language"):
+            console.print(_language_table(split, languages))
     console.print(f"predict with it: eagleray predict {record.run} --input FILE", highlight=False, soft_wrap=True)
     if record.kind == "FineTune":  # a sweep has written a page of its own
         console.print(f"look at it: eagleray runs report {record.run}", highlight=False, soft_wrap=True)
+
+
+def _language_table(split: str, languages: dict[str, dict[str, Any]]) -> Table:
+    """A language a row, a metric a column."""
+    table = Table(title=f"{split}, by language", title_justify="left")
+    table.add_column("language")
+    names = _numbers(languages)[:MAX_LANGUAGE_METRICS]
+    for name in names:
+        table.add_column(name, justify="right")
+    for language, values in languages.items():
+        table.add_row(language, *(_cell(values.get(name)) for name in names))
+    return table
 
 
 def _numbers(columns: dict[str, dict[str, Any]]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -176,7 +177,7 @@ def _print(objects: Objects, record: RunRecord) -> None:
 
 
 def _shown(objects: Objects, record: RunRecord, uri: str) -> dict[str, Any]:
-    from eagleray.store import ranking, sweeps
+    from eagleray.store import draws, ranking, sweeps
 
     sweep = _read(objects, record)
     ordered = ranking.ranked(sweep.trials, objectives=sweep.objectives, constraints=sweep.constraints)
@@ -196,6 +197,7 @@ def _shown(objects: Objects, record: RunRecord, uri: str) -> dict[str, Any]:
             trial.number
             for trial in ranking.pareto_front(sweep.trials, objectives=sweep.objectives, constraints=sweep.constraints)
         ],
+        "draws": [asdict(each) for each in draws.spreads(sweep)],
         "trials": list(described.values()),
         "steps": sweep.num_steps,
         "device_hours": sweep.device_hours,

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from eagleray.cli.printing import number
-from eagleray.store import ranking, sweeps
+from eagleray.store import draws, ranking, sweeps
 
 if TYPE_CHECKING:
     from eagleray.store.runs import RunRecord
@@ -54,6 +54,12 @@ def facts(record: RunRecord, sweep: Sweep) -> Iterator[str]:
     share = f", {sweep.num_steps / whole:.0%} of what all trials to their end take" if whole else ""
     yield f"{record.run} ({record.phase}): {len(sweep.trials)} trials: {states or 'none'}"
     yield f"{sweep.num_steps} steps{share}; {sweep.device_hours:.2g} {sweep.device}-hours"
+    for spread in draws.spreads(sweep):
+        by = ranking.primary(sweep.objectives).metric
+        yield (
+            f"{params_text(spread.params) or 'few shot'}: {by} {spread.mean:.4f} ± {spread.deviation:.4f} "
+            f"over {spread.draws} draws"
+        )
     if len(sweep.trials) > SHOWN_TRIALS:
         command = f"eagleray sweep show {record.run}"
         yield f"the table has {SHOWN_TRIALS} of {len(sweep.trials)} trials: `{command} --json` has all"

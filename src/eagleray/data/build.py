@@ -107,7 +107,13 @@ def build(
             name, tokens.full_lengths, num_without_targets=tokens.num_without_targets, max_length=spec.max_length
         )
         reports.append(
-            split_report(part.facts, train=train, full_lengths=tokens.full_lengths, max_length=spec.max_length)
+            split_report(
+                part.facts,
+                train=train,
+                used=_part(rows, name=name, numbers=epoch.rows, spec=spec).facts if name == "train" else part.facts,
+                full_lengths=tokens.full_lengths,
+                max_length=spec.max_length,
+            )
         )
     _refuse(findings)
     return Built(

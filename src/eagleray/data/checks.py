@@ -126,14 +126,16 @@ def check_lengths(name: str, full_lengths: np.ndarray, *, num_without_targets: i
     return findings
 
 
-def split_report(facts: SplitFacts, *, train: SplitFacts, full_lengths: np.ndarray, max_length: int) -> SplitReport:
-    """Return the figures of one split."""
+def split_report(
+    facts: SplitFacts, *, train: SplitFacts, used: SplitFacts, full_lengths: np.ndarray, max_length: int
+) -> SplitReport:
+    """Return the figures of one split. `used`: its rows as often as an epoch uses them."""
     return SplitReport(
         name=facts.name,
         source=facts.source,
-        rows=len(facts),
+        rows=len(used),
         dropped=facts.num_dropped,
-        label_counts=label_counts(facts),
+        label_counts=label_counts(used),
         duplicates=len(facts) - len(np.unique(facts.identities)),
         leaked=0 if facts is train else len(_leaked(train, facts)),
         lengths=length_report(full_lengths, max_length=max_length),

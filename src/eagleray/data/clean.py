@@ -13,6 +13,9 @@ from eagleray.data import markup, texts
 from eagleray.data.encoder import Row
 from eagleray.spec.clean import CleanSpec
 
+STEPS = ("html", "unicode", "control", "urls", "mentions", "whitespace")
+"""In their order."""
+
 Step = tuple[str, Callable[[str], str]]
 
 _URL = re.compile(r"(?:https?://|ftp://|www\.)[\w\-.~:/?#\[\]@!$&'()*+,;=%]+", re.IGNORECASE | re.ASCII)

@@ -1,4 +1,4 @@
-"""Which rows does one file hold? CSV, TSV, JSON Lines and Parquet, the first three also compressed."""
+"""Which rows does one file hold? CSV, TSV, JSON Lines, plain lines and Parquet, all but the last also compressed."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def file_format(path: Path) -> str:
         )
     if suffix not in READERS or (suffix == ".parquet" and compression in OPENERS):
         raise DataError(
-            f"{path.name}: unknown file format: rows are read from .csv, .tsv and .jsonl "
+            f"{path.name}: unknown file format: rows are read from .csv, .tsv, .jsonl and .txt "
             "(each also with .gz, .bz2 or .xz behind) and .parquet"
         )
     return suffix
@@ -160,6 +160,15 @@ def _parsed(text: str, place: str) -> dict[str, Any]:
     return value
 
 
+def _lines(path: Path, name: str) -> Iterator[SourceRow]:
+    """A row a line that is not blank: its `text`, and the `file` without its suffixes, which may be its label."""
+    file = Path(name).name.partition(".")[0]
+    with _open(path) as stream:
+        for number, line in enumerate(_decoded(stream, name), start=1):
+            if line.strip():
+                yield SourceRow({"text": line.rstrip("\r\n"), "file": file}, f"{name}:{number}")
+
+
 def _parquet(path: Path, name: str) -> Iterator[SourceRow]:
     number = 0
     with pq.ParquetFile(path) as file:
@@ -193,6 +202,7 @@ READERS: dict[str, Callable[[Path, str], Iterator[SourceRow]]] = {
     ".csv": _csv,
     ".tsv": _tsv,
     ".jsonl": _jsonl,
+    ".txt": _lines,
     ".parquet": _parquet,
 }
 

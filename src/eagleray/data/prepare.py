@@ -46,6 +46,11 @@ class Prepared:
     fingerprint: str  # sha256 of the rows and of how they are split; tokenizer and task have no part in it
     from_cache: bool
 
+    @property
+    def label_counts(self) -> dict[str, int]:
+        """How many rows of an epoch of training have each label."""
+        return self.report.splits[0].label_counts
+
 
 def prepare(
     spec: DataSpec,

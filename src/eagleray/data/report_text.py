@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 import unicodedata
 
+from eagleray.data import steps_text
 from eagleray.data.checks import DataReport, LengthReport, SplitReport
 
 WIDTH = 80
@@ -17,6 +18,7 @@ def render(report: DataReport) -> str:
     train = report.splits[0]
     lines = [_table_row(["split", "rows", "dropped", "repeated", "leaked", "median", "longest", "cut"])]
     lines += [_table_row(_figures(split)) for split in report.splits]
+    lines += steps_text.lines(report.steps)
     if train.label_counts:
         lines += ["", "labels (train)", *_label_lines(train)]
     lines += ["", f"tokens (train), cut at {report.max_length}", *_length_lines(train.lengths)]

@@ -57,8 +57,8 @@ class Epoch:
     """The training rows as often as an epoch uses them."""
 
     source: str  # whose rows they are: "train", or "augmented"
-    numbers: np.ndarray
-    languages: np.ndarray  # (rows before copies,) int16, as the source numbers them
+    numbers: np.ndarray  # of that source
+    rows: np.ndarray  # the same as rows of the training source
     balance: BalanceReport | None = None
     augment: AugmentReport | None = None
 
@@ -134,10 +134,9 @@ def epoch(
 ) -> Epoch:
     """Balance the training rows, and write their changed copies where the document asks for some."""
     numbers, balance = _balanced(chosen.numbers["train"], rows, spec=spec, seed=seed)
-    languages = rows.languages[numbers]
     if spec.augment is None:
-        return Epoch("train", numbers, languages, balance)
-    report = copies.write(
+        return Epoch("train", numbers, numbers, balance)
+    report, positions = copies.write(
         rows.path,
         numbers,
         rows_path(directory, "augmented"),
@@ -148,7 +147,7 @@ def epoch(
         seed=seed,
         on_rows=partial(on_progress, "augmenting train"),
     )
-    return Epoch("augmented", np.arange(len(numbers) + report.copies), languages, balance, report)
+    return Epoch("augmented", np.arange(len(positions)), numbers[positions], balance, report)
 
 
 def report(chosen: Chosen, used: Epoch, rows: Mapping[str, RowFacts], *, languages: tuple[str, ...]) -> StepsReport:
@@ -156,7 +155,7 @@ def report(chosen: Chosen, used: Epoch, rows: Mapping[str, RowFacts], *, languag
     by_split = {}
     for name, numbers in chosen.numbers.items() if languages else ():
         source = rows[name if name in rows else "train"]
-        of_rows = used.languages if name == "train" else source.languages[numbers]
+        of_rows = source.languages[used.rows if name == "train" else numbers]
         by_split[name] = dict(sorted(choose.counted(of_rows, source.language_names).items()))
     return StepsReport(
         changes=_changes(rows),
@@ -207,7 +206,8 @@ def _refuse_empty(chosen: Mapping[str, np.ndarray], drops: list[DropReport]) -> 
 
 
 def _changes(rows: Mapping[str, RowFacts]) -> tuple[ChangeReport, ...]:
-    names = dict.fromkeys(step for facts in rows.values() for step in facts.changes.rows)
+    changed = {step for facts in rows.values() for step in facts.changes.rows}
+    names = [step for step in clean.STEPS if step in changed]
     return tuple(
         ChangeReport(
             step=step,

@@ -51,6 +51,7 @@ def evaluate(objects: Objects, document: FineTune, record: RunRecord, *, cache_d
         collate=collate,
         micro_batch_size=BATCH_SIZE,
         group=Group(rank=0, world_size=1, num_local=1, device=device),
+        languages=loaded.data.languages,
     )
     evaluated = record.model_copy(update={"metrics": {**record.metrics, "test": measured}})
     runs.save(objects, evaluated)

@@ -22,6 +22,7 @@ from eagleray.metrics.classification import (
 )
 from eagleray.metrics.regression import RegressionMetrics
 from eagleray.tasks.base import Verdict
+from eagleray.tasks.emphasis import Emphasis
 from eagleray.tasks.labels import read_label, read_number, unknown
 
 ProblemName = Literal["single-label", "multi-label", "regression"]
@@ -50,7 +51,14 @@ class Problem(Protocol):
         """Encoded labels as a tensor, rows first."""
         ...
 
-    def losses(self, logits: torch.Tensor, labels: torch.Tensor, *, label_smoothing: float) -> torch.Tensor:
+    def losses(
+        self,
+        logits: torch.Tensor,
+        labels: torch.Tensor,
+        *,
+        label_smoothing: float = 0.0,
+        emphasis: Emphasis | None = None,
+    ) -> torch.Tensor:
         """The loss of each row, (rows,), from fp32 logits (rows, outputs)."""
         ...
 
@@ -107,8 +115,16 @@ class SingleLabel:
     def tensor(self, encoded: Sequence[int]) -> torch.Tensor:
         return torch.tensor([int(index) for index in encoded], dtype=torch.int64)
 
-    def losses(self, logits: torch.Tensor, labels: torch.Tensor, *, label_smoothing: float) -> torch.Tensor:
-        return functional.cross_entropy(logits, labels, reduction="none", label_smoothing=label_smoothing)
+    def losses(
+        self,
+        logits: torch.Tensor,
+        labels: torch.Tensor,
+        *,
+        label_smoothing: float = 0.0,
+        emphasis: Emphasis | None = None,
+    ) -> torch.Tensor:
+        losses = functional.cross_entropy(logits, labels, reduction="none", label_smoothing=label_smoothing)
+        return losses if emphasis is None else emphasis.of_rows(losses, logits, labels)
 
     def new_metrics(self) -> SingleLabelMetrics:
         return SingleLabelMetrics(self.labels)
@@ -165,9 +181,17 @@ class MultiLabel:
     def tensor(self, encoded: Sequence[Sequence[int]]) -> torch.Tensor:
         return torch.tensor([list(row) for row in encoded], dtype=torch.float32).reshape(len(encoded), len(self.labels))
 
-    def losses(self, logits: torch.Tensor, labels: torch.Tensor, *, label_smoothing: float) -> torch.Tensor:
+    def losses(
+        self,
+        logits: torch.Tensor,
+        labels: torch.Tensor,
+        *,
+        label_smoothing: float = 0.0,
+        emphasis: Emphasis | None = None,
+    ) -> torch.Tensor:
         smooth = labels * (1.0 - label_smoothing) + 0.5 * label_smoothing
-        return functional.binary_cross_entropy_with_logits(logits, smooth, reduction="none").mean(dim=-1)
+        losses = functional.binary_cross_entropy_with_logits(logits, smooth, reduction="none")
+        return (losses if emphasis is None else emphasis.of_labels(losses, logits, labels)).mean(dim=-1)
 
     def new_metrics(self) -> MultiLabelMetrics:
         return MultiLabelMetrics(self.labels)
@@ -228,9 +252,16 @@ class Regression:
     def tensor(self, encoded: Sequence[float]) -> torch.Tensor:
         return torch.tensor([float(number) for number in encoded], dtype=torch.float32)
 
-    def losses(self, logits: torch.Tensor, labels: torch.Tensor, *, label_smoothing: float) -> torch.Tensor:
-        if label_smoothing:
-            raise ValueError("label smoothing has no meaning for regression")
+    def losses(
+        self,
+        logits: torch.Tensor,
+        labels: torch.Tensor,
+        *,
+        label_smoothing: float = 0.0,
+        emphasis: Emphasis | None = None,
+    ) -> torch.Tensor:
+        if label_smoothing or emphasis is not None:
+            raise ValueError("label smoothing and weights of labels have no meaning for regression")
         return functional.mse_loss(logits.squeeze(-1), labels, reduction="none")
 
     def new_metrics(self) -> RegressionMetrics:

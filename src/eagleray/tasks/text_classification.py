@@ -16,6 +16,7 @@ from transformers import AutoModelForSequenceClassification, PreTrainedTokenizer
 from eagleray.metrics.base import Metrics
 from eagleray.tasks import problems
 from eagleray.tasks.base import Batch, Forward, Row, Sample, Verdict
+from eagleray.tasks.emphasis import Emphasis
 from eagleray.tasks.padding import attention_mask, pad
 from eagleray.tasks.problems import Problem, ProblemName
 
@@ -95,14 +96,15 @@ class TextClassification:
         return float(batch["weights"].sum())
 
     def loss(
-        self, forward: Forward, batch: Batch, *, label_smoothing: float = 0.0
+        self, forward: Forward, batch: Batch, *, label_smoothing: float = 0.0, emphasis: Emphasis | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
         logits = forward(**_inputs(batch)).logits.float()
-        losses = self._problem().losses(logits, batch["labels"], label_smoothing=label_smoothing)
+        problem = self._problem()
+        losses = problem.losses(logits, batch["labels"], label_smoothing=label_smoothing, emphasis=emphasis)
         return (losses * batch["weights"]).sum(), logits
 
     def row_losses(self, logits: torch.Tensor, batch: Batch) -> torch.Tensor | None:
-        return self._problem().losses(logits, batch["labels"], label_smoothing=0.0).cpu()
+        return self._problem().losses(logits, batch["labels"]).cpu()
 
     def verdict(self, logits: torch.Tensor, batch: Batch, row: int) -> Verdict:
         return self._problem().verdict(logits[row].cpu(), batch["labels"][row].cpu())

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 
 from eagleray.data.batches import eval_batches
 from eagleray.data.tokenized import TokenizedSplit
+from eagleray.metrics.base import Metrics
 from eagleray.tasks.base import Task
 from eagleray.train.feed import Collate
 from eagleray.train.group import Group
@@ -23,25 +25,60 @@ def evaluate(
     collate: Collate,
     micro_batch_size: int,
     group: Group,
+    languages: tuple[str, ...] = (),
     worst: Worst | None = None,
     on_batch: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Any]:
     """Return the task's metrics of the model `forward`, in evaluation mode, on `split`: the same at every rank.
 
-    Each rank sums over its share of the rows; the sums are added over the ranks once, at the end.
+    Each rank sums over its share of the rows; the sums are added over the ranks once, at the end. Where the split tells
+    the languages of its rows, `per_language` has the numbers of each of `languages` besides, and its `rows`.
     `worst` looks at every row. `on_batch(done, total)` is called after each micro batch.
     """
-    metrics = task.new_metrics()
-    shares = eval_batches(
-        split.lengths, world_size=group.world_size, rank=group.rank, micro_batch_size=micro_batch_size
-    )
+    # A micro batch has rows of one language: its sums are that language's, and those of all languages add up to the
+    # metrics of all rows, whatever the task.
+    parts = _by_language(split, languages)
+    found = [task.new_metrics() for _ in parts]
+    shares = [
+        eval_batches(
+            split.lengths[rows], world_size=group.world_size, rank=group.rank, micro_batch_size=micro_batch_size
+        )
+        for rows in parts
+    ]
+    done, total = 0, sum(map(len, shares))
     with torch.no_grad():  # not inference_mode: ZeRO-3 reuses gathered weights in the next training step
-        for done, (rows, weights) in enumerate(shares, start=1):
-            batch = collate(split.samples(rows), weights)
-            loss, logits = task.loss(forward, batch)
-            metrics.update(loss.item(), logits, batch)
-            if worst is not None:
-                worst.add(rows, weights, logits, batch)
-            on_batch(done, len(shares))
-    metrics.state.copy_(group.sum(metrics.state))
-    return metrics.compute()
+        for part, metrics, share in zip(parts, found, shares, strict=True):
+            for within, weights in share:
+                rows = part[within]
+                batch = collate(split.samples(rows), weights)
+                loss, logits = task.loss(forward, batch)
+                metrics.update(loss.item(), logits, batch)
+                if worst is not None:
+                    worst.add(rows, weights, logits, batch)
+                done += 1
+                on_batch(done, total)
+    sums = group.sum(torch.stack([metrics.state for metrics in found]))
+    for metrics, state in zip(found, sums, strict=True):
+        metrics.state.copy_(state)
+    overall = task.new_metrics()
+    overall.state.copy_(sums.sum(dim=0))
+    computed = overall.compute()
+    if split.languages is None or not languages:
+        return computed
+    told = zip(languages, parts, found, strict=True)
+    return {
+        **computed,
+        "per_language": {name: _numbers(metrics, len(rows)) for name, rows, metrics in told if len(rows)},
+    }
+
+
+def _by_language(split: TokenizedSplit, languages: tuple[str, ...]) -> list[np.ndarray]:
+    """The samples of each language; all samples where languages are not told."""
+    if split.languages is None or not languages:
+        return [np.arange(len(split))]
+    return [np.flatnonzero(split.languages == number) for number in range(len(languages))]
+
+
+def _numbers(metrics: Metrics, num_rows: int) -> dict[str, float]:
+    computed = {name: value for name, value in metrics.compute().items() if isinstance(value, int | float)}
+    return {"rows": num_rows, **computed}

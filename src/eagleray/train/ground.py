@@ -16,7 +16,7 @@ from eagleray.store import lease
 from eagleray.store.lease import Renewal
 from eagleray.store.objects import Objects, open_storage
 from eagleray.store.runs import LockRecord
-from eagleray.train import cluster, inputs, lock, nodes, preflight
+from eagleray.train import cluster, inputs, lock, losses, nodes, preflight
 from eagleray.train.driver import Observer
 from eagleray.train.inputs import Inputs
 from eagleray.train.ray_environment import is_embedded
@@ -64,6 +64,7 @@ class Ground:
         nodes.check_all_see(spec, self.objects, num_nodes=resources.num_nodes)
         loaded = preparation.result()
         self._observer.data(loaded.data.report)
+        losses.build(loaded.task, spec.train, label_counts=loaded.data.label_counts)  # refuses before workers start
         locked = lock.of_run(self._document, loaded, resources)
         basis = Basis(self._document, locked.data_fingerprint, locked.model_sha256, loaded.task.labels)
         return Ready(loaded, locked, basis)

@@ -2,23 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
+from typing import assert_never
 
 import torch
 from torch.nn import functional
 
-from eagleray.spec.train import TrainSpec
+from eagleray.errors import UserError
+from eagleray.spec.train import CrossEntropySpec, FocalSpec, LossSpec, TrainSpec
+from eagleray.tasks import emphasis
 from eagleray.tasks.base import Batch, Forward, Task
+from eagleray.tasks.emphasis import Emphasis
+from eagleray.tasks.text_classification import TextClassification
 
 Loss = Callable[[Forward, Batch], tuple[torch.Tensor, torch.Tensor]]
 """As `Task.loss`: the weighted sum over the targets of a batch, and the logits."""
 
 
-def build(task: Task, spec: TrainSpec) -> Loss:
-    """Return the loss of a training step."""
+def build(task: Task, spec: TrainSpec, *, label_counts: Mapping[str, int]) -> Loss:
+    """Return the loss of a training step. `label_counts`: how many training rows have each label.
+
+    Raises:
+        UserError: it weighs what is no label.
+    """
     loss = partial(task.loss, label_smoothing=spec.label_smoothing)
+    emphasised = _emphasis(task, spec.loss, label_counts)
+    if emphasised is not None:
+        assert isinstance(task, TextClassification)  # the document allows it for no other
+        loss = partial(task.loss, label_smoothing=spec.label_smoothing, emphasis=emphasised)
     return partial(_r_drop, loss, weight=spec.r_drop) if spec.r_drop else loss
+
+
+def _emphasis(task: Task, spec: LossSpec, label_counts: Mapping[str, int]) -> Emphasis | None:
+    if spec.is_plain:
+        return None
+    try:
+        weights = emphasis.named(task.labels, spec.weights) if spec.weights else ()
+    except ValueError as error:
+        raise UserError(f"spec.train.loss.weights: {error}") from error
+    if spec.class_weights == "balanced":
+        weights = emphasis.balanced(task.labels, label_counts)
+    match spec:
+        case CrossEntropySpec():
+            return Emphasis(weights=weights)
+        case FocalSpec():
+            return Emphasis(gamma=spec.gamma, weights=weights)
+    assert_never(spec)
 
 
 def _r_drop(loss: Loss, forward: Forward, batch: Batch, *, weight: float) -> tuple[torch.Tensor, torch.Tensor]:

@@ -68,7 +68,8 @@ EFFECTS: dict[str, Effect] = {
 
 _DECIDE_ON_ROWS = (
     *("data.train", "data.validation.fraction", "data.validation.file", "data.test", "data.test_fraction"),
-    "data.keep",
+    *("data.keep", "data.language", "data.train_languages", "data.clean", "data.few_shot", "data.balance"),
+    "data.augment",
 )
 _NAME_THE_MODEL = ("model.source", "model.revision")
 
@@ -207,14 +208,14 @@ def needs_fork(earlier: Earlier | None, wanted: Basis) -> bool:
 
 def differences(stored: Basis, wanted: Basis) -> tuple[Change, ...]:
     """Return what differs. A name that stands for the same rows, weights or labels under another name has no effect."""
+    changed = changes(stored.document, wanted.document)
     same: set[str] = set()
     if stored.data_fingerprint == wanted.data_fingerprint:
-        same.update(_DECIDE_ON_ROWS)
+        same.update(change.path for change in changed if _decides_on_rows(change.path))
     if stored.model_sha256 and stored.model_sha256 == wanted.model_sha256:
         same.update(_NAME_THE_MODEL)
     if stored.labels and stored.labels == wanted.labels:
         same.add("task.labels")
-    changed = changes(stored.document, wanted.document)
     named = [replace(change, effect="nothing") if change.path in same else change for change in changed]
     return (*named, *_unnamed(stored, wanted, {change.path for change in changed}))
 
@@ -289,12 +290,18 @@ def _changes(stored: Any, wanted: Any, path: str) -> Iterator[Change]:
 
 def _unnamed(stored: Basis, wanted: Basis, changed: set[str]) -> Iterator[Change]:
     """What differs behind names that are the same: files were changed, a branch of the hub has moved on."""
-    if stored.data_fingerprint != wanted.data_fingerprint and changed.isdisjoint((*_DECIDE_ON_ROWS, "train.seed")):
+    if stored.data_fingerprint != wanted.data_fingerprint and not any(
+        path == "train.seed" or _decides_on_rows(path) for path in changed
+    ):
         yield Change("data (fingerprint)", stored.data_fingerprint[:12], wanted.data_fingerprint[:12], "start")
     if stored.model_sha256 != wanted.model_sha256 and changed.isdisjoint(_NAME_THE_MODEL):
         yield Change("model (sha256)", stored.model_sha256[:12], wanted.model_sha256[:12], "weights")
     if stored.labels and wanted.labels and stored.labels != wanted.labels and "task.labels" not in changed:
         yield Change("task.labels", list(stored.labels), list(wanted.labels), "weights")
+
+
+def _decides_on_rows(path: str) -> bool:
+    return any(f"{path}.".startswith(f"{key}.") for key in _DECIDE_ON_ROWS)
 
 
 def _shown(value: Any) -> str:

@@ -210,7 +210,7 @@ def _steps(
         feed=feed,
         epoch_order=epoch_order(session),
         steps_per_epoch=session.steps_per_epoch,
-        loss=losses.build(session.inputs.task, train),
+        loss=losses.build(session.inputs.task, train, label_counts=session.inputs.data.label_counts),
         learning_rate=lambda step: (
             train.learning_rate
             * share_left()
@@ -280,6 +280,7 @@ def _evaluate(
         collate=session.collate,
         micro_batch_size=session.micro_batch_size,
         group=session.group,
+        languages=session.inputs.data.languages,
         worst=worst,
         on_batch=lambda done, total: session.mark(f"evaluating, batch {done} of {total}"),
     )

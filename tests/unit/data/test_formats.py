@@ -96,7 +96,7 @@ def test_nothing_in_a_file_is_no_row(tmp_path: Path, name: str, content: str) ->
         ("a.csv.xz", b"text,label\n", "a.csv.xz: cannot be read"),
         ("a.parquet", b"text,label\n", "a.parquet: cannot be read"),
         ("a.json", b"[]", r"a.json: JSON Lines wanted.*jq -c '.\[\]' a.json > a.jsonl"),
-        ("a.txt", b"", "a.txt: unknown file format"),
+        ("a.doc", b"", "a.doc: unknown file format"),
         ("a.gz", b"", "a.gz: unknown file format"),
         ("a.parquet.gz", b"", "a.parquet.gz: unknown file format"),
     ],
@@ -116,3 +116,11 @@ def test_a_quote_that_is_never_closed_does_not_swallow_a_large_file(
     with pytest.raises(DataError, match=r"a.csv:3: malformed record: field larger than field limit \(1000\)"):
         rows_of(tmp_path / "a.csv")
     csv.field_size_limit(limit)  # one for the process: other tests read tables too
+
+
+def test_a_line_of_a_text_file_is_a_row_and_the_file_a_column(tmp_path: Path) -> None:
+    path = tmp_path / "pos.txt.gz"
+    path.write_bytes(gzip.compress("很好看👍\r\n\n  two \n".encode()))
+    rows = list(read_file(path, name="reviews/pos.txt.gz"))
+    assert [row.raw for row in rows] == [{"text": "很好看👍", "file": "pos"}, {"text": "  two ", "file": "pos"}]
+    assert [row.place for row in rows] == ["reviews/pos.txt.gz:1", "reviews/pos.txt.gz:3"]

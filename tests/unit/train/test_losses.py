@@ -38,7 +38,7 @@ def _other_each_time(**inputs: torch.Tensor) -> Any:
 def test_two_passes_that_agree_cost_nothing(task: TextClassification) -> None:
     expected, _ = task.loss(_same_twice, _batch(task))
 
-    found, logits = losses.build(task, TrainSpec(r_drop=5.0))(_same_twice, _batch(task))
+    found, logits = losses.build(task, TrainSpec(r_drop=5.0), label_counts={})(_same_twice, _batch(task))
 
     assert found.item() == pytest.approx(expected.item())
     assert logits.shape == (3, 2)
@@ -51,8 +51,8 @@ def test_two_passes_that_differ_cost_their_divergence(task: TextClassification) 
         return kind(logits=logits)
 
     batch = _batch(task)
-    weak, _ = losses.build(task, TrainSpec(r_drop=1.0))(_other_each_time, batch)
-    strong, _ = losses.build(task, TrainSpec(r_drop=3.0))(_other_each_time, batch)
+    weak, _ = losses.build(task, TrainSpec(r_drop=1.0), label_counts={})(_other_each_time, batch)
+    strong, _ = losses.build(task, TrainSpec(r_drop=3.0), label_counts={})(_other_each_time, batch)
 
     doubled = {name: torch.cat([tensor, tensor]) for name, tensor in batch.items()}
     one, other = map(distribution, _other_each_time(**doubled).logits.chunk(2))

@@ -7,6 +7,7 @@ not on how many processes make it.
 from __future__ import annotations
 
 import json
+from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -50,10 +51,11 @@ def write(
     copies: int,
     seed: int,
     on_rows: Callable[[int], None],
-) -> AugmentReport:
+) -> tuple[AugmentReport, np.ndarray]:
     """Write rows `numbers`, ascending, of `source` and their copies to `target`, a copy behind its row.
 
     `keys` are those of the texts that may be changed. `on_rows(done)` is called after each batch.
+    Returns besides which of `numbers` each row was made of, by its position.
     """
     chosen = np.zeros(len(numbers), dtype=bool)
     order = np.argsort(draws.words(len(numbers), "augment", seed), kind="stable")
@@ -65,7 +67,7 @@ def write(
                 stream = map(partial(_translated, step=step, keys=keys, seed=seed), stream)
         else:
             stream = parallel.in_order(_Changes(tuple(together), keys=keys, seed=seed), stream)
-    tally = _Tally(keys)
+    tally, positions = _Tally(keys), array("i")
     with arrow.Writer(target) as writer:
         for batch in stream:
             kept = [copy for copy in batch if tally.keeps(copy)]
@@ -74,8 +76,9 @@ def write(
                 "place": pa.array([_place(copy) for copy in kept], pa.string()),
             }
             writer.write(pa.RecordBatch.from_pydict(columns))
-            on_rows(tally.rows)
-    return tally.report()
+            positions.extend(copy.position for copy in kept)
+            on_rows(len(positions))
+    return tally.report(), np.frombuffer(positions, dtype=np.int32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +141,6 @@ class _Tally:
 
     def __init__(self, keys: tuple[str, ...]) -> None:
         self._keys = keys
-        self.rows = 0
         self._copies = 0
         self._unchanged = 0
         self._by_step: Counter[str] = Counter()
@@ -149,7 +151,6 @@ class _Tally:
         if copy.number and copy.row == json.loads(copy.text):
             self._unchanged += 1
             return False
-        self.rows += 1
         if copy.number:
             self._copies += 1
             self._by_step.update(dict.fromkeys(copy.taken, 1))

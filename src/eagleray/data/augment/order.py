@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 
 from eagleray.data.augment import units
 from eagleray.data.draws import Draw, how_many
@@ -21,16 +22,20 @@ _LOWERED = frozenset(_LOWERED_WORDS.split())
 
 @dataclass(frozen=True, slots=True)
 class Swap:
-    """Neighbouring words change places."""
+    """Neighbouring words change places, those of scripts with and without spaces apart: the one could grow together."""
 
     rate: float
 
     def __call__(self, text: str, draw: Draw) -> str:
         parts = units.split(text)
         words = units.words(parts)
-        for _ in range(how_many(len(words) - 1, self.rate) if len(words) > 1 else 0):
-            place = draw.below(len(words) - 1)
-            one, other = words[place], words[place + 1]
+        pairs = [
+            (one, other)
+            for one, other in pairwise(words)
+            if units.stands_alone(parts[one]) == units.stands_alone(parts[other])
+        ]
+        for chosen in draw.sample(len(pairs), how_many(len(pairs), self.rate) if pairs else 0):
+            one, other = pairs[chosen]
             parts[one], parts[other] = parts[other], parts[one]
         return "".join(parts)
 

@@ -67,7 +67,7 @@ def load(path: Path, *, rate: float) -> Synonyms:
         of = _wordnet(path) if path.is_dir() else _groups(path)
     except (OSError, UnicodeDecodeError, ValueError, IndexError) as error:
         raise DataError(f"{path}: cannot be read as synonyms: {error}") from error
-    if not of:
+    if not any(of.values()):
         raise DataError(f"{path}: no synonyms: a line has a group, `big large great` or `Aa01= 人 士 人物`")
     longest = max((len(word) for word in of if units.stands_alone(word)), default=1)
     return Synonyms(rate=rate, of=of, longest=longest)
@@ -130,6 +130,8 @@ def _groups(path: Path) -> dict[str, tuple[str, ...]]:
     """A group a line. With codes in front `=` marks synonyms, `#` and `@` what is only near, as in Cilin."""
     found: dict[str, tuple[str, ...]] = {}
     for line in path.read_text(encoding="utf-8-sig").splitlines():
+        if line.startswith("# "):
+            continue
         code, mark, rest = line.partition("=")
         if not mark and re.match(r"\w+[#@]", line):
             continue
