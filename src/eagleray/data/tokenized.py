@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -35,9 +35,15 @@ class TokenizedSplit:
     Opens files and holds 4 bytes a sample. Pickles as its path: another process opens the same files.
     """
 
-    def __init__(self, directory: Path, *, name: str, source: str) -> None:
-        """Open split `name` of a cache entry, whose rows came from the rows of split `source`."""
+    def __init__(
+        self, directory: Path, *, name: str, source: str, columns: Mapping[str, np.ndarray] | None = None
+    ) -> None:
+        """Open split `name` of a cache entry, whose rows came from the rows of split `source`.
+
+        `columns` holds numbers that samples are given beside what the files hold, (samples,) each.
+        """
         self._directory, self._name, self._source = directory, name, source
+        self._columns = dict(columns or {})
         self.lengths: np.ndarray = np.load(_lengths_path(directory, name))
         """(samples,) int32: tokens after the cut."""
         self._batches = arrow.Batches(_tokens_path(directory, name))
@@ -47,7 +53,11 @@ class TokenizedSplit:
         return len(self.lengths)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _reopened, (self._directory, self._name, self._source)
+        return _reopened, (self._directory, self._name, self._source, self._columns)
+
+    def with_columns(self, columns: Mapping[str, np.ndarray]) -> TokenizedSplit:
+        """Return the same samples with a number more of each column: (samples,)."""
+        return _reopened(self._directory, self._name, self._source, {**self._columns, **columns})
 
     def samples(self, indices: np.ndarray) -> list[Sample]:
         """Return samples by number; lists are read-only numpy views of the file, numbers are Python's.
@@ -57,7 +67,9 @@ class TokenizedSplit:
         indices = np.asarray(indices)
         batches, within = self._batches.find(indices)
         return [
-            {"index": index} | {column: view(row) for column, view in self._views_of(batch)}
+            {"index": index}
+            | {column: view(row) for column, view in self._views_of(batch)}
+            | {column: values[index].item() for column, values in self._columns.items()}
             for index, batch, row in zip(indices.tolist(), batches.tolist(), within.tolist(), strict=True)
         ]
 
@@ -148,8 +160,8 @@ def _place(path: Path, numbers: np.ndarray, number: int) -> str:
     return StoredRows(path).place(int(numbers[number]))
 
 
-def _reopened(directory: Path, name: str, source: str) -> TokenizedSplit:
-    return TokenizedSplit(directory, name=name, source=source)
+def _reopened(directory: Path, name: str, source: str, columns: Mapping[str, np.ndarray]) -> TokenizedSplit:
+    return TokenizedSplit(directory, name=name, source=source, columns=columns)
 
 
 def _tokens_path(directory: Path, name: str) -> Path:

@@ -21,7 +21,7 @@ from eagleray.spec.monitoring import MonitoringSpec
 from eagleray.spec.promote import PromoteSpec
 from eagleray.spec.scale import ScaleSpec
 from eagleray.spec.sweep import SweepSpec
-from eagleray.spec.task import TaskSpec, TextClassificationSpec
+from eagleray.spec.task import CausalLmSpec, TaskSpec, TextClassificationSpec
 from eagleray.spec.tracking import TrackingSpec
 from eagleray.spec.train import TrainSpec
 from eagleray.spec.watchdog import WatchdogSpec
@@ -97,12 +97,16 @@ def _conflicts(spec: FineTuneSpec) -> Iterator[Conflict]:
     packed = isinstance(spec.data.batching, PackedSpec)
     if packed and not spec.task.can_be_packed:
         yield Conflict(
-            "data.batching.type", f"`packed` is for causal-lm: use `length-grouped` or `plain` for {spec.task.type}"
+            "data.batching.type", f"`packed` is for causal-lm: use `length-grouped` or `plain` for {_what(spec)}"
         )
     if isinstance(spec.task, TextClassificationSpec) and spec.task.problem == "regression":
         yield from _regression_conflicts(spec.task, label_smoothing=spec.train.label_smoothing)
     yield from _metric_conflicts(spec)
     yield from _scale_conflicts(spec.scale, "scale", global_batch_size=spec.train.global_batch_size)
+
+
+def _what(spec: FineTuneSpec) -> str:
+    return "pairs of answers" if isinstance(spec.task, CausalLmSpec) else spec.task.type
 
 
 def _scale_conflicts(scale: ScaleSpec, place: str, *, global_batch_size: int) -> Iterator[Conflict]:

@@ -22,7 +22,7 @@ from eagleray.store.objects import Objects, open_storage
 from eagleray.store.runs import ForkRecord
 from eagleray.tasks import packed_rows
 from eagleray.tasks.base import Batch, Task
-from eagleray.train import cadence, deepspeed_config, footprint, inputs, memory, optimizers, restoring
+from eagleray.train import cadence, deepspeed_config, footprint, inputs, memory, optimizers, reference, restoring
 from eagleray.train.engine import Engine
 from eagleray.train.feed import Collate
 from eagleray.train.group import Group
@@ -89,6 +89,8 @@ def assemble(
     num_learning, num_parameters = _count(model)
     engine = _engine(spec, model, group)
     stack.callback(engine.close)
+    engine.module.eval()
+    loaded = reference.added(loaded, forward=engine.forward, collate=collate, group=group, mark=mark)
     recorder = _recorder(spec, objects, job, group, total_steps=total_steps, scratch=scratch)
     stack.callback(recorder.close)
     restored = restoring.restore(
