@@ -48,7 +48,8 @@ def evaluate(objects: Objects, document: FineTune, record: RunRecord, *, cache_d
 
     group = Group(rank=0, world_size=1, num_local=1, device=device)
     if isinstance(loaded.task, Referring):
-        start = Loader().pretrained(document.spec, loaded).to(device).eval()
+        start: torch.nn.Module = Loader().pretrained(document.spec, loaded)
+        start = start.to(device).eval()
         split = reference.measured(split, task=loaded.task, forward=start, collate=collate, group=group)
     measured = evaluate_split(
         model.model,

@@ -43,6 +43,8 @@ class CausalLm:
     prompt: str = "prompt"
     completion: str = "completion"
     messages: str = "messages"
+    system: str | None = None
+    template: str = "own"
     long: Long = "cut"
     max_new_tokens: int = 64
 
@@ -72,7 +74,7 @@ class CausalLm:
                 prompt, completion = read_text(raw, self.prompt), read_text(raw, self.completion)
                 return {"prompt": prompt, "completion": completion}
             case "chat":
-                messages = chat_template.read_messages(parsed(raw, self.messages), column=self.messages)
+                messages = self.read_messages(raw)
                 if not any(message["role"] == "assistant" and message["content"].strip() for message in messages):
                     raise ValueError(f"column `{self.messages}` has no assistant message to learn from")
                 return {"messages": messages}
@@ -85,11 +87,18 @@ class CausalLm:
             case "completion":
                 return {"prompt": read_text(raw, self.prompt, may_be_empty=True)}
             case "chat":
-                messages = chat_template.read_messages(parsed(raw, self.messages), column=self.messages)
+                messages = self.read_messages(raw)
                 context = messages[:-1] if messages[-1]["role"] == "assistant" else messages
                 if not context:
                     raise ValueError(f"column `{self.messages}` holds nothing to answer")
                 return {"context": context}
+
+    def read_messages(self, raw: Mapping[str, Any]) -> list[chat_template.Message]:
+        """A conversation, with the system prompt of the document where it begins with none."""
+        messages = chat_template.read_messages(parsed(raw, self.messages), column=self.messages)
+        if self.system is None or messages[0]["role"] == "system":
+            return messages
+        return [{"role": "system", "content": self.system}, *messages]
 
     def identity(self, row: Row) -> str:
         match row:

@@ -55,7 +55,7 @@ class PreferenceLm(CausalLm):
             raise ValueError(f"columns `{self.chosen}` and `{self.rejected}` are the same: there is nothing to prefer")
         if self.format != "chat":
             return {"prompt": read_text(raw, self.prompt), **answers}
-        messages = chat_template.read_messages(parsed(raw, self.messages), column=self.messages)
+        messages = self.read_messages(raw)
         if messages[-1]["role"] == "assistant":
             raise ValueError(f"column `{self.messages}` ends with the assistant: it must end with what is answered")
         return {"messages": messages, **answers}

@@ -292,6 +292,7 @@ START = """
     task.format task.prompt task.completion task.messages
     task.image task.augment.crop task.augment.flip task.max_broken
     task.objective.type task.objective.beta task.objective.chosen task.objective.rejected
+    task.system task.template
     task.long task.mask_share task.whole_words task.sentences task.negatives_seed
     data.train data.validation.fraction data.validation.file data.test data.test_fraction data.keep
     data.max_length data.batching.type data.batching.window_batches

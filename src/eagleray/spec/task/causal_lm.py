@@ -28,6 +28,11 @@ class CausalLmSpec(TaskBase):
     """Column of the completion (`format: completion`)."""
     messages: Text = "messages"
     """Column of the messages, each with `role` and `content` (`format: chat`)."""
+    system: Text | None = None
+    """System prompt of the conversations that begin with none (`format: chat`); also of those to answer."""
+    template: Literal["own", "chatml", "llama-3", "zephyr", "alpaca", "plain"] = "own"
+    """How a conversation is written (`format: chat`): as the tokenizer says, or where it says nothing as ChatML; or by
+    a template of this name, which the trained model then has as its own."""
     long: Literal["cut", "split"] = "cut"
     """What becomes of a text of more than `data.max_length` tokens (`format: text`): its end is cut off, or it becomes
     several samples, so that every token is learned from."""
@@ -41,6 +46,14 @@ class CausalLmSpec(TaskBase):
         if self.long == "split" and self.format != "text":
             message = f"`split` is for `format: text`: of a {self.format} only the whole makes sense, leave it out"
             raise ConflictError(Conflict("long", message))
+        return self
+
+    @model_validator(mode="after")
+    def _only_conversations_have_a_template(self) -> CausalLmSpec:
+        given = {"system": self.system is not None, "template": self.template != "own"}
+        if self.format != "chat" and any(given.values()):
+            key = next(key for key, is_given in given.items() if is_given)
+            raise ConflictError(Conflict(key, f"is for `format: chat`, not for {self.format}: leave it out"))
         return self
 
     @model_validator(mode="after")
