@@ -58,6 +58,7 @@ def train(
         from eagleray.train import cluster, preflight
 
         storage_uri = loaded.document.spec.storage or "./runs"
+        preflight.check_alone(loaded.document.spec)
         preflight.check(loaded.document.spec, open_storage(storage_uri))
         address.check(loaded.document.spec.monitoring)
         with ThreadPoolExecutor(max_workers=1, thread_name_prefix="import") as beside:

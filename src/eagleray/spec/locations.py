@@ -8,6 +8,7 @@ from pathlib import Path
 
 from eagleray.errors import UserError
 from eagleray.spec import origins
+from eagleray.spec.data import DataSpec
 from eagleray.spec.document import Loaded
 from eagleray.spec.finetune import FineTune
 from eagleray.spec.origins import Origin
@@ -22,19 +23,11 @@ _FILE_SUFFIXES = (".gguf", ".safetensors", ".bin")
 def absolute(document: FineTune, base: Path) -> FineTune:
     """A document whose relative paths are absolute, read against `base`. URIs and hub ids stay as they are."""
     spec = document.spec
-    validation = spec.data.validation.model_copy(update={"file": _optional(spec.data.validation.file, base)})
-    data = spec.data.model_copy(
-        update={
-            "train": location(spec.data.train, base),
-            "validation": validation,
-            "test": _optional(spec.data.test, base),
-        }
-    )
+    stages = tuple(stage.model_copy(update={"data": _data(stage.data, base)}) for stage in spec.stages)
     model = spec.model.model_copy(update={"source": _model_source(spec.model.source, base)})
     storage = _optional(spec.storage, base)
-    return document.model_copy(
-        update={"spec": spec.model_copy(update={"storage": storage, "data": data, "model": model})}
-    )
+    places = {"storage": storage, "data": _data(spec.data, base), "stages": stages, "model": model}
+    return document.model_copy(update={"spec": spec.model_copy(update=places)})
 
 
 def storage(
@@ -73,6 +66,12 @@ def check_outlives_job(storage: str) -> None:
         "Give a bucket (s3://bucket/prefix, gs://…, az://…) or the absolute path of a mount that all nodes share, by "
         "--storage, EAGLERAY_STORAGE or spec.storage"
     )
+
+
+def _data(data: DataSpec, base: Path) -> DataSpec:
+    validation = data.validation.model_copy(update={"file": _optional(data.validation.file, base)})
+    places = {"train": location(data.train, base), "validation": validation, "test": _optional(data.test, base)}
+    return data.model_copy(update=places)
 
 
 def _folder(loaded: Loaded, current: Path) -> Path:

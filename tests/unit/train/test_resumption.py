@@ -326,7 +326,7 @@ def test_every_key_of_a_document_has_its_effect() -> None:
 
     effects = {key: effect(key) for key in _keys(FineTuneSpec)}
     # A run is a trial of a sweep, or knows nothing of it; nor does it know what becomes of its model.
-    sections = ("sweep", "promote", "endpoint", "tracking", "monitoring", "cluster")
+    sections = ("stages", "sweep", "promote", "endpoint", "tracking", "monitoring", "cluster")
     others = {key for key in effects if key.split(".")[0] in sections}
     assert {effects.pop(key) for key in others} == {"nothing"}
     assert effects == expected
