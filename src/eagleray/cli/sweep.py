@@ -97,6 +97,7 @@ def run(
         from eagleray.store.objects import open_storage
         from eagleray.train import cluster, preflight
 
+        preflight.check_alone(loaded.document.spec)
         preflight.check(loaded.document.spec, open_storage(storage_uri))
         address.check(loaded.document.spec.monitoring)
         with cluster.connected() if ray_environment.is_embedded() else nullcontext():

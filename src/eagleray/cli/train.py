@@ -58,6 +58,7 @@ def train(
         from eagleray.train import cluster, preflight
 
         storage_uri = loaded.document.spec.storage or "./runs"
+        preflight.check_alone(loaded.document.spec)
         objects = open_storage(storage_uri)
         preflight.check(loaded.document.spec, objects)
         address.check(loaded.document.spec.monitoring)

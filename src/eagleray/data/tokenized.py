@@ -35,14 +35,19 @@ class TokenizedSplit:
     Opens files and holds 4 bytes a sample. Pickles as its path: another process opens the same files.
     """
 
-    def __init__(self, directory: Path, *, name: str, source: str, beside: Mapping[str, Path] | None = None) -> None:
+    def __init__(
+        self, directory: Path, *, name: str, source: str, columns: Mapping[str, np.ndarray | Path] | None = None
+    ) -> None:
         """Open split `name` of a cache entry, whose rows came from the rows of split `source`.
 
-        `beside` are further columns, each an array of a row a sample in a file of its own.
+        `columns` are given to samples beside what the files hold, (samples, …) each; a path is a file of `numpy.save`.
         """
         self._directory, self._name, self._source = directory, name, source
-        self._beside = dict(beside or {})
-        self._more = {column: np.load(path, mmap_mode="r") for column, path in self._beside.items()}
+        self._columns = dict(columns or {})
+        self._more = {
+            column: np.load(values, mmap_mode="r") if isinstance(values, Path) else values
+            for column, values in self._columns.items()
+        }
         self.lengths: np.ndarray = np.load(_lengths_path(directory, name))
         """(samples,) int32: tokens after the cut."""
         self._batches = arrow.Batches(_tokens_path(directory, name))
@@ -52,17 +57,16 @@ class TokenizedSplit:
         return len(self.lengths)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _reopened, (self._directory, self._name, self._source, self._beside)
+        return _reopened, (self._directory, self._name, self._source, self._columns)
 
     @property
     def identity(self) -> str:
         """What tells these samples from any others: the key of their cache entry, and the split."""
         return f"{self._directory.name}/{self._name}"
 
-    def beside(self, column: str, path: Path) -> TokenizedSplit:
-        """Return the same samples with one column more, from a file that `numpy.load` maps."""
-        beside = {**self._beside, column: path}
-        return TokenizedSplit(self._directory, name=self._name, source=self._source, beside=beside)
+    def with_columns(self, columns: Mapping[str, np.ndarray | Path]) -> TokenizedSplit:
+        """Return the same samples with these columns more."""
+        return _reopened(self._directory, self._name, self._source, {**self._columns, **columns})
 
     def samples(self, indices: np.ndarray) -> list[Sample]:
         """Return samples by number; lists are read-only numpy views of the file, numbers are Python's.
@@ -192,8 +196,8 @@ def _in_order(encode: Encode, path: Path, numbers: np.ndarray) -> Iterator[tuple
         raise DataError(f"{StoredRows(path).place(int(numbers[done + number]))}: {message}") from refusal
 
 
-def _reopened(directory: Path, name: str, source: str, beside: dict[str, Path]) -> TokenizedSplit:
-    return TokenizedSplit(directory, name=name, source=source, beside=beside)
+def _reopened(directory: Path, name: str, source: str, columns: Mapping[str, np.ndarray | Path]) -> TokenizedSplit:
+    return TokenizedSplit(directory, name=name, source=source, columns=columns)
 
 
 def _tokens_path(directory: Path, name: str) -> Path:

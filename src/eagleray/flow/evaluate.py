@@ -17,9 +17,11 @@ from eagleray.store import runs
 from eagleray.store.objects import Objects
 from eagleray.store.runs import RunRecord
 from eagleray.tasks import trained
-from eagleray.train import inputs
+from eagleray.tasks.base import Referring
+from eagleray.train import inputs, reference
 from eagleray.train.evaluate import evaluate as evaluate_split
 from eagleray.train.group import Group
+from eagleray.train.loading import Loader
 
 BATCH_SIZE = 32
 
@@ -44,13 +46,18 @@ def evaluate(objects: Objects, document: FineTune, record: RunRecord, *, cache_d
         )
         return {name: tensor.to(device) for name, tensor in batch.items()}
 
+    group = Group(rank=0, world_size=1, num_local=1, device=device)
+    if isinstance(loaded.task, Referring):
+        start: torch.nn.Module = Loader().pretrained(document.spec, loaded)
+        start = start.to(device).eval()
+        split = reference.measured(split, task=loaded.task, forward=start, collate=collate, group=group)
     measured = evaluate_split(
         model.model,
         task=model.task,
         split=split,
         collate=collate,
         micro_batch_size=BATCH_SIZE,
-        group=Group(rank=0, world_size=1, num_local=1, device=device),
+        group=group,
         languages=loaded.data.languages,
     )
     evaluated = record.model_copy(update={"metrics": {**record.metrics, "test": measured}})

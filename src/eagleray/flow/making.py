@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
 
 from eagleray.data import prepare
+from eagleray.flow import stages
 from eagleray.flow.steps import Observer, Step
 from eagleray.model import sources
 from eagleray.spec.document import dump
@@ -54,7 +56,9 @@ class Making:
     def steps(self) -> list[Step]:
         """Those that this document has, in order."""
         searched = [Step("sweep", self._find_sweep, self._do_sweep)] if self._document.spec.sweep else []
+        before = [Step("stages", self._find_stages, self._do_stages)] if self._document.spec.stages else []
         return [
+            *before,
             Step("data", self._find_data, self._prepare),
             *searched,
             Step("train", self._find_run, self._train),
@@ -63,7 +67,7 @@ class Making:
 
     def why(self, step: str) -> str:
         """What has changed since the last time a model was made."""
-        if step not in ("sweep", "train"):
+        if step not in ("sweep", "train") or self._document.spec.stages:  # which model it begins with is not known yet
             return ""
         kind = sweeps.KIND if step == "sweep" else self._document.kind
         there = resumption.find(self.objects, self._document.metadata.name, kind=kind)
@@ -79,6 +83,29 @@ class Making:
         spec = document.spec
         fingerprint = prepare.fingerprint(spec.data, seed=spec.train.seed, cache_dir=self._cache_dir)
         return Basis(document, fingerprint, sources.sha256(spec.model.source))
+
+    def _find_stages(self) -> str | None:
+        return None if self._begins_anew else self._walk_stages(self._finished)
+
+    def _do_stages(self) -> str:
+        told = self._walk_stages(
+            lambda document: (None if self._begins_anew else self._finished(document)) or self._fine_tune(document)
+        )
+        assert told is not None
+        return told
+
+    def _walk_stages(self, run_of: Callable[[FineTune], RunRecord | None]) -> str | None:
+        """Take over the model of the last stage, if all have one."""
+        walked = stages.walk(self._document, self.objects, run_of)
+        if walked is None:
+            return None
+        self._document, done = walked
+        return "; ".join(f"{run.run}, {_scores(run)}" for run in done)
+
+    def _finished(self, document: FineTune) -> RunRecord | None:
+        return resumption.finished(
+            self.objects, self._basis_of(document), kind=document.kind, may_be_forked=self._forks
+        )
 
     def _find_data(self) -> str | None:
         """Where a model was made of them they need not be prepared again."""
@@ -129,38 +156,38 @@ class Making:
 
             self._run = self_training.found(self._document, objects=self.objects, cache_dir=self._cache_dir)
         else:
-            self._run = resumption.finished(
-                self.objects,
-                self._basis_of(self._trained),
-                kind=self._document.kind,
-                may_be_forked=self._forks,
-            )
+            self._run = self._finished(self._trained)
         return f"{self._run.run}, {_scores(self._run)}" if self._run else None
 
     def _train(self) -> str:
+        if self._document.spec.self_training is not None:
+            self._run = self._train_in_rounds()
+        else:
+            self._run = self._fine_tune(self._trained)
+        return f"{self._run.run}, {_scores(self._run)}"
+
+    def _fine_tune(self, document: FineTune) -> RunRecord:
         self._connect()
         from eagleray.flow import observing
         from eagleray.train.run import fine_tune
 
-        if self._document.spec.self_training is not None:
-            return self._train_in_rounds()
-        with self._observer.training() as view, observing.beside(self._trained, self.objects, view) as observer:
-            self._run = fine_tune(
-                self._trained,
-                text=dump(self._trained),
+        with self._observer.training() as view, observing.beside(document, self.objects, view) as observer:
+            return fine_tune(
+                document,
+                text=dump(document),
                 storage=self._storage,
                 cache_dir=self._cache_dir,
                 observer=observer,
                 begins_anew=self._begins_anew,
-                forks=self._forks and not self._begins_anew and self._must_fork(),
+                forks=self._forks and not self._begins_anew and self._must_fork(document),
             )
-        return f"{self._run.run}, {_scores(self._run)}"
 
-    def _train_in_rounds(self) -> str:
+    def _train_in_rounds(self) -> RunRecord:
+        self._connect()
         from eagleray.flow import self_training
 
         with self._observer.training() as view:
-            self._run = self_training.train(
+            return self_training.train(
                 self._document,
                 text=dump(self._document),
                 storage=self._storage,
@@ -169,11 +196,10 @@ class Making:
                 begins_anew=self._begins_anew,
                 forks=self._forks and not self._begins_anew,
             )
-        return f"{self._run.run}, {_scores(self._run)}"
 
-    def _must_fork(self) -> bool:
-        there = resumption.find(self.objects, self._document.metadata.name, kind=self._document.kind)
-        return resumption.needs_fork(there, self._basis_of(self._trained))
+    def _must_fork(self, document: FineTune) -> bool:
+        there = resumption.find(self.objects, document.metadata.name, kind=document.kind)
+        return resumption.needs_fork(there, self._basis_of(document))
 
     @property
     def _is_model_of_sweep(self) -> bool:

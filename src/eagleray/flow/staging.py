@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from eagleray.errors import UserError
-from eagleray.spec.data import resources, with_resources
+from eagleray.spec.data import DataSpec, resources, with_resources
 from eagleray.spec.document import dump
 from eagleray.spec.finetune import FineTune
 
@@ -28,25 +28,31 @@ def stage(document: FineTune, folder: Path) -> None:
     """
     spec = document.spec
     place = _placer(folder)
-    data = spec.data.model_copy(
-        update={
-            "train": place("spec.data.train", spec.data.train),
-            "test": None if spec.data.test is None else place("spec.data.test", spec.data.test),
-            "validation": spec.data.validation
-            if spec.data.validation.file is None
-            else spec.data.validation.model_copy(
-                update={"file": place("spec.data.validation.file", spec.data.validation.file)}
-            ),
-        }
+    data = _placed(spec.data, "spec.data", place)
+    stages = tuple(
+        stage.model_copy(update={"data": _placed(stage.data, f"spec.stages.{number}.data", place)})
+        for number, stage in enumerate(spec.stages)
     )
-    data = with_resources(data, {key: place(key, source) for key, source in resources(data).items()})
     model = spec.model.model_copy(update={"source": place("spec.model.source", spec.model.source)})
-    staged_parts: dict[str, Any] = {"data": data, "model": model}
+    staged_parts: dict[str, Any] = {"data": data, "stages": stages, "model": model}
     if spec.self_training is not None:
         unlabeled = place("spec.self_training.unlabeled", spec.self_training.unlabeled)
         staged_parts["self_training"] = spec.self_training.model_copy(update={"unlabeled": unlabeled})
     staged = document.model_copy(update={"spec": spec.model_copy(update=staged_parts)})
     (folder / DOCUMENT).write_text(dump(staged), encoding="utf-8")
+
+
+def _placed(data: DataSpec, key: str, place: Callable[[str, str], str]) -> DataSpec:
+    file = data.validation.file
+    validation = {} if file is None else {"file": place(f"{key}.validation.file", file)}
+    placed = data.model_copy(
+        update={
+            "train": place(f"{key}.train", data.train),
+            "test": None if data.test is None else place(f"{key}.test", data.test),
+            "validation": data.validation.model_copy(update=validation),
+        }
+    )
+    return with_resources(placed, {name: place(name, source) for name, source in resources(data).items()})
 
 
 def _placer(folder: Path) -> Callable[[str, str], str]:

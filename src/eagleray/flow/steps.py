@@ -12,7 +12,19 @@ if TYPE_CHECKING:  # these modules bring torch and Ray
     from eagleray.train.driver import Observer as TrainObserver
     from eagleray.tune.driver import SweepObserver
 
-STEPS: Final = ("preflight", "data", "sweep", "train", "evaluate", "register", "gate", "promote", "deploy", "verify")
+STEPS: Final = (
+    "preflight",
+    "stages",
+    "data",
+    "sweep",
+    "train",
+    "evaluate",
+    "register",
+    "gate",
+    "promote",
+    "deploy",
+    "verify",
+)
 State = Literal["there", "to do", "begun", "done"]
 
 

@@ -16,7 +16,7 @@ from eagleray.flow.places import Place
 from eagleray.flow.publishing import Publishing
 from eagleray.flow.steps import STEPS, Observer, Step
 from eagleray.monitoring import address
-from eagleray.spec.finetune import FineTune
+from eagleray.spec.finetune import FineTune, of_stage
 from eagleray.store.objects import open_storage
 from eagleray.store.runs import RunRecord
 from eagleray.train import preflight
@@ -104,6 +104,8 @@ class Life:
 
     def _preflight(self) -> str:
         preflight.check(self._document.spec, self._objects)
+        for stage in self._document.spec.stages:
+            preflight.check_sources(of_stage(self._document, stage, source=self._document.spec.model.source).spec)
         address.check(self._document.spec.monitoring)
         if self._place is not None:
             self._place.check()

@@ -113,6 +113,10 @@ def sources(document: FineTune) -> list[tuple[str, str]]:
         **resources(data),
         "spec.self_training.unlabeled": document.spec.self_training.unlabeled if document.spec.self_training else None,
     }
+    for number, stage in enumerate(document.spec.stages):
+        key = f"spec.stages[{number}].data"
+        named |= {f"{key}.train": stage.data.train, f"{key}.validation.file": stage.data.validation.file}
+        named |= {f"{key}.test": stage.data.test}
     return [(key, value) for key, value in named.items() if value is not None]
 
 

@@ -77,8 +77,22 @@ def _value(node: Mapping[str, Any], definitions: Mapping[str, Any]) -> Schema:
     if schema["type"] == "string" and "enum" not in schema:
         schema["maxLength"] = node.get("maxLength", MAX_LENGTH)
     if schema["type"] == "array":
-        schema |= {"maxItems": node.get("maxItems", MAX_ITEMS), "items": convert(node["items"], definitions)}
+        schema |= {
+            "maxItems": node.get("maxItems", MAX_ITEMS),
+            "items": _without_rules(convert(node["items"], definitions)),
+        }
     return schema
+
+
+def _without_rules(schema: Schema) -> Schema:
+    """In a list each rule would cost as often as there may be entries: those are judged when the document is read."""
+    kept = {key: value for key, value in schema.items() if key != "x-kubernetes-validations"}
+    if "properties" in kept:
+        kept["properties"] = {key: _without_rules(value) for key, value in kept["properties"].items()}
+    for key in ("items", "additionalProperties"):
+        if key in kept:
+            kept[key] = _without_rules(kept[key])
+    return kept
 
 
 def _choice(arms: list[Schema]) -> Schema:

@@ -15,6 +15,7 @@ from peft import PeftModel, get_peft_model_state_dict
 from safetensors.torch import save_file
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers.core_model_loading import revert_weight_conversion
 
 from eagleray.errors import ModelSourceError
 from eagleray.model import description, quiet, sources, virtual_tokens
@@ -64,7 +65,13 @@ def save(
     else:
         assert isinstance(model, PreTrainedModel)
         # One file, however large: it is found, hashed and read back without an index.
-        model.save_pretrained(directory, state_dict=dict(state_dict), max_shard_size="1000GB")
+        is_renamed_only = _names_in_files(model) is not None
+        model.save_pretrained(
+            directory,
+            state_dict=dict(state_dict),
+            max_shard_size="1000GB",
+            save_original_format=is_renamed_only,  # else as they are in memory: what was fused must be found again
+        )
     tokenizer.save_pretrained(directory)
     description.write(directory, _description(spec, labels))
 
@@ -85,6 +92,8 @@ def engine_names(model: nn.Module, weights: Mapping[str, torch.Tensor]) -> dict[
     """
     names = {_file_name(name): name for name in saved_names(model)} if isinstance(model, PeftModel) else None
     known = names if names is not None else {name: name for name in model.state_dict()}
+    if isinstance(model, PreTrainedModel):
+        known |= {file_name: name for name, file_name in (_names_in_files(model) or {}).items()}
     _refuse_unknown(weights, known)
     return {known[name]: tensor for name, tensor in weights.items()}
 
@@ -170,6 +179,21 @@ def _save_adapter(model: PeftModel, state_dict: Mapping[str, torch.Tensor], dire
     config.inference_mode = True
     config.save_pretrained(str(directory))
     config.inference_mode = False
+
+
+def _names_in_files(model: PreTrainedModel) -> dict[str, str] | None:
+    """What transformers calls each weight in a file, by its name in memory; None where it also computes with them.
+
+    Vision transformers, for one, are written by the names that they had before their layers were renamed.
+    """
+    marks = {name: torch.empty(0, device="meta") for name in model.state_dict()}
+    of_mark = {id(mark): name for name, mark in marks.items()}
+    try:
+        written = revert_weight_conversion(model, dict(marks))
+    except (RuntimeError, IndexError, ValueError):  # experts are split, which marks cannot be
+        return None
+    names = {of_mark[id(mark)]: file_name for file_name, mark in written.items() if id(mark) in of_mark}
+    return names if len(names) == len(marks) == len(written) else None
 
 
 def _file_name(name: str) -> str:

@@ -109,11 +109,9 @@ def load_reader(*, source: str, revision: str = "main", allow_remote_code: bool 
     """
     place = sources.locate(source)
     if isinstance(place, Path):
-        sources.check_config(place, source=source)
-        facts, config = (
-            sources.read_json(place / FILE, source=source),
-            sources.read_json(place / "config.json", source=source),
-        )
+        facts, config = (sources.read_json(place / name, source=source) for name in (FILE, "config.json"))
+        if not facts:  # beside an adapter there is no config.json
+            sources.check_config(place, source=source)
     else:
         facts, config = _of_hub(place, revision=revision, allow_remote_code=allow_remote_code, source=source)
     if not facts and "image_size" not in config and "num_channels" not in config:

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterator
 from typing import Final, Literal
 
-from pydantic import model_validator
+from pydantic import ValidationError, model_validator
 
 from eagleray.spec import data_steps, reported, support
 from eagleray.spec.base import Conflict, ConflictError, Name, Spec, Text
@@ -21,13 +21,16 @@ from eagleray.spec.monitoring import MonitoringSpec
 from eagleray.spec.promote import PromoteSpec
 from eagleray.spec.scale import ScaleSpec
 from eagleray.spec.self_training import SelfTrainingSpec
+from eagleray.spec.stage import StageSpec
 from eagleray.spec.sweep import SweepSpec
-from eagleray.spec.task import TaskSpec, TextClassificationSpec
+from eagleray.spec.task import CausalLmSpec, TaskSpec, TextClassificationSpec
 from eagleray.spec.tracking import TrackingSpec
 from eagleray.spec.train import PlateauSpec, TrainSpec
 from eagleray.spec.watchdog import WatchdogSpec
 
 API_VERSION: Final = "eagleray.io/v1alpha1"
+
+_WHOLE_MODELS: Final = ("full", "freeze")
 
 
 class MetadataSpec(Spec):
@@ -54,6 +57,9 @@ class FineTuneSpec(Spec):
     """The training loop."""
     self_training: SelfTrainingSpec | None = None
     """Rows without a label that take part. Left out: labelled rows alone."""
+    stages: tuple[StageSpec, ...] = ()
+    """What `eagleray up` trains before, in this order: each begins with the model of the one before it, as the
+    document's own training does with the last."""
     scale: ScaleSpec = ScaleSpec()
     """The workers, and what DeepSpeed shards over them."""
     checkpoint: CheckpointSpec = CheckpointSpec()
@@ -96,11 +102,43 @@ class FineTune(Spec):
     """What to learn, from which data, and at which scale."""
 
 
+def of_stage(document: FineTune, stage: StageSpec, *, source: str) -> FineTune:
+    """The document of a stage's run, which begins with the model at `source`."""
+    name = f"{document.metadata.name}-{stage.name}"
+    return document.model_copy(
+        update={"metadata": MetadataSpec(name=name), "spec": _stage_spec(document.spec, stage, source)}
+    )
+
+
+def beginning_with(document: FineTune, source: str) -> FineTune:
+    """The document itself after its stages, which begins with the model of the last."""
+    model = document.spec.model.model_copy(update={"source": source})
+    return document.model_copy(update={"spec": document.spec.model_copy(update={"stages": (), "model": model})})
+
+
+def _stage_spec(spec: FineTuneSpec, stage: StageSpec, source: str) -> FineTuneSpec:
+    return FineTuneSpec(
+        storage=spec.storage,
+        model=spec.model.model_copy(update={"source": source}),
+        task=stage.task,
+        data=stage.data,
+        method=stage.method,
+        train=stage.train,
+        scale=spec.scale,
+        checkpoint=spec.checkpoint.model_copy(update={"best_by": None}),
+        failures=spec.failures,
+        watchdog=spec.watchdog,
+        tracking=spec.tracking,
+        monitoring=spec.monitoring,
+        cluster=spec.cluster,
+    )
+
+
 def _conflicts(spec: FineTuneSpec) -> Iterator[Conflict]:
     packed = isinstance(spec.data.batching, PackedSpec)
     if packed and not spec.task.can_be_packed:
         yield Conflict(
-            "data.batching.type", f"`packed` is for causal-lm: use `length-grouped` or `plain` for {spec.task.type}"
+            "data.batching.type", f"`packed` is for causal-lm: use `length-grouped` or `plain` for {_what(spec)}"
         )
     if isinstance(spec.task, TextClassificationSpec) and spec.task.problem == "regression":
         yield from _regression_conflicts(spec.task, label_smoothing=spec.train.label_smoothing)
@@ -117,7 +155,29 @@ def _conflicts(spec: FineTuneSpec) -> Iterator[Conflict]:
     if spec.self_training is not None:
         yield from _self_training_conflicts(spec)
     yield from _metric_conflicts(spec)
+    yield from _stage_conflicts(spec)
     yield from _scale_conflicts(spec.scale, "scale", global_batch_size=spec.train.global_batch_size)
+
+
+def _stage_conflicts(spec: FineTuneSpec) -> Iterator[Conflict]:
+    names = [stage.name for stage in spec.stages]
+    for number, stage in enumerate(spec.stages):
+        place = f"stages[{number}]"
+        if stage.name in names[:number]:
+            yield Conflict(f"{place}.name", f"another stage is called {stage.name} already")
+        if stage.method.type not in _WHOLE_MODELS:
+            message = f"`{stage.method.type}` leaves an adapter, and what comes next begins with a whole model"
+            yield Conflict(f"{place}.method.type", f"{message}: use `full`")
+        try:
+            _stage_spec(spec, stage, spec.model.source)
+        except ValidationError as error:
+            causes = (details.get("ctx", {}).get("error") for details in error.errors())
+            found = [each for cause in causes if isinstance(cause, ConflictError) for each in cause.conflicts]
+            yield from (Conflict(f"{place}.{each.path}", each.message) for each in found if each.path[:5] != "scale")
+
+
+def _what(spec: FineTuneSpec) -> str:
+    return "pairs of answers" if isinstance(spec.task, CausalLmSpec) else spec.task.type
 
 
 def _scale_conflicts(scale: ScaleSpec, place: str, *, global_batch_size: int) -> Iterator[Conflict]:

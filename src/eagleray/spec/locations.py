@@ -9,7 +9,7 @@ from typing import Any
 
 from eagleray.errors import UserError
 from eagleray.spec import origins
-from eagleray.spec.data import resources, with_resources
+from eagleray.spec.data import DataSpec, resources, with_resources
 from eagleray.spec.document import Loaded
 from eagleray.spec.finetune import FineTune
 from eagleray.spec.origins import Origin
@@ -24,23 +24,14 @@ _FILE_SUFFIXES = (".gguf", ".safetensors", ".bin")
 def absolute(document: FineTune, base: Path) -> FineTune:
     """A document whose relative paths are absolute, read against `base`. URIs and hub ids stay as they are."""
     spec = document.spec
-    validation = spec.data.validation.model_copy(update={"file": _optional(spec.data.validation.file, base)})
-    data = spec.data.model_copy(
-        update={
-            "train": location(spec.data.train, base),
-            "validation": validation,
-            "test": _optional(spec.data.test, base),
-        }
-    )
-    steps = {place: _model_source(source, base) for place, source in resources(data).items()}
-    data = with_resources(data, steps)
+    stages = tuple(stage.model_copy(update={"data": _data(stage.data, base)}) for stage in spec.stages)
     model = spec.model.model_copy(update={"source": _model_source(spec.model.source, base)})
     storage = _optional(spec.storage, base)
-    resolved: dict[str, Any] = {"storage": storage, "data": data, "model": model}
+    places: dict[str, Any] = {"storage": storage, "data": _data(spec.data, base), "stages": stages, "model": model}
     if spec.self_training is not None:
         unlabeled = location(spec.self_training.unlabeled, base)
-        resolved["self_training"] = spec.self_training.model_copy(update={"unlabeled": unlabeled})
-    return document.model_copy(update={"spec": spec.model_copy(update=resolved)})
+        places["self_training"] = spec.self_training.model_copy(update={"unlabeled": unlabeled})
+    return document.model_copy(update={"spec": spec.model_copy(update=places)})
 
 
 def storage(
@@ -79,6 +70,13 @@ def check_outlives_job(storage: str) -> None:
         "Give a bucket (s3://bucket/prefix, gs://…, az://…) or the absolute path of a mount that all nodes share, by "
         "--storage, EAGLERAY_STORAGE or spec.storage"
     )
+
+
+def _data(data: DataSpec, base: Path) -> DataSpec:
+    validation = data.validation.model_copy(update={"file": _optional(data.validation.file, base)})
+    places = {"train": location(data.train, base), "validation": validation, "test": _optional(data.test, base)}
+    steps = {place: _model_source(source, base) for place, source in resources(data).items()}
+    return with_resources(data.model_copy(update=places), steps)
 
 
 def _folder(loaded: Loaded, current: Path) -> Path:

@@ -12,12 +12,15 @@ MULTI_LABEL = ("loss", "accuracy", *AVERAGED, "calibration_error")
 REGRESSION = ("loss", "mse", "rmse", "mae", "r2", "pearson")
 LANGUAGE_MODEL = ("loss", "perplexity", "token_accuracy", "num_tokens")
 NEXT_SENTENCE_MASKED = (*SINGLE_LABEL, "perplexity", "token_accuracy", "num_tokens")
+PREFERENCE = ("loss", "reward_accuracy", "reward_margin", "chosen_reward", "rejected_reward")
 
 FOOTPRINT = ("model_size_mb", "latency_ms")
 """What a sweep can measure of a trained model beside what its task reports."""
 
 _LESS_IS_BETTER = frozenset({"loss", "mse", "rmse", "mae", "perplexity", "calibration_error", *FOOTPRINT})
-_MORE_IS_BETTER = frozenset({"accuracy", *AVERAGED, "matthews", "r2", "pearson", "token_accuracy"})
+_MORE_IS_BETTER = frozenset(
+    {"accuracy", *AVERAGED, "matthews", "r2", "pearson", "token_accuracy", "reward_accuracy", "reward_margin"}
+)
 
 
 def direction(metric: str) -> Literal["max", "min"] | None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from eagleray.spec.task import TaskSpec
+from eagleray.spec.task.objective import DpoSpec
 from eagleray.tasks.base import Batch, Bound, Forward, Row, Sample, Task
 from eagleray.tasks.causal_lm import CausalLm
 from eagleray.tasks.image_classification import ImageClassification
 from eagleray.tasks.masked_lm import MaskedLm
 from eagleray.tasks.next_sentence import NextSentence
+from eagleray.tasks.preference_lm import PreferenceLm
 from eagleray.tasks.text_classification import TextClassification
 
 __all__ = ["TASKS", "Batch", "Forward", "Row", "Sample", "Task", "build", "ready"]
@@ -25,7 +27,11 @@ TASKS: dict[str, type[Task]] = {
 
 def build(spec: TaskSpec) -> Task:
     """The task that a document describes: its fields are the document's keys."""
-    return TASKS[spec.type](**{name: getattr(spec, name) for name in type(spec).model_fields if name != "type"})
+    given = {name: getattr(spec, name) for name in type(spec).model_fields if name != "type"}
+    objective = given.pop("objective", None)
+    if isinstance(objective, DpoSpec):
+        return PreferenceLm(**given, beta=objective.beta, chosen=objective.chosen, rejected=objective.rejected)
+    return TASKS[spec.type](**given)
 
 
 def ready(task: Task, *, labels: tuple[str, ...], tokenizer: Any) -> Task:

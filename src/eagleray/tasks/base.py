@@ -151,6 +151,20 @@ class Bound(Protocol):
 
 
 @runtime_checkable
+class Referring(Protocol):
+    """A task whose loss compares the model with what it was before its first step."""
+
+    @property
+    def reference_columns(self) -> tuple[str, ...]:
+        """The columns that samples get of it."""
+        ...
+
+    def reference(self, forward: Forward, batch: Batch) -> torch.Tensor:
+        """What the model says of each sample: (samples, columns)."""
+        ...
+
+
+@runtime_checkable
 class Asking(Protocol):
     """A task that is asked other rows than those it learns from."""
 

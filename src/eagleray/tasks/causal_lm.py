@@ -19,6 +19,7 @@ from eagleray.data.packing import pack
 from eagleray.metrics.perplexity import PerplexityMetrics
 from eagleray.tasks import chat_template, packed_rows, targets
 from eagleray.tasks.base import Batch, Forward, Row, Sample, Verdict
+from eagleray.tasks.columns import parsed, read_text
 from eagleray.tasks.padding import attention_mask
 
 Format = Literal["text", "completion", "chat"]
@@ -42,6 +43,8 @@ class CausalLm:
     prompt: str = "prompt"
     completion: str = "completion"
     messages: str = "messages"
+    system: str | None = None
+    template: str = "own"
     long: Long = "cut"
     max_new_tokens: int = 64
 
@@ -66,12 +69,12 @@ class CausalLm:
     def read(self, raw: Mapping[str, Any]) -> Row:
         match self.format:
             case "text":
-                return {"text": _read_text(raw, self.text)}
+                return {"text": read_text(raw, self.text)}
             case "completion":
-                prompt, completion = _read_text(raw, self.prompt), _read_text(raw, self.completion)
+                prompt, completion = read_text(raw, self.prompt), read_text(raw, self.completion)
                 return {"prompt": prompt, "completion": completion}
             case "chat":
-                messages = chat_template.read_messages(_parsed(raw, self.messages), column=self.messages)
+                messages = self.read_messages(raw)
                 if not any(message["role"] == "assistant" and message["content"].strip() for message in messages):
                     raise ValueError(f"column `{self.messages}` has no assistant message to learn from")
                 return {"messages": messages}
@@ -80,15 +83,22 @@ class CausalLm:
         """What is to be continued. Of a conversation that ends with the assistant, all before that last turn."""
         match self.format:
             case "text":
-                return {"prompt": _read_text(raw, self.text, may_be_empty=True)}
+                return {"prompt": read_text(raw, self.text, may_be_empty=True)}
             case "completion":
-                return {"prompt": _read_text(raw, self.prompt, may_be_empty=True)}
+                return {"prompt": read_text(raw, self.prompt, may_be_empty=True)}
             case "chat":
-                messages = chat_template.read_messages(_parsed(raw, self.messages), column=self.messages)
+                messages = self.read_messages(raw)
                 context = messages[:-1] if messages[-1]["role"] == "assistant" else messages
                 if not context:
                     raise ValueError(f"column `{self.messages}` holds nothing to answer")
                 return {"context": context}
+
+    def read_messages(self, raw: Mapping[str, Any]) -> list[chat_template.Message]:
+        """A conversation, with the system prompt of the document where it begins with none."""
+        messages = chat_template.read_messages(parsed(raw, self.messages), column=self.messages)
+        if self.system is None or messages[0]["role"] == "system":
+            return messages
+        return [{"role": "system", "content": self.system}, *messages]
 
     def identity(self, row: Row) -> str:
         match row:
@@ -274,27 +284,3 @@ def _on_the_right(batch: Batch, *, room: int | None, pad_id: int) -> Batch:
         input_ids[index, longest - len(row) :] = row
         mask[index, longest - len(row) :] = 1
     return {"input_ids": input_ids, "attention_mask": mask}
-
-
-def _read_text(raw: Mapping[str, Any], column: str, *, may_be_empty: bool = False) -> str:
-    value = raw.get(column)
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        value = str(value)  # a table reader took a text of digits for a number
-    if value is None:
-        raise ValueError(f"column `{column}` is {'empty' if column in raw else 'missing'}")
-    if not isinstance(value, str):
-        raise ValueError(f"column `{column}` holds {type(value).__name__}: text is needed")
-    if not may_be_empty and not value.strip():
-        raise ValueError(f"column `{column}` is empty")
-    return value
-
-
-def _parsed(raw: Mapping[str, Any], column: str) -> Any:
-    """The column's value; where a table holds a conversation as JSON text, what that says."""
-    value = raw.get(column)
-    if not isinstance(value, str):
-        return value
-    try:
-        return json.loads(value)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"column `{column}` holds text that is not JSON: {error}") from None

@@ -8,6 +8,8 @@ from eagleray.model import images
 from eagleray.model import load as text
 from eagleray.model.images import ImageReader
 from eagleray.tasks.base import Task
+from eagleray.tasks.causal_lm import CausalLm
+from eagleray.tasks.chat_templates import TEMPLATES
 from eagleray.tasks.image_classification import ImageClassification
 
 
@@ -15,7 +17,10 @@ def load(task: Task, *, source: str, revision: str = "main", allow_remote_code: 
     """The tokenizer or image reader of a source, as the task needs it. Raises ModelSourceError where it has none."""
     if isinstance(task, ImageClassification):
         return images.load_reader(source=source, revision=revision, allow_remote_code=allow_remote_code)
-    return text.load_tokenizer(source=source, revision=revision, allow_remote_code=allow_remote_code)
+    tokenizer = text.load_tokenizer(source=source, revision=revision, allow_remote_code=allow_remote_code)
+    if isinstance(task, CausalLm) and task.template != "own":
+        tokenizer.chat_template = TEMPLATES[task.template]
+    return tokenizer
 
 
 def fingerprint(preprocessor: Any) -> str:

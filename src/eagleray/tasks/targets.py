@@ -26,6 +26,13 @@ def summed_loss(logits: torch.Tensor, batch: Batch, *, label_smoothing: float) -
     return (losses * batch["target_weights"][counted]).sum(), chosen
 
 
+def row_sums(logits: torch.Tensor, batch: Batch) -> torch.Tensor:
+    """A row's summed loss over its targets, (rows,) float32, with gradient."""
+    counted = batch["target_weights"] > 0
+    losses = functional.cross_entropy(logits[counted].float(), batch["targets"][counted], reduction="none")
+    return torch.zeros(len(counted), device=losses.device).index_add(0, counted.nonzero()[:, 0], losses)
+
+
 def row_means(chosen: torch.Tensor, batch: Batch) -> torch.Tensor:
     """A row's mean loss over its targets, (rows,) on the CPU; 0 where it has none. `chosen` is of `summed_loss`."""
     counted = batch["target_weights"] > 0

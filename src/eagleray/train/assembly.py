@@ -27,6 +27,7 @@ from eagleray.train import (
     inputs,
     losses,
     memory,
+    reference,
     restoring,
 )
 from eagleray.train.engine import Engine
@@ -104,6 +105,8 @@ def assemble(
     )
     engine, loaded = built.engine, built.inputs
     stack.callback(engine.close)
+    engine.module.eval()
+    loaded = reference.added(loaded, forward=engine.forward, collate=collate, group=group, mark=mark)
     recorder = _recorder(spec, objects, job, group, total_steps=total_steps, scratch=scratch)
     stack.callback(recorder.close)
     restored = restoring.restore(
@@ -228,7 +231,7 @@ def _micro_batch_size(
         return min(largest, before)
     longest = np.argsort(loaded.data.train.lengths, kind="stable")[-2:]
     peak = memory.PeakMemory(group.device)
-    training_loss = losses.build(loaded.task, spec.train)
+    training_loss = losses.build(loaded.task, spec.train, label_counts=loaded.data.label_counts)
 
     def pass_through(rows: int) -> None:
         samples = loaded.data.train.samples(longest[-rows:])

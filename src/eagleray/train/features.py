@@ -51,7 +51,7 @@ def attach(loaded: Inputs, model: PreTrainedModel, *, collate: Collate, cache_di
             _build(directory, base, loaded, collate)
     cache.touch(directory)
     base.read_features()
-    found = {name: split.beside(COLUMN, directory / f"{name}.npy") for name, split in _splits(loaded).items()}
+    found = {name: split.with_columns({COLUMN: directory / f"{name}.npy"}) for name, split in _splits(loaded).items()}
     data = replace(loaded.data, train=found["train"], validation=found["validation"], test=found.get("test"))
     return replace(loaded, data=data)
 

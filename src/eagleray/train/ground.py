@@ -79,6 +79,7 @@ def opened(document: FineTune, *, storage: str, observer: Observer) -> Iterator[
         Interrupted: SIGTERM came where no driver keeps it.
     """
     objects = open_storage(storage)
+    preflight.check_alone(document.spec)
     preflight.check(document.spec, objects)
     if objects.local_path is not None and nodes.goes_with_job(objects.local_path):
         observer.warn(nodes.GOES_WITH_JOB.format(storage=objects.local_path))

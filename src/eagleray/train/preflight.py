@@ -33,6 +33,16 @@ def check(spec: FineTuneSpec, objects: Objects) -> None:
         check_fits(spec.scale, shape, this_machine(), where="this machine")
 
 
+def check_alone(spec: FineTuneSpec) -> None:
+    """Raise UserError for a document that is more than one run."""
+    if spec.stages:
+        names = ", ".join(stage.name for stage in spec.stages)
+        raise UserError(
+            f"spec.stages: {names} must be trained before: `eagleray up FILE --until train` does it all, or leave out "
+            "spec.stages"
+        )
+
+
 def check_sources(spec: FineTuneSpec) -> None:
     """Raise UserError where model or data are not on this machine, or must not be loaded; hub ids are not looked up."""
     model_sources.check(

@@ -52,6 +52,7 @@ EFFECTS: dict[str, Effect] = {
     "train.gradient_checkpointing": "nothing",
     "train.log_every_steps": "nothing",
     "train.seed": "start",
+    "stages": "nothing",  # of a run there are none: they are runs of their own, and what came of them is its model
     "scale": "nothing",
     "checkpoint": "course",  # each is evaluated before: that decides on the best one, and on stopping early
     "checkpoint.keep": "nothing",

@@ -18,8 +18,8 @@ from eagleray.errors import ModelSourceError
 from eagleray.model import description, export
 from eagleray.model.load import load_model, load_tokenizer
 from eagleray.spec.finetune import FineTuneSpec
-from eagleray.tasks import trained
-from tests.support import tiny_models
+from eagleray.tasks import preprocessing, trained
+from tests.support import tiny_images, tiny_models
 
 LABELS = ("bad", "good")
 CPU = torch.device("cpu")
@@ -175,3 +175,34 @@ def test_model_card(tmp_path: Path) -> None:
     assert "| test | num_tokens | 7 |" in body
     assert "confusion_matrix" not in body
     assert "eagleray predict films-0001" in body
+
+
+@pytest.mark.parametrize(("kind", "method"), [("vit", "full"), ("vit", "lora"), ("resnet", "full")])
+def test_models_of_images(kind: Any, method: str, tmp_path: Path) -> None:
+    """Vision transformers have other names in files than in memory, and images a reader instead of a tokenizer."""
+    source = tiny_images.save_model(tmp_path / "base", kind=kind)
+    document = {
+        "model": {"source": str(source)},
+        "task": {"type": "image-classification"},
+        "data": {"train": "pictures"},
+        "method": METHODS[method],
+    }
+    spec = FineTuneSpec.model_validate_json(json.dumps(document))
+    reader = preprocessing.load(tasks.build(spec.task), source=str(source))
+    model = changed_model(spec, reader)
+    names = set(export.saved_names(model))
+    gathered = {name: tensor.clone() for name, tensor in model.state_dict().items() if name in names}
+    directory = tmp_path / "saved"
+    directory.mkdir()
+
+    export.save(model, gathered, directory, tokenizer=reader, spec=spec, labels=LABELS)
+
+    read = export.engine_names(model, load_file(export.weights_file(directory)))
+    assert read.keys() == names
+    assert all(torch.equal(tensor, gathered[name]) for name, tensor in read.items())
+    loaded = trained.load(directory, device=CPU)
+    assert loaded.tokenizer == reader
+    pixels = torch.randn(2, 3, tiny_images.SIZE, tiny_images.SIZE)
+    with torch.inference_mode():
+        expected = model(pixel_values=pixels).logits
+        torch.testing.assert_close(loaded.model(pixel_values=pixels).logits, expected, rtol=1e-4, atol=1e-5)

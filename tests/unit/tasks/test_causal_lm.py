@@ -85,6 +85,15 @@ class TestRead:
         assert CHAT.read_input({"messages": messages}) == {"context": messages[:3]}
         assert CHAT.read_input({"messages": messages[:3]}) == {"context": messages[:3]}
 
+    def test_a_system_prompt_stands_before_conversations_that_have_none(self) -> None:
+        task = CausalLm(format="chat", system="be kind")
+        said = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]
+        own = [{"role": "system", "content": "be brief"}, *said]
+
+        assert task.read({"messages": said})["messages"][0] == {"role": "system", "content": "be kind"}
+        assert task.read_input({"messages": said})["context"][0] == {"role": "system", "content": "be kind"}
+        assert task.read({"messages": own})["messages"] == own
+
     @pytest.mark.parametrize(
         ("task", "one", "other"),
         [

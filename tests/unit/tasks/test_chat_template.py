@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import typing
 from typing import Any
 
 import pytest
 
 from eagleray.errors import DataError
-from eagleray.tasks import chat_template
+from eagleray.spec.task.causal_lm import CausalLmSpec
+from eagleray.tasks import chat_template, chat_templates
 from tests.support import tiny_models
 
 CHATML = (
@@ -154,3 +156,19 @@ def test_install_changes_a_copy() -> None:
 def test_wrong_conversations(value: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         chat_template.read_messages(value, column="messages")
+
+
+def test_templates_are_those_of_the_spec() -> None:
+    assert {"own", *chat_templates.TEMPLATES} == set(typing.get_args(CausalLmSpec.model_fields["template"].annotation))
+
+
+@pytest.mark.parametrize("name", chat_templates.TEMPLATES)
+def test_named_templates(name: str) -> None:
+    """Of several turns each answer is learned with its end, and a prompt is the beginning of what was trained."""
+    template = chat_templates.TEMPLATES[name]
+    messages = turns("hi", "hello", "how are you?", "fine", system="be kind")
+
+    assert learned(template, messages) == [f"hello{END}", f"fine{END}"]
+    tokenizer = tiny_models.decoder_tokenizer(chat_template=template)
+    asked = tokenizer.decode(chat_template.prompt_ids(tokenizer, messages[:-1]))
+    assert tokenizer.decode(chat_template.encode(tokenizer, messages)[0]).startswith(asked)

@@ -19,6 +19,7 @@ DOCUMENTS: dict[str, dict[str, Any]] = {
     "causal-lm text": {"type": "causal-lm"},
     "causal-lm completion": {"type": "causal-lm", "format": "completion"},
     "causal-lm chat": {"type": "causal-lm", "format": "chat"},
+    "causal-lm dpo": {"type": "causal-lm", "format": "completion", "objective": {"type": "dpo"}},
     "masked-lm": {"type": "masked-lm"},
     "image-classification": {"type": "image-classification"},
     "image-classification several": {"type": "image-classification", "problem": "multi-label"},

@@ -296,6 +296,8 @@ START = """
     task.text task.text_pair task.label task.label_separator
     task.format task.prompt task.completion task.messages
     task.image task.augment.crop task.augment.flip task.max_broken
+    task.objective.type task.objective.beta task.objective.chosen task.objective.rejected
+    task.system task.template
     task.long task.mask_share task.whole_words task.sentences task.negatives_seed
     data.train data.validation.fraction data.validation.file data.test data.test_fraction data.keep
     data.max_length data.batching.type data.batching.window_batches
@@ -331,7 +333,7 @@ def test_every_key_of_a_document_has_its_effect() -> None:
 
     effects = {key: effect(key) for key in _keys(FineTuneSpec)}
     # A run is a trial of a sweep, or knows nothing of it; nor does it know what becomes of its model.
-    sections = ("sweep", "promote", "endpoint", "tracking", "monitoring", "cluster")
+    sections = ("stages", "sweep", "promote", "endpoint", "tracking", "monitoring", "cluster")
     others = {key for key in effects if key.split(".")[0] in sections}
     assert {effects.pop(key) for key in others} == {"nothing"}
     assert effects == expected

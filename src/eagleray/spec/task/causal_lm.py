@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from eagleray.spec import reported
 from eagleray.spec.base import Conflict, ConflictError, Text
 from eagleray.spec.task.base import Answer, Input, TaskBase
+from eagleray.spec.task.objective import DpoSpec, LikelihoodSpec, ObjectiveSpec
 
 
 class CausalLmSpec(TaskBase):
@@ -27,9 +28,16 @@ class CausalLmSpec(TaskBase):
     """Column of the completion (`format: completion`)."""
     messages: Text = "messages"
     """Column of the messages, each with `role` and `content` (`format: chat`)."""
+    system: Text | None = None
+    """System prompt of the conversations that begin with none (`format: chat`); also of those to answer."""
+    template: Literal["own", "chatml", "llama-3", "zephyr", "alpaca", "plain"] = "own"
+    """How a conversation is written (`format: chat`): as the tokenizer says, or where it says nothing as ChatML; or by
+    a template of this name, which the trained model then has as its own."""
     long: Literal["cut", "split"] = "cut"
     """What becomes of a text of more than `data.max_length` tokens (`format: text`): its end is cut off, or it becomes
     several samples, so that every token is learned from."""
+    objective: ObjectiveSpec = LikelihoodSpec(type="likelihood")
+    """What is minimised: `likelihood` says what the rows say, `dpo` prefers one answer to another."""
     max_new_tokens: Annotated[int, Field(ge=1)] = 64
     """How many tokens `predict` generates at most."""
 
@@ -40,9 +48,24 @@ class CausalLmSpec(TaskBase):
             raise ConflictError(Conflict("long", message))
         return self
 
+    @model_validator(mode="after")
+    def _only_conversations_have_a_template(self) -> CausalLmSpec:
+        given = {"system": self.system is not None, "template": self.template != "own"}
+        if self.format != "chat" and any(given.values()):
+            key = next(key for key, is_given in given.items() if is_given)
+            raise ConflictError(Conflict(key, f"is for `format: chat`, not for {self.format}: leave it out"))
+        return self
+
+    @model_validator(mode="after")
+    def _answers_are_to_something(self) -> CausalLmSpec:
+        if isinstance(self.objective, DpoSpec) and self.format == "text":
+            message = "`dpo` compares two answers to a prompt: set `format: completion`, or `chat`"
+            raise ConflictError(Conflict("objective.type", message))
+        return self
+
     @property
     def metric_names(self) -> tuple[str, ...]:
-        return reported.LANGUAGE_MODEL
+        return reported.PREFERENCE if isinstance(self.objective, DpoSpec) else reported.LANGUAGE_MODEL
 
     @property
     def inputs(self) -> dict[str, Input]:
@@ -60,4 +83,4 @@ class CausalLmSpec(TaskBase):
 
     @property
     def can_be_packed(self) -> bool:
-        return True
+        return not isinstance(self.objective, DpoSpec)

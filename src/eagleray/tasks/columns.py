@@ -1,0 +1,32 @@
+"""What does a column of a raw row hold: text, or a structure that a table keeps as JSON text?"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+
+def read_text(raw: Mapping[str, Any], column: str, *, may_be_empty: bool = False) -> str:
+    """The text of a column. Raises ValueError where it holds none."""
+    value = raw.get(column)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        value = str(value)  # a table reader took a text of digits for a number
+    if value is None:
+        raise ValueError(f"column `{column}` is {'empty' if column in raw else 'missing'}")
+    if not isinstance(value, str):
+        raise ValueError(f"column `{column}` holds {type(value).__name__}: text is needed")
+    if not may_be_empty and not value.strip():
+        raise ValueError(f"column `{column}` is empty")
+    return value
+
+
+def parsed(raw: Mapping[str, Any], column: str) -> Any:
+    """The column's value; where a table holds a conversation as JSON text, what that says."""
+    value = raw.get(column)
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"column `{column}` holds text that is not JSON: {error}") from None
