@@ -26,7 +26,8 @@ __all__ = ["DESCRIPTION_FILE", "engine_names", "model_card", "save", "saved_name
 
 _ADAPTER = "default"  # peft's name of the only adapter; it is in the names of the state dict, not in the file
 _ADAPTER_FILE = "adapter_model.safetensors"
-_PIPELINE_TAGS = {"text-classification": "text-classification", "causal-lm": "text-generation"}  # the hub's words
+_PIPELINE_TAGS = {"causal-lm": "text-generation", "seq2seq": "text2text-generation"}
+"""The hub's words where they are not ours."""
 
 
 def saved_names(model: nn.Module) -> list[str]:
@@ -87,7 +88,7 @@ def model_card(*, run: str, spec: FineTuneSpec, metrics: Mapping[str, Any], step
     front = {
         "library_name": "peft" if spec.method.type != "full" else "transformers",
         **({"base_model": spec.model.source} if is_hub_id else {}),
-        "pipeline_tag": _PIPELINE_TAGS[spec.task.type],
+        "pipeline_tag": _PIPELINE_TAGS.get(spec.task.type, spec.task.type),
         "tags": ["eagleray", spec.task.type, spec.method.type],
     }
     rows = _metric_rows(metrics)

@@ -33,6 +33,8 @@ from eagleray.spec.task import TaskSpec
 from eagleray.store.lineage import GoldenRow
 from eagleray.tasks.base import Batch, Row, Sample, Task
 from eagleray.tasks.causal_lm import CausalLm
+from eagleray.tasks.question_answering import QuestionAnswering
+from eagleray.tasks.token_classification import TokenClassification
 from eagleray.tasks.trained import Trained
 
 BATCH_SIZE = 32
@@ -64,6 +66,11 @@ class Loaded:
     def generates(self) -> bool:
         """Whether its answers are texts, which come token by token."""
         return isinstance(self.task, CausalLm)
+
+    @property
+    def can_be_averaged(self) -> bool:
+        """Whether several models can answer as one: by probabilities of labels, or numbers."""
+        return not isinstance(self.task, CausalLm | TokenClassification | QuestionAnswering)
 
     @property
     def is_chat(self) -> bool:

@@ -21,7 +21,7 @@ from eagleray.spec.monitoring import MonitoringSpec
 from eagleray.spec.promote import PromoteSpec
 from eagleray.spec.scale import ScaleSpec
 from eagleray.spec.sweep import SweepSpec
-from eagleray.spec.task import TaskSpec, TextClassificationSpec
+from eagleray.spec.task import QuestionAnsweringSpec, TaskSpec, TextClassificationSpec
 from eagleray.spec.tracking import TrackingSpec
 from eagleray.spec.train import TrainSpec
 from eagleray.spec.watchdog import WatchdogSpec
@@ -101,6 +101,8 @@ def _conflicts(spec: FineTuneSpec) -> Iterator[Conflict]:
         )
     if isinstance(spec.task, TextClassificationSpec) and spec.task.problem == "regression":
         yield from _regression_conflicts(spec.task, label_smoothing=spec.train.label_smoothing)
+    if isinstance(spec.task, QuestionAnsweringSpec) and spec.train.label_smoothing:
+        yield Conflict("train.label_smoothing", "has no meaning for question-answering: leave it out")
     yield from _metric_conflicts(spec)
     yield from _scale_conflicts(spec.scale, "scale", global_batch_size=spec.train.global_batch_size)
 
@@ -127,7 +129,7 @@ def _metric_conflicts(spec: FineTuneSpec) -> Iterator[Conflict]:
     for path, by in asked.items():
         if by is not None:
             yield from _metric_conflict(f"{path}.metric", by.metric, known)
-    yield from _gate_conflicts(spec, known)
+    yield from _gate_conflicts(spec, (*known, *spec.task.final_metric_names))
     if spec.sweep is None:
         return
     if spec.sweep.objectives and all(each.metric in reported.FOOTPRINT for each in spec.sweep.objectives):

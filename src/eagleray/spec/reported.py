@@ -11,12 +11,24 @@ SINGLE_LABEL = ("loss", "accuracy", *AVERAGED, "matthews", "calibration_error")
 MULTI_LABEL = ("loss", "accuracy", *AVERAGED, "calibration_error")
 REGRESSION = ("loss", "mse", "rmse", "mae", "r2", "pearson")
 LANGUAGE_MODEL = ("loss", "perplexity", "token_accuracy", "num_tokens")
+TOKENS = ("loss", "token_accuracy", *AVERAGED)
+ANSWERS = ("loss", "exact_match", "f1")
+ANSWERS_OR_NONE = (*ANSWERS, "has_answer_exact_match", "has_answer_f1", "no_answer_accuracy")
+ROUGE, BLEU, METEOR = ("rouge1", "rouge2", "rougeL"), ("bleu", "chrf"), ("meteor",)
+GENERATED = {
+    "summarization": (*ROUGE, *METEOR),
+    "translation": (*BLEU, *METEOR),
+    "text": (*ROUGE, *BLEU, *METEOR),
+}
+"""By preset of seq2seq: what generated texts are measured by."""
 
 FOOTPRINT = ("model_size_mb", "latency_ms")
 """What a sweep can measure of a trained model beside what its task reports."""
 
 _LESS_IS_BETTER = frozenset({"loss", "mse", "rmse", "mae", "perplexity", "calibration_error", *FOOTPRINT})
-_MORE_IS_BETTER = frozenset({"accuracy", *AVERAGED, "matthews", "r2", "pearson", "token_accuracy"})
+_MORE_IS_BETTER = frozenset(
+    {"accuracy", *AVERAGED, "matthews", "r2", "pearson", "token_accuracy", *ANSWERS_OR_NONE[1:], *GENERATED["text"]}
+)
 
 
 def direction(metric: str) -> Literal["max", "min"] | None:

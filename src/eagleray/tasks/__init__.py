@@ -5,13 +5,17 @@ from __future__ import annotations
 from eagleray.spec.task import TaskSpec
 from eagleray.tasks.base import Batch, Forward, Row, Sample, Task
 from eagleray.tasks.causal_lm import CausalLm
+from eagleray.tasks.question_answering import QuestionAnswering
 from eagleray.tasks.text_classification import TextClassification
+from eagleray.tasks.token_classification import TokenClassification
 
 __all__ = ["TASKS", "Batch", "Forward", "Row", "Sample", "Task", "build"]
 
 TASKS: dict[str, type[Task]] = {
     "text-classification": TextClassification,
     "causal-lm": CausalLm,
+    "token-classification": TokenClassification,
+    "question-answering": QuestionAnswering,
 }
 
 

@@ -34,6 +34,7 @@ EFFECTS: dict[str, Effect] = {
     "task.type": "weights",
     "task.problem": "weights",
     "task.labels": "weights",
+    "task.scheme": "weights",
     "task.max_new_tokens": "nothing",
     "data": "start",
     "method": "weights",

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from eagleray.errors import DocumentError
-from eagleray.spec import document
+from eagleray.spec import document, shape
+from eagleray.spec.task import TaskSpec
 from tests.support import documents
 
 
@@ -19,6 +20,7 @@ SECTIONS = (
     "storage, model, task, data, method, train, scale, checkpoint, failures, watchdog, sweep, promote, endpoint, "
     "tracking, monitoring, cluster"
 )
+TASKS = ", ".join(f'"{name}"' for name in shape.models(TaskSpec))
 NAME = 'a name of at most 40 lower-case letters, digits and "-" that begins and ends with a letter or digit'
 
 
@@ -117,13 +119,13 @@ NAME = 'a name of at most 40 lower-case letters, digits and "-" that begins and 
         ),
         pytest.param(
             {"task": "{type: text-clasification}"},
-            '6: spec.task.type: unknown type, expected one of "text-classification", "causal-lm", '
+            f"6: spec.task.type: unknown type, expected one of {TASKS}, "
             'got the string "text-clasification"; did you mean "text-classification"?',
             id="unknown-type",
         ),
         pytest.param(
             {"task": "{type: [causal-lm]}"},
-            '6: spec.task.type: unknown type, expected one of "text-classification", "causal-lm", got a list',
+            f"6: spec.task.type: unknown type, expected one of {TASKS}, got a list",
             id="type-is-a-list",
         ),
         pytest.param(

@@ -19,6 +19,10 @@ DOCUMENTS: dict[str, dict[str, Any]] = {
     "causal-lm text": {"type": "causal-lm"},
     "causal-lm completion": {"type": "causal-lm", "format": "completion"},
     "causal-lm chat": {"type": "causal-lm", "format": "chat"},
+    "tags": {"type": "token-classification"},
+    "spans": {"type": "token-classification", "format": "spans", "scheme": "bioes"},
+    "question-answering": {"type": "question-answering"},
+    "question-answering v2": {"type": "question-answering", "unanswerable": True},
 }
 
 
@@ -41,7 +45,8 @@ def test_built_task(document: dict[str, Any]) -> None:
     assert mode in ("max", "min")
     assert task.columns
     assert encoder.fingerprint(task) == encoder.fingerprint(tasks.build(spec))
-    assert encoder.fingerprint(task) != encoder.fingerprint(tasks.build(spec.model_copy(update={"text": "review"})))
+    column = next(iter({"text", "question", "source"} & set(type(spec).model_fields)))
+    assert encoder.fingerprint(task) != encoder.fingerprint(tasks.build(spec.model_copy(update={column: "review"})))
     numbers = {
         name for name, value in task.with_labels(("a", "b")).new_metrics().compute().items() if _is_number(value)
     }

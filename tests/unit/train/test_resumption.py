@@ -290,13 +290,16 @@ COURSE = """
 START = """
     task.text task.text_pair task.label task.label_separator
     task.format task.prompt task.completion task.messages
+    task.words task.tags task.spans task.repair_tags task.subwords task.overlap
+    task.question task.context task.answers task.unanswerable task.null_threshold
+    task.max_answer_length task.max_question_length
     data.train data.validation.fraction data.validation.file data.test data.test_fraction data.keep
     data.max_length data.batching.type data.batching.window_batches
     train.global_batch_size train.seed train.optimizer.type train.optimizer.momentum
 """
 WEIGHTS = """
     model.source model.revision
-    task.type task.problem task.labels
+    task.type task.problem task.labels task.scheme
     method.type method.rank method.alpha method.target_modules
 """
 

@@ -8,11 +8,20 @@ from pydantic import Field
 
 from eagleray.spec.task.base import TaskBase
 from eagleray.spec.task.causal_lm import CausalLmSpec
+from eagleray.spec.task.question_answering import QuestionAnsweringSpec
 from eagleray.spec.task.text_classification import TextClassificationSpec
+from eagleray.spec.task.token_classification import TokenClassificationSpec
 
-__all__ = ["CausalLmSpec", "TaskBase", "TaskSpec", "TextClassificationSpec"]
+__all__ = [
+    "CausalLmSpec",
+    "QuestionAnsweringSpec",
+    "TaskBase",
+    "TaskSpec",
+    "TextClassificationSpec",
+    "TokenClassificationSpec",
+]
 
 TaskSpec = Annotated[
-    TextClassificationSpec | CausalLmSpec,
+    TextClassificationSpec | CausalLmSpec | TokenClassificationSpec | QuestionAnsweringSpec,
     Field(discriminator="type"),
 ]

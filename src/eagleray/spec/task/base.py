@@ -7,11 +7,12 @@ from typing import Literal
 
 from eagleray.spec.base import Spec
 
-Input = Literal["text", "messages"]
+Input = Literal["text", "messages", "words"]
 """What a column of an input holds."""
 
-Answer = Literal["label", "labels", "value", "text"]
-"""What an answer is: a label or any number of them with probabilities, a number, or a text."""
+Answer = Literal["label", "labels", "value", "text", "spans", "answer"]
+"""What an answer is: a label or any number of them with probabilities, a number, a text, labelled parts of the input,
+or the one part of it that answers a question."""
 
 
 class TaskBase(Spec):
@@ -21,6 +22,11 @@ class TaskBase(Spec):
     @abstractmethod
     def metric_names(self) -> tuple[str, ...]:
         """The numbers that an evaluation reports: what checkpoints may be ranked and training stopped by."""
+
+    @property
+    def final_metric_names(self) -> tuple[str, ...]:
+        """The numbers that the evaluation of the finished model reports besides: a gate may ask for them."""
+        return ()
 
     @property
     @abstractmethod
