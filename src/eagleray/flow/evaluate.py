@@ -44,14 +44,19 @@ def evaluate(objects: Objects, document: FineTune, record: RunRecord, *, cache_d
         )
         return {name: tensor.to(device) for name, tensor in batch.items()}
 
+    group = Group(rank=0, world_size=1, num_local=1, device=device)
     measured = evaluate_split(
         model.model,
         task=model.task,
         split=split,
         collate=collate,
         micro_batch_size=BATCH_SIZE,
-        group=Group(rank=0, world_size=1, num_local=1, device=device),
+        group=group,
     )
+    if "test" in document.spec.task.written_splits:
+        from eagleray.train import generated  # brings sacrebleu and nltk, which no other task needs
+
+        measured |= generated.evaluate(model, split=split, collate=collate, batch_size=BATCH_SIZE, group=group)
     evaluated = record.model_copy(update={"metrics": {**record.metrics, "test": measured}})
     runs.save(objects, evaluated)
     return evaluated

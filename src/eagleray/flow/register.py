@@ -38,7 +38,7 @@ from eagleray.train.inputs import Inputs
 
 NUM_GOLDEN = 64
 NUM_GOLDEN_TEXTS = 8
-"""Of a model that generates: an answer takes it as long as a thousand labels, and every replica asks for them."""
+"""Of a model that writes: an answer takes it as long as a thousand labels, and every replica asks for them."""
 MAX_FP32_DIFFERENCE = 1e-4
 """More than this between PyTorch and ONNX Runtime in fp32 is another model, not another rounding."""
 
@@ -160,7 +160,7 @@ def _evidence(model: Loaded, made_from: FineTune, lock: LockRecord, *, cache_dir
 def _golden(model: Loaded, found: Inputs, columns: Collection[str], *, say: Say) -> tuple[GoldenRow, ...]:
     """Rows spread evenly over the test split, or else over validation, and the answers to them."""
     split = found.data.test or found.data.validation
-    wanted = min(NUM_GOLDEN_TEXTS if model.generates else NUM_GOLDEN, len(split))
+    wanted = min(NUM_GOLDEN_TEXTS if model.writes else NUM_GOLDEN, len(split))
     raws = [_raw(found.task, split.row(number * len(split) // wanted), columns) for number in range(wanted)]
     say(f"answering {wanted} golden rows")
     answers = model.answer_all(model.encode(raws))
@@ -190,7 +190,7 @@ def _sha256(split: TokenizedSplit) -> str:
 
 def onnx_files(model: Loaded, golden: tuple[GoldenRow, ...], directory: Path, *, say: Say) -> dict[str, OnnxRecord]:
     """Write the ONNX files that may be served into `directory`; what is not written is told, and why."""
-    if model.generates:
+    if model.writes:
         return {}
     if not golden:
         say("warning: no ONNX files, because there are no golden rows to check them with")
@@ -226,7 +226,8 @@ def _example(model: Loaded, golden: tuple[GoldenRow, ...]) -> Mapping[str, torch
     called: dict[str, torch.Tensor] = {}
 
     def forward(**given: torch.Tensor) -> Any:
-        called.update(given)
+        if not called:  # of an input in several parts the last may be one row, which is no example of any number
+            called.update(given)
         return model.backend(**given)
 
     with torch.inference_mode():

@@ -35,4 +35,5 @@ def direction(metric: str) -> Literal["max", "min"] | None:
     """Return which way a metric is better; None for a count, and for what is not reported here."""
     if metric in _LESS_IS_BETTER:
         return "min"
-    return "max" if metric in _MORE_IS_BETTER else None
+    of_a_pair = metric.partition("_")[0] in GENERATED["text"]  # bleu_en-de
+    return "max" if metric in _MORE_IS_BETTER or of_a_pair else None

@@ -6,6 +6,7 @@ from eagleray.spec.task import TaskSpec
 from eagleray.tasks.base import Batch, Forward, Row, Sample, Task
 from eagleray.tasks.causal_lm import CausalLm
 from eagleray.tasks.question_answering import QuestionAnswering
+from eagleray.tasks.seq2seq import Seq2Seq
 from eagleray.tasks.text_classification import TextClassification
 from eagleray.tasks.token_classification import TokenClassification
 
@@ -16,6 +17,7 @@ TASKS: dict[str, type[Task]] = {
     "causal-lm": CausalLm,
     "token-classification": TokenClassification,
     "question-answering": QuestionAnswering,
+    "seq2seq": Seq2Seq,
 }
 
 

@@ -23,6 +23,7 @@ DOCUMENTS: dict[str, dict[str, Any]] = {
     "spans": {"type": "token-classification", "format": "spans", "scheme": "bioes"},
     "question-answering": {"type": "question-answering"},
     "question-answering v2": {"type": "question-answering", "unanswerable": True},
+    "seq2seq": {"type": "seq2seq"},
 }
 
 

@@ -9,12 +9,14 @@ from pydantic import Field
 from eagleray.spec.task.base import TaskBase
 from eagleray.spec.task.causal_lm import CausalLmSpec
 from eagleray.spec.task.question_answering import QuestionAnsweringSpec
+from eagleray.spec.task.seq2seq import Seq2SeqSpec
 from eagleray.spec.task.text_classification import TextClassificationSpec
 from eagleray.spec.task.token_classification import TokenClassificationSpec
 
 __all__ = [
     "CausalLmSpec",
     "QuestionAnsweringSpec",
+    "Seq2SeqSpec",
     "TaskBase",
     "TaskSpec",
     "TextClassificationSpec",
@@ -22,6 +24,6 @@ __all__ = [
 ]
 
 TaskSpec = Annotated[
-    TextClassificationSpec | CausalLmSpec | TokenClassificationSpec | QuestionAnsweringSpec,
+    TextClassificationSpec | CausalLmSpec | TokenClassificationSpec | QuestionAnsweringSpec | Seq2SeqSpec,
     Field(discriminator="type"),
 ]

@@ -29,6 +29,11 @@ class TaskBase(Spec):
         return ()
 
     @property
+    def written_splits(self) -> tuple[str, ...]:
+        """The splits that the finished model writes texts for, to be measured."""
+        return ()
+
+    @property
     @abstractmethod
     def inputs(self) -> dict[str, Input]:
         """The columns of a row to predict."""
