@@ -9,14 +9,20 @@ from typing import Literal
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import (
+    BartConfig,
+    BartForConditionalGeneration,
     BertConfig,
     BertModel,
     GPT2Config,
     GPT2LMHeadModel,
     LlamaConfig,
     LlamaForCausalLM,
+    MarianConfig,
+    MarianMTModel,
     PreTrainedModel,
     PreTrainedTokenizerFast,
+    T5Config,
+    T5ForConditionalGeneration,
 )
 
 CORPUS = [
@@ -27,6 +33,7 @@ CORPUS = [
 ]
 ENCODER_SPECIALS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 DECODER_SPECIALS = ["<|endoftext|>"]
+SEQ2SEQ_SPECIALS = ["<pad>", "</s>", "<unk>"]
 POSITIONS = 128
 
 
@@ -81,6 +88,43 @@ def decoder(kind: Literal["llama", "gpt2"], *, vocab_size: int, eos_id: int = 0,
         **ends,
     )
     return LlamaForCausalLM(llama).eval()
+
+
+def save_seq2seq(directory: Path, *, kind: Literal["t5", "bart", "marian"] = "t5", seed: int = 0) -> Path:
+    """An encoder and a decoder of one layer each, and their tokenizer."""
+    tokenizer = seq2seq_tokenizer()
+    seq2seq(kind, vocab_size=len(tokenizer), seed=seed).save_pretrained(directory)
+    tokenizer.save_pretrained(directory)
+    return directory
+
+
+def seq2seq(kind: Literal["t5", "bart", "marian"], *, vocab_size: int, seed: int = 0) -> PreTrainedModel:
+    """An encoder and a decoder in evaluation mode."""
+    torch.manual_seed(seed)
+    ends = {"pad_token_id": 0, "eos_token_id": 1, "decoder_start_token_id": 0}
+    if kind == "t5":
+        sizes = {"d_model": 32, "d_kv": 16, "d_ff": 64, "num_layers": 1, "num_heads": 2, "dropout_rate": 0.0}
+        return T5ForConditionalGeneration(T5Config(vocab_size=vocab_size, **sizes, **ends)).eval()
+    shared = {"vocab_size": vocab_size, "d_model": 32, "max_position_embeddings": POSITIONS, **ends}
+    for side in ("encoder", "decoder"):
+        shared |= {f"{side}_layers": 1, f"{side}_attention_heads": 2, f"{side}_ffn_dim": 64}
+    if kind == "marian":
+        return MarianMTModel(MarianConfig(**shared, forced_eos_token_id=1)).eval()
+    return BartForConditionalGeneration(BartConfig(**shared, bos_token_id=1, forced_eos_token_id=1)).eval()
+
+
+def seq2seq_tokenizer() -> PreTrainedTokenizerFast:
+    """Byte-level BPE with an end behind every text."""
+    tokenizer = _trained(tuple(SEQ2SEQ_SPECIALS))
+    tokenizer.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token="<pad>",
+        eos_token="</s>",
+        unk_token="<unk>",
+        model_max_length=POSITIONS,
+        model_input_names=["input_ids", "attention_mask"],
+    )
 
 
 def encoder_tokenizer() -> PreTrainedTokenizerFast:

@@ -31,8 +31,8 @@ def new_trained_run(
     """A succeeded run with a tiny random model; the id."""
     base = scratch / "base"
     if not base.exists():
-        save = tiny_models.save_decoder if task["type"] == "causal-lm" else tiny_models.save_encoder
-        save(base)
+        saves = {"causal-lm": tiny_models.save_decoder, "seq2seq": tiny_models.save_seq2seq}
+        saves.get(task["type"], tiny_models.save_encoder)(base)
     document = {"model": {"source": str(base)}, "task": task, "data": {"train": "x.jsonl", "max_length": 64}}
     spec = FineTuneSpec.model_validate_json(json.dumps(document))
     built = tasks.build(spec.task).with_labels(tuple(labels))

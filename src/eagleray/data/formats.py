@@ -1,4 +1,4 @@
-"""Which rows does one file hold? CSV, TSV, JSON Lines, plain lines and Parquet, all but the last also compressed."""
+"""Which rows does one file hold? CSV, TSV, JSON Lines, lines of text, CoNLL, SQuAD's JSON, also compressed; Parquet."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import lzma
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -22,6 +23,8 @@ FIELD_LIMIT_BYTES = 16 * 2**20
 """A CSV field longer than this is taken for a quote that was never closed, before it swallows the whole file."""
 
 BATCH_ROWS = 1_000
+
+_CONLL_DOCUMENT = "-DOCSTART-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +69,9 @@ def file_format(path: Path) -> str:
     """
     compression, stem = path.suffix.lower(), Path(path.stem)
     suffix = stem.suffix.lower() if compression in OPENERS else compression
-    if suffix == ".json":
-        raise DataError(
-            f"{path.name}: JSON Lines wanted, one object a line, in a file named .jsonl: "
-            f"jq -c '.[]' {path.name} > {path.stem}.jsonl turns an array of objects into it"
-        )
     if suffix not in READERS or (suffix == ".parquet" and compression in OPENERS):
         raise DataError(
-            f"{path.name}: unknown file format: rows are read from .csv, .tsv, .jsonl and .txt "
+            f"{path.name}: unknown file format: rows are read from .csv, .tsv, .jsonl, .conll, .txt and .json "
             "(each also with .gz, .bz2 or .xz behind) and .parquet"
         )
     return suffix
@@ -82,7 +80,7 @@ def file_format(path: Path) -> str:
 def is_data_file_name(name: str) -> bool:
     """Whether a name ends as the files do that are read here."""
     suffixes = {suffix.lower() for suffix in Path(name).suffixes}
-    return not suffixes.isdisjoint(READERS.keys() | OPENERS.keys() | {".json"})
+    return not suffixes.isdisjoint(READERS.keys() | OPENERS.keys())
 
 
 def _csv(path: Path, name: str) -> Iterator[SourceRow]:
@@ -169,6 +167,57 @@ def _lines(path: Path, name: str) -> Iterator[SourceRow]:
                 yield SourceRow({"text": line.rstrip("\r\n"), "file": file}, f"{name}:{number}")
 
 
+def _text(path: Path, name: str) -> Iterator[SourceRow]:
+    """Lines of text, or CoNLL: there the first line that is not blank has a tab."""
+    with _open(path) as stream:
+        first = next((line for line in _decoded(stream, name) if line.strip()), "")
+    return _conll(path, name) if "\t" in first.strip() else _lines(path, name)
+
+
+def _conll(path: Path, name: str) -> Iterator[SourceRow]:
+    """Sentences of words and tags: a line a word, its tag in the last column, a blank line between sentences."""
+    words: list[str] = []
+    tags: list[str] = []
+    first = 0
+    with _open(path) as stream:
+        for number, line in enumerate(chain(_decoded(stream, name), [""]), start=1):
+            if not line.strip() or line.startswith(_CONLL_DOCUMENT):
+                if words:
+                    yield SourceRow({"words": words, "tags": tags}, f"{name}:{first}")
+                words, tags = [], []
+                continue
+            columns = line.split("\t") if "\t" in line else line.split()
+            if len(columns) < 2 or not columns[0].strip() or not columns[-1].strip():
+                raise DataError(
+                    f"{name}:{number}: {line.strip()!r} is no word with a tag: a line has a word, a tab and its tag, "
+                    "or is blank between two sentences (CoNLL); texts are read from .jsonl and .csv"
+                )
+            first = first if words else number
+            words.append(columns[0].strip())
+            tags.append(columns[-1].strip())
+
+
+def _squad(path: Path, name: str) -> Iterator[SourceRow]:
+    """Questions as SQuAD nests them: articles of paragraphs, each a context and its questions."""
+    with _open(path) as stream:
+        try:
+            value = json.loads("".join(_decoded(stream, name)))
+        except json.JSONDecodeError as error:
+            raise DataError(f"{name}:{error.lineno}: not valid JSON: {error.msg} at column {error.colno}") from None
+    try:
+        paragraphs = [paragraph for article in value["data"] for paragraph in article["paragraphs"]]
+        questions = [(paragraph["context"], each) for paragraph in paragraphs for each in paragraph["qas"]]
+        for number, (context, each) in enumerate(questions, start=1):
+            row = {"id": each.get("id"), "question": each["question"], "context": context, "answers": each["answers"]}
+            yield SourceRow(row, f"{name}:question {each.get('id', number)}")
+    except (KeyError, TypeError, AttributeError):
+        raise DataError(
+            f"{name}: JSON Lines wanted, one object a line, in a file named .jsonl: jq -c '.[]' {path.name} > "
+            f"{path.stem}.jsonl turns an array of objects into it; of .json only what SQuAD nests is read (data, "
+            "paragraphs, qas)"
+        ) from None
+
+
 def _parquet(path: Path, name: str) -> Iterator[SourceRow]:
     number = 0
     with pq.ParquetFile(path) as file:
@@ -202,7 +251,9 @@ READERS: dict[str, Callable[[Path, str], Iterator[SourceRow]]] = {
     ".csv": _csv,
     ".tsv": _tsv,
     ".jsonl": _jsonl,
-    ".txt": _lines,
+    ".conll": _conll,
+    ".txt": _text,
+    ".json": _squad,
     ".parquet": _parquet,
 }
 

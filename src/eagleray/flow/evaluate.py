@@ -60,6 +60,10 @@ def evaluate(objects: Objects, document: FineTune, record: RunRecord, *, cache_d
         group=group,
         languages=loaded.data.languages,
     )
+    if "test" in document.spec.task.written_splits:
+        from eagleray.train import generated  # brings sacrebleu and nltk, which no other task needs
+
+        measured |= generated.evaluate(model, split=split, collate=collate, batch_size=BATCH_SIZE, group=group)
     evaluated = record.model_copy(update={"metrics": {**record.metrics, "test": measured}})
     runs.save(objects, evaluated)
     return evaluated

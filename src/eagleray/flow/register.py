@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -39,7 +39,7 @@ from eagleray.train.inputs import Inputs
 
 NUM_GOLDEN = 64
 NUM_GOLDEN_TEXTS = 8
-"""Of a model that generates: an answer takes it as long as a thousand labels, and every replica asks for them."""
+"""Of a model that writes: an answer takes it as long as a thousand labels, and every replica asks for them."""
 MAX_FP32_DIFFERENCE = 1e-4
 """More than this between PyTorch and ONNX Runtime in fp32 is another model, not another rounding."""
 
@@ -152,27 +152,30 @@ def _evidence(model: Loaded, made_from: FineTune, lock: LockRecord, *, cache_dir
     is_same = found.data.fingerprint == lock.data_fingerprint
     if not is_same:
         say("warning: the data have changed since the run: its metrics cannot be compared with those of other versions")
-    return _Evidence(golden=_golden(model, found, say=say), evaluated_on=evaluated_on(found) if is_same else {})
+    return _Evidence(
+        golden=_golden(model, found, made_from.spec.task.inputs, say=say),
+        evaluated_on=evaluated_on(found) if is_same else {},
+    )
 
 
-def _golden(model: Loaded, found: Inputs, *, say: Say) -> tuple[GoldenRow, ...]:
+def _golden(model: Loaded, found: Inputs, columns: Collection[str], *, say: Say) -> tuple[GoldenRow, ...]:
     """Rows spread evenly over the test split, or else over validation, and the answers to them."""
     split = found.data.test or found.data.validation
-    wanted = min(NUM_GOLDEN_TEXTS if model.generates else NUM_GOLDEN, len(split))
-    raws = [_raw(found.task, split.row(number * len(split) // wanted)) for number in range(wanted)]
+    wanted = min(NUM_GOLDEN_TEXTS if model.writes else NUM_GOLDEN, len(split))
+    raws = [_raw(found.task, split.row(number * len(split) // wanted), columns) for number in range(wanted)]
     say(f"answering {wanted} golden rows")
     answers = model.answer_all(model.encode(raws))
     return tuple(GoldenRow(input=raw, output=answer) for raw, answer in zip(raws, answers, strict=True))
 
 
-def _raw(task: Task, row: Row) -> dict[str, Any]:
+def _raw(task: Task, row: Row, columns: Collection[str]) -> dict[str, Any]:
     """A canonical row as a caller would send it: under the task's own columns, without the label or target.
 
     A task has the name of the column of each key of its rows as the attribute of that name.
     """
     if isinstance(task, Asking):
         return task.question(row)
-    return {getattr(task, key): value for key, value in row.items() if key not in ("label", "completion")}
+    return {getattr(task, key): value for key, value in row.items() if getattr(task, key) in columns}
 
 
 def evaluated_on(found: Inputs) -> dict[str, str]:
@@ -190,7 +193,7 @@ def _sha256(split: TokenizedSplit) -> str:
 
 def onnx_files(model: Loaded, golden: tuple[GoldenRow, ...], directory: Path, *, say: Say) -> dict[str, OnnxRecord]:
     """Write the ONNX files that may be served into `directory`; what is not written is told, and why."""
-    if model.generates:
+    if model.writes:
         return {}
     if not golden:
         say("warning: no ONNX files, because there are no golden rows to check them with")
@@ -226,7 +229,8 @@ def _example(model: Loaded, golden: tuple[GoldenRow, ...]) -> Mapping[str, torch
     called: dict[str, torch.Tensor] = {}
 
     def forward(**given: torch.Tensor) -> Any:
-        called.update(given)
+        if not called:  # of an input in several parts the last may be one row, which is no example of any number
+            called.update(given)
         return model.backend(**given)
 
     with torch.inference_mode():

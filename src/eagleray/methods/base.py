@@ -44,6 +44,8 @@ def heads(model: PreTrainedModel) -> list[str]:
 
     Output embeddings are none of them: they are pretrained, and mostly tied to the input's.
     """
+    if not hasattr(model, model.base_model_prefix):  # as T5: encoder and decoder are no heads
+        return []
     output = output_embeddings(model)
     kept = [] if output is None else list(output.parameters())
     return [

@@ -35,7 +35,8 @@ _IN_FILE = {
     f".{_ADAPTER}.": ".",
 }
 """peft's rules for one adapter: its name falls out, and so does the wrapper around a module that is saved whole."""
-_PIPELINE_TAGS = {"causal-lm": "text-generation", "masked-lm": "fill-mask"}  # where the hub has another word
+_PIPELINE_TAGS = {"causal-lm": "text-generation", "masked-lm": "fill-mask", "seq2seq": "text2text-generation"}
+"""The hub's words where they are not ours."""
 
 
 def saved_names(model: nn.Module) -> list[str]:

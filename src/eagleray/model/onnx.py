@@ -17,6 +17,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from eagleray.errors import EaglerayError
+from eagleray.model.outputs import logits
 
 _MAX_BYTES = 2**31 - 2**24  # a protobuf holds 2 GiB; some of it is the graph
 
@@ -80,7 +81,7 @@ class _Forward(nn.Module):
         self._model, self._names = model, names
 
     def forward(self, *inputs: torch.Tensor) -> Any:
-        return self._model(**dict(zip(self._names, inputs, strict=True))).logits
+        return logits(self._model(**dict(zip(self._names, inputs, strict=True))))
 
 
 @contextmanager

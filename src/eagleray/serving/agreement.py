@@ -50,6 +50,10 @@ def difference(expected: Answer, found: Answer, tolerance: Tolerance) -> str:
             return "" if apart <= tolerance.probability else f"value {found['value']:g} instead of {value:g}"
         case {"label": label} if label != found["label"] and _lead(expected["probabilities"]) > tolerance.probability:
             return f"label {found['label']!r} instead of {label!r}"
+        case {"spans": spans} if apart > tolerance.probability:
+            return f"spans {_told(found['spans'])} instead of {_told(spans)}"
+        case {"answer": answer} if apart > tolerance.probability:
+            return f"answer {found['answer']!r} instead of {answer!r}, by {apart:.2g}"
         case {"labels": labels} if _decided(expected, found, tolerance.probability):
             return f"labels {list(found['labels'])} instead of {list(labels)}"
     return "" if apart <= tolerance.probability else f"a probability differs by {apart:.2g}"
@@ -63,7 +67,11 @@ def differences(expected: Sequence[Answer], found: Sequence[Answer], tolerance: 
 
 
 def distance(expected: Answer, found: Answer) -> float:
-    """How far two answers of one kind are apart: the largest difference of a probability, or that of the numbers."""
+    """How far two answers of one kind are apart: the largest difference of a probability, or that of the numbers.
+
+    Of a part of the input that only one of them names, it is how far that is from doubt: below a half, another may have
+    been as likely.
+    """
     match expected:
         case {"probabilities": dict(probabilities)}:
             others = found["probabilities"]
@@ -72,12 +80,18 @@ def distance(expected: Answer, found: Answer) -> float:
             return _fillings_distance(fillings, found["fillings"])
         case {"value": value}:
             return float(abs(value - found["value"]) / max(1.0, abs(value)))
+        case {"spans": spans}:
+            return _apart(spans, found["spans"])
+        case {"answer": _}:
+            return _apart([expected], [found])
     return float(expected != found)
 
 
 def is_same(expected: Answer, found: Answer) -> bool:
     """Whether two answers decide alike: the same label, labels or text. Numbers decide nothing."""
-    return all(expected[key] == found[key] for key in ("label", "labels", "text") if key in expected)
+    if "spans" in expected:
+        return list(map(_place, expected["spans"])) == list(map(_place, found["spans"]))
+    return all(expected[key] == found[key] for key in ("label", "labels", "text", "answer") if key in expected)
 
 
 def differ(one: Answer, other: Answer) -> bool:
@@ -105,6 +119,22 @@ def _decided(expected: Answer, found: Answer, tolerance: float) -> list[str]:
     """Labels that only one of two answers has, though they were not in doubt."""
     either = set(expected["labels"]) ^ set(found["labels"])
     return [label for label in either if abs(expected["probabilities"].get(label, 1.0) - 0.5) > tolerance]
+
+
+def _place(span: Answer) -> tuple[Any, ...]:
+    """A part of the input without its score."""
+    return span["start"], span["end"], span.get("label")
+
+
+def _apart(expected: Sequence[Answer], found: Sequence[Answer]) -> float:
+    ours, theirs = ({_place(span): span["score"] for span in spans} for spans in (expected, found))
+    both = [abs(ours[place] - theirs[place]) for place in ours.keys() & theirs.keys()]
+    one = [(ours | theirs)[place] - 0.5 for place in ours.keys() ^ theirs.keys()]
+    return float(max([*both, *one, 0.0]))
+
+
+def _told(spans: Sequence[Answer]) -> str:
+    return ", ".join(f"{span['text']!r} ({span['label']}, {span['score']:.2g})" for span in spans) or "none"
 
 
 def _text_difference(expected: str, found: str, num_characters: int) -> str:

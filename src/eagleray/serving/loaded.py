@@ -36,6 +36,9 @@ from eagleray.store.lineage import GoldenRow
 from eagleray.tasks import preprocessing
 from eagleray.tasks.base import Batch, Row, Sample, Task
 from eagleray.tasks.causal_lm import CausalLm
+from eagleray.tasks.question_answering import QuestionAnswering
+from eagleray.tasks.seq2seq import Seq2Seq
+from eagleray.tasks.token_classification import TokenClassification
 from eagleray.tasks.trained import Trained
 
 BATCH_SIZE = 32
@@ -67,8 +70,18 @@ class Loaded:
 
     @property
     def generates(self) -> bool:
-        """Whether its answers are texts, which come token by token."""
+        """Whether its answers are texts that it continues token by token."""
         return isinstance(self.task, CausalLm)
+
+    @property
+    def writes(self) -> bool:
+        """Whether its answers are texts: each takes it as long as a thousand labels."""
+        return isinstance(self.task, CausalLm | Seq2Seq)
+
+    @property
+    def can_be_averaged(self) -> bool:
+        """Whether several models can answer as one: by probabilities of labels, or numbers."""
+        return not isinstance(self.task, CausalLm | TokenClassification | QuestionAnswering | Seq2Seq)
 
     @property
     def is_chat(self) -> bool:
@@ -128,7 +141,8 @@ class Loaded:
     def check_golden(self, rows: Sequence[GoldenRow]) -> list[str]:
         """What it answers otherwise than when it was registered, one text a row."""
         task = self.task
-        if isinstance(task, CausalLm):
+        # Beam search looks back: cut short it may begin otherwise.
+        if isinstance(task, CausalLm) or (isinstance(task, Seq2Seq) and task.num_beams == 1):
             task = replace(task, max_new_tokens=min(task.max_new_tokens, _CHECKED_TOKENS))
         samples = self.encode(row.input for row in rows)
         answers = self._answer_all(samples, task=task, batch_size=BATCH_SIZE)

@@ -82,12 +82,44 @@ class FillingsAnswer(Body):
     fillings: tuple[dict[str, float], ...]
 
 
+class Span(Body):
+    """A part of the input, in characters."""
+
+    start: int
+    end: int
+    """Exclusive."""
+    label: str
+    text: str
+    score: float
+    """From 0 to 1."""
+
+
+class SpansAnswer(Body):
+    """The labelled parts of an input."""
+
+    spans: tuple[Span, ...]
+
+
+class SpanAnswer(Body):
+    """The part of the context that answers the question."""
+
+    answer: str
+    """Empty where the context does not answer it."""
+    start: int
+    end: int
+    """Exclusive, in characters of the context."""
+    score: float
+    """From 0 to 1."""
+
+
 ANSWERS: dict[Answer, type[Body]] = {
     "label": LabelAnswer,
     "labels": LabelsAnswer,
     "value": ValueAnswer,
     "text": TextAnswer,
     "fillings": FillingsAnswer,
+    "spans": SpansAnswer,
+    "answer": SpanAnswer,
 }
 
 
@@ -147,7 +179,12 @@ def text_column(task: TaskSpec) -> str | None:
 
 @cache  # two types of one name would be told apart in OpenAPI by the path of this module
 def _row_type(held: tuple[tuple[str, Input], ...]) -> type[Body]:
-    kinds: dict[str, Any] = {"text": Text, "image": ImageUri, "messages": Annotated[list[Message], Field(min_length=1)]}
+    kinds: dict[Input, Any] = {
+        "text": Text,
+        "image": ImageUri,
+        "messages": Annotated[list[Message], Field(min_length=1)],
+        "words": Annotated[list[Text], Field(min_length=1)],
+    }
     # By alias: a column may be called what no attribute can.
     fields: dict[str, Any] = {
         f"column_{number}": (kinds[kind], Field(alias=column)) for number, (column, kind) in enumerate(held)

@@ -62,8 +62,8 @@ class DataSpec(Spec):
     """The data of a run."""
 
     train: Text
-    """A file or glob (`.csv`, `.tsv`, `.jsonl`, `.parquet`, `.txt`, also `.gz`, `.bz2`, `.xz`), a dataset directory
-    saved by `datasets`, `pkg://package/path` inside an installed package, or `hub://owner/name#split`."""
+    """A file or glob (`.csv`, `.tsv`, `.jsonl`, `.parquet`, `.txt`, `.conll`; also `.gz`, `.bz2`, `.xz`), a dataset
+    directory saved by `datasets`, `pkg://package/path` inside an installed package, or `hub://owner/name#split`."""
     validation: ValidationSpec = ValidationSpec(fraction=0.1)
     """The rows that choose the best checkpoint."""
     test: Text | None = None

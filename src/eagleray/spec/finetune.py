@@ -23,7 +23,7 @@ from eagleray.spec.scale import ScaleSpec
 from eagleray.spec.self_training import SelfTrainingSpec
 from eagleray.spec.stage import StageSpec
 from eagleray.spec.sweep import SweepSpec
-from eagleray.spec.task import CausalLmSpec, TaskSpec, TextClassificationSpec
+from eagleray.spec.task import CausalLmSpec, QuestionAnsweringSpec, TaskSpec, TextClassificationSpec
 from eagleray.spec.tracking import TrackingSpec
 from eagleray.spec.train import PlateauSpec, TrainSpec
 from eagleray.spec.watchdog import WatchdogSpec
@@ -142,6 +142,8 @@ def _conflicts(spec: FineTuneSpec) -> Iterator[Conflict]:
         )
     if isinstance(spec.task, TextClassificationSpec) and spec.task.problem == "regression":
         yield from _regression_conflicts(spec.task, label_smoothing=spec.train.label_smoothing)
+    if isinstance(spec.task, QuestionAnsweringSpec) and spec.train.label_smoothing:
+        yield Conflict("train.label_smoothing", "has no meaning for question-answering: leave it out")
     yield from support.conflicts(
         model=spec.model,
         task=spec.task,
@@ -214,7 +216,7 @@ def _metric_conflicts(spec: FineTuneSpec) -> Iterator[Conflict]:
     for path, by in asked.items():
         if by is not None:
             yield from _metric_conflict(f"{path}.metric", by.metric, known)
-    yield from _gate_conflicts(spec, known)
+    yield from _gate_conflicts(spec, (*known, *spec.task.final_metric_names))
     if spec.sweep is None:
         return
     if spec.sweep.objectives and all(each.metric in reported.FOOTPRINT for each in spec.sweep.objectives):

@@ -13,13 +13,26 @@ REGRESSION = ("loss", "mse", "rmse", "mae", "r2", "pearson")
 LANGUAGE_MODEL = ("loss", "perplexity", "token_accuracy", "num_tokens")
 NEXT_SENTENCE_MASKED = (*SINGLE_LABEL, "perplexity", "token_accuracy", "num_tokens")
 PREFERENCE = ("loss", "reward_accuracy", "reward_margin", "chosen_reward", "rejected_reward")
+TOKENS = ("loss", "token_accuracy", *AVERAGED)
+ANSWERS = ("loss", "exact_match", "f1")
+ANSWERS_OR_NONE = (*ANSWERS, "has_answer_exact_match", "has_answer_f1", "no_answer_accuracy")
+ROUGE, BLEU, METEOR = ("rouge1", "rouge2", "rougeL"), ("bleu", "chrf"), ("meteor",)
+GENERATED = {
+    "summarization": (*ROUGE, *METEOR),
+    "translation": (*BLEU, *METEOR),
+    "text": (*ROUGE, *BLEU, *METEOR),
+}
+"""By preset of seq2seq: what generated texts are measured by."""
 
 FOOTPRINT = ("model_size_mb", "latency_ms")
 """What a sweep can measure of a trained model beside what its task reports."""
 
 _LESS_IS_BETTER = frozenset({"loss", "mse", "rmse", "mae", "perplexity", "calibration_error", *FOOTPRINT})
 _MORE_IS_BETTER = frozenset(
-    {"accuracy", *AVERAGED, "matthews", "r2", "pearson", "token_accuracy", "reward_accuracy", "reward_margin"}
+    {
+        *("accuracy", *AVERAGED, "matthews", "r2", "pearson", "token_accuracy", "reward_accuracy", "reward_margin"),
+        *(*ANSWERS_OR_NONE[1:], *GENERATED["text"]),
+    }
 )
 
 
@@ -27,4 +40,5 @@ def direction(metric: str) -> Literal["max", "min"] | None:
     """Return which way a metric is better; None for a count, and for what is not reported here."""
     if metric in _LESS_IS_BETTER:
         return "min"
-    return "max" if metric in _MORE_IS_BETTER else None
+    of_a_pair = metric.partition("_")[0] in GENERATED["text"]  # bleu_en-de
+    return "max" if metric in _MORE_IS_BETTER or of_a_pair else None

@@ -12,7 +12,10 @@ from eagleray.tasks.image_classification import ImageClassification
 from eagleray.tasks.masked_lm import MaskedLm
 from eagleray.tasks.next_sentence import NextSentence
 from eagleray.tasks.preference_lm import PreferenceLm
+from eagleray.tasks.question_answering import QuestionAnswering
+from eagleray.tasks.seq2seq import Seq2Seq
 from eagleray.tasks.text_classification import TextClassification
+from eagleray.tasks.token_classification import TokenClassification
 
 __all__ = ["TASKS", "Batch", "Forward", "Row", "Sample", "Task", "build", "ready"]
 
@@ -22,6 +25,9 @@ TASKS: dict[str, type[Task]] = {
     "masked-lm": MaskedLm,
     "next-sentence": NextSentence,
     "image-classification": ImageClassification,
+    "token-classification": TokenClassification,
+    "question-answering": QuestionAnswering,
+    "seq2seq": Seq2Seq,
 }
 
 

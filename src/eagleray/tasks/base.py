@@ -26,7 +26,8 @@ Of a split also its `index`, and where it is trained on `draw`, seed and epoch: 
 follows from these alone. A sample to predict has neither."""
 
 Batch = dict[str, torch.Tensor]
-"""One padded micro batch; its first dimension is rows."""
+"""One padded micro batch; the first dimension of what a model reads is rows. A row has one sample, but for packed rows
+and for windows, of which a long sample has several: what holds for a sample then has samples as its first dimension."""
 
 Forward = Callable[..., Any]
 """The model, or the engine around it: `forward(input_ids=…, …)` returns an object with `logits`."""
@@ -88,8 +89,9 @@ class Task(Protocol):
     def encode(self, rows: list[Row], tokenizer: PreTrainedTokenizerBase, max_length: int) -> dict[str, list[Any]]:
         """Tokenise rows into columns of equal length.
 
-        Always `input_ids` (list of int, at most `max_length`), `full_length` (tokens before the cut) and `num_targets`
-        (0 for a row whose targets were all cut, and for rows of `read_input`); besides, what `collate` needs.
+        Always `input_ids` (list of int, at most `max_length` unless `collate` makes windows of them), `full_length`
+        (tokens before the cut) and `num_targets` (0 for a row whose targets were all cut, and for rows of
+        `read_input`); besides, what `collate` needs.
         """
         ...
 
@@ -113,11 +115,11 @@ class Task(Protocol):
         ...
 
     def row_losses(self, logits: torch.Tensor, batch: Batch) -> torch.Tensor | None:
-        """The loss of each row by the logits of `loss`, (rows,) on the CPU; None where rows are packed together."""
+        """The loss of each sample by the logits of `loss`, (samples,) on the CPU; None where rows are packed."""
         ...
 
     def verdict(self, logits: torch.Tensor, batch: Batch, row: int) -> Verdict:
-        """What the logits of `loss` say of one row of the batch."""
+        """What the logits of `loss` say of one sample of the batch."""
         ...
 
     def shown(self, row: Row) -> str:
@@ -137,7 +139,7 @@ class Task(Protocol):
         ...
 
     def predict(self, model: Any, tokenizer: PreTrainedTokenizerBase, batch: Batch) -> list[dict[str, Any]]:
-        """One JSON-able result a row, in the batch's order. Called in evaluation mode, without gradients."""
+        """One JSON-able result a sample, in the batch's order. Called in evaluation mode, without gradients."""
         ...
 
 

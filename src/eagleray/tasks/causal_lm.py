@@ -19,7 +19,7 @@ from eagleray.data.packing import pack
 from eagleray.metrics.perplexity import PerplexityMetrics
 from eagleray.tasks import chat_template, packed_rows, targets
 from eagleray.tasks.base import Batch, Forward, Row, Sample, Verdict
-from eagleray.tasks.columns import parsed, read_text
+from eagleray.tasks.columns import read_json, read_text
 from eagleray.tasks.padding import attention_mask
 
 Format = Literal["text", "completion", "chat"]
@@ -95,7 +95,9 @@ class CausalLm:
 
     def read_messages(self, raw: Mapping[str, Any]) -> list[chat_template.Message]:
         """A conversation, with the system prompt of the document where it begins with none."""
-        messages = chat_template.read_messages(parsed(raw, self.messages), column=self.messages)
+        messages = chat_template.read_messages(
+            read_json(raw, self.messages, wanted="a list of messages"), column=self.messages
+        )
         if self.system is None or messages[0]["role"] == "system":
             return messages
         return [{"role": "system", "content": self.system}, *messages]

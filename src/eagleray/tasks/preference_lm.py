@@ -20,7 +20,7 @@ from eagleray.metrics.preference import PreferenceMetrics
 from eagleray.tasks import chat_template, targets
 from eagleray.tasks.base import Batch, Forward, Row, Sample, Verdict
 from eagleray.tasks.causal_lm import CausalLm
-from eagleray.tasks.columns import parsed, read_text
+from eagleray.tasks.columns import read_json, read_text
 
 _SIDES = ("chosen", "rejected")
 
@@ -150,7 +150,7 @@ def _answer(raw: Mapping[str, Any], column: str) -> str:
     """A text, or the last of messages, which must be the assistant's."""
     value = raw.get(column)
     if isinstance(value, str) and value.lstrip().startswith('[{"'):
-        value = parsed(raw, column)
+        value = read_json(raw, column, wanted="a list of messages")
     if isinstance(value, list):
         last = chat_template.read_messages(value, column=column)[-1]
         if last["role"] != "assistant":

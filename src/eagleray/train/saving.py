@@ -166,6 +166,10 @@ class Saver:
         directory = self._fetched(chosen)
         return export.engine_names(self._engine.module, load_file(export.weights_file(directory)))
 
+    def files(self, chosen: Saved) -> Path:
+        """Return where the model's files of a checkpoint are on this machine."""
+        return self._fetched(chosen)
+
     def publish(self, chosen: Saved, metrics: dict[str, Any]) -> None:
         """Write the final model: the chosen checkpoint's files and a card with the metrics of the run."""
         if not self._group.is_first:

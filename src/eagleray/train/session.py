@@ -18,6 +18,7 @@ from eagleray.data.tokenized import TokenizedSplit
 from eagleray.errors import NotFinite
 from eagleray.spec.data import PackedSpec
 from eagleray.spec.train import PlateauSpec
+from eagleray.tasks import trained
 from eagleray.train import baselines, cadence, hangs, losses, plateau, schedules
 from eagleray.train.assembly import Job, Session, assemble, epoch_order
 from eagleray.train.early_stopping import observe, should_stop
@@ -26,6 +27,7 @@ from eagleray.train.feed import Feed
 from eagleray.train.group import Group
 from eagleray.train.loading import Loader
 from eagleray.train.loop import StepReport, train_steps
+from eagleray.train.saving import Saved
 from eagleray.train.state import TrainState
 from eagleray.train.worst import Doubts, Worst
 
@@ -238,12 +240,34 @@ def _finish(session: Session, state: TrainState) -> Outcome:
         session.engine.load_weights(lambda: session.saver.read_weights(best))
         metrics["test"] = _evaluate(session, test, worst=worst)
         _note_worst(session, worst, test, name="test", step=best.step)
+    for name in session.spec.task.written_splits:
+        split = test if name == "test" else session.inputs.data.validation
+        if split is not None:
+            metrics[name] = metrics[name] | _written(session, best, split)
     metrics |= state.baseline
     session.recorder.phase("saving")
     session.saver.publish(best, metrics)
     session.recorder.phase("done")
     session.group.barrier()
     return Outcome(step=state.step, stop_reason=None, best_step=best.step, metrics=metrics)
+
+
+def _written(session: Session, best: Saved, split: TokenizedSplit) -> dict[str, float]:
+    """What the texts score that the best checkpoint's model writes for a split."""
+    from eagleray.train import generated  # brings sacrebleu and nltk, which no other task needs
+
+    session.recorder.phase("evaluating")
+    started = time.monotonic()
+    metrics = generated.evaluate(
+        trained.load(session.saver.files(best), device=session.group.device),
+        split=split,
+        collate=session.collate,
+        batch_size=session.micro_batch_size,
+        group=session.group,
+        on_batch=lambda done, total: session.mark(f"writing texts, batch {done} of {total}"),
+    )
+    session.recorder.spent("evaluation", time.monotonic() - started)
+    return metrics
 
 
 def _baseline(session: Session) -> dict[str, Any]:

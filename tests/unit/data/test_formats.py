@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import csv
 import gzip
+import json
 import lzma
 from pathlib import Path
 
@@ -52,6 +53,25 @@ def test_parquet_keeps_its_types_and_numbers_rows(tmp_path: Path) -> None:
     ]
 
 
+def test_conll_has_a_word_and_its_tag_a_line(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("-DOCSTART-\tO\n\nthe\tO\nNile\tB-river\n\t\nin NN I-NP B-x\n")
+    assert rows_of(tmp_path / "a.txt") == [
+        SourceRow({"words": ["the", "Nile"], "tags": ["O", "B-river"]}, "a.txt:3"),
+        SourceRow({"words": ["in"], "tags": ["B-x"]}, "a.txt:6"),
+    ]
+
+
+def test_squad_is_unfolded(tmp_path: Path) -> None:
+    answers = [{"text": "Nile", "answer_start": 4}]
+    qas = [{"id": "q1", "question": "which?", "answers": answers}, {"id": "q2", "question": "why?", "answers": []}]
+    nested = {"version": "2", "data": [{"title": "t", "paragraphs": [{"context": "the Nile", "qas": qas}]}]}
+    (tmp_path / "a.json").write_text(json.dumps(nested, indent=1))
+    assert [(row.place, row.raw["context"], row.raw["answers"]) for row in rows_of(tmp_path / "a.json")] == [
+        ("a.json:question q1", "the Nile", answers),
+        ("a.json:question q2", "the Nile", []),
+    ]
+
+
 def test_places_are_the_lines_that_rows_begin_on(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text('text,label\n"two\nlines",1\n\nnext,0\n')
     (tmp_path / "a.jsonl").write_text('\n{"text": "a"}\n\n  \n{"text": "b\\u2028c"}')
@@ -96,6 +116,9 @@ def test_nothing_in_a_file_is_no_row(tmp_path: Path, name: str, content: str) ->
         ("a.csv.xz", b"text,label\n", "a.csv.xz: cannot be read"),
         ("a.parquet", b"text,label\n", "a.parquet: cannot be read"),
         ("a.json", b"[]", r"a.json: JSON Lines wanted.*jq -c '.\[\]' a.json > a.jsonl"),
+        ("a.txt", b"a\tO\nhello\n", "a.txt:2: 'hello' is no word with a tag"),
+        ("a.json", b'{"data": 1}', "a.json: JSON Lines wanted"),
+        ("a.json", b"{", "a.json:1: not valid JSON"),
         ("a.doc", b"", "a.doc: unknown file format"),
         ("a.gz", b"", "a.gz: unknown file format"),
         ("a.parquet.gz", b"", "a.parquet.gz: unknown file format"),

@@ -15,6 +15,7 @@ from eagleray.model.load import load_model
 from eagleray.spec.method import FullSpec, LoraSpec, MethodSpec
 from eagleray.tasks.base import Task
 from eagleray.tasks.causal_lm import CausalLm
+from eagleray.tasks.seq2seq import Seq2Seq
 from eagleray.tasks.text_classification import TextClassification
 from tests.support import tiny_models
 
@@ -34,6 +35,20 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def loaded(sources: dict[str, Path], kind: str, task: Task) -> Any:
     overrides = {"num_labels": len(task.labels)} if task.labels else {}
     return load_model(task.model_class(), source=str(sources[kind]), dtype=torch.float32, config_overrides=overrides)
+
+
+@pytest.mark.parametrize("is_tied", [True, False], ids=["tied", "untied"])
+def test_encoder_and_decoder_are_no_heads(is_tied: bool) -> None:
+    """T5 has both beside each other, under no base model: both are pretrained, with tied embeddings or without."""
+    model = tiny_models.seq2seq("t5", vocab_size=100)
+    if not is_tied:
+        model.lm_head.weight = torch.nn.Parameter(model.lm_head.weight.detach().clone())
+    spec = LoraSpec(type="lora", rank=2)
+    adapted = methods.apply(model, spec, task=Seq2Seq())
+
+    learning = [name for name, weight in adapted.named_parameters() if weight.requires_grad]
+    assert learning
+    assert all("lora_" in name for name in learning)
 
 
 def test_table_has_the_types_of_the_spec() -> None:

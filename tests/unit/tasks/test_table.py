@@ -25,6 +25,11 @@ DOCUMENTS: dict[str, dict[str, Any]] = {
     "image-classification several": {"type": "image-classification", "problem": "multi-label"},
     "next-sentence": {"type": "next-sentence"},
     "next-sentence with masked-lm": {"type": "next-sentence", "format": "pairs", "with_masked_lm": True},
+    "tags": {"type": "token-classification"},
+    "spans": {"type": "token-classification", "format": "spans", "scheme": "bioes"},
+    "question-answering": {"type": "question-answering"},
+    "question-answering v2": {"type": "question-answering", "unanswerable": True},
+    "seq2seq": {"type": "seq2seq"},
 }
 
 
@@ -48,6 +53,7 @@ def test_built_task(document: dict[str, Any]) -> None:
     assert task.columns
     column = next(name for name in ("text", "image") if hasattr(spec, name))
     assert encoder.fingerprint(task) == encoder.fingerprint(tasks.build(spec))
+    column = next(iter({"text", "question", "source", "image"} & set(type(spec).model_fields)))
     assert encoder.fingerprint(task) != encoder.fingerprint(tasks.build(spec.model_copy(update={column: "review"})))
     numbers = {
         name for name, value in task.with_labels(("a", "b")).new_metrics().compute().items() if _is_number(value)

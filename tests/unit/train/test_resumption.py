@@ -260,6 +260,7 @@ NOTHING = """
     storage
     model.allow_pickle model.allow_remote_code
     task.max_new_tokens task.num_fillings
+    task.preset task.num_beams task.length_penalty task.no_repeat_ngram task.generate_for task.bleu_tokenizer
     train.micro_batch_size train.gradient_checkpointing train.log_every_steps
     scale.num_workers scale.min_workers scale.cpus_per_worker scale.gpus_per_worker
     scale.zero.stage scale.zero.offload_optimizer scale.zero.offload_parameters
@@ -299,6 +300,10 @@ START = """
     task.objective.type task.objective.beta task.objective.chosen task.objective.rejected
     task.system task.template
     task.long task.mask_share task.whole_words task.sentences task.negatives_seed
+    task.words task.tags task.spans task.repair_tags task.subwords task.overlap
+    task.question task.context task.answers task.unanswerable task.null_threshold
+    task.max_answer_length task.max_question_length
+    task.source task.target task.prefix task.pair task.pairs task.max_target_length
     data.train data.validation.fraction data.validation.file data.test data.test_fraction data.keep
     data.max_length data.batching.type data.batching.window_batches
     train.global_batch_size train.seed train.optimizer.type train.optimizer.momentum
@@ -306,7 +311,7 @@ START = """
 """
 WEIGHTS = """
     model.source model.revision
-    task.type task.problem task.labels task.with_masked_lm
+    task.type task.problem task.labels task.scheme task.with_masked_lm
     method.type method.rank method.alpha method.target_modules method.rank_stabilized method.decomposed
     method.bottom_layers method.patterns method.num_virtual_tokens
 """

@@ -7,12 +7,12 @@ from typing import Literal
 
 from eagleray.spec.base import Spec
 
-Input = Literal["text", "messages", "image"]
+Input = Literal["text", "messages", "words", "image"]
 """What a column of an input holds."""
 
-Answer = Literal["label", "labels", "value", "text", "fillings"]
-"""What an answer is: a label or any number of them with probabilities, a number, a text, or a text with what may stand
-in each of its gaps."""
+Answer = Literal["label", "labels", "value", "text", "spans", "answer", "fillings"]
+"""What an answer is: a label or any number of them with probabilities, a number, a text, labelled parts of the input,
+the one part of it that answers a question, or a text with what may stand in each of its gaps."""
 
 
 class TaskBase(Spec):
@@ -22,6 +22,16 @@ class TaskBase(Spec):
     @abstractmethod
     def metric_names(self) -> tuple[str, ...]:
         """The numbers that an evaluation reports: what checkpoints may be ranked and training stopped by."""
+
+    @property
+    def final_metric_names(self) -> tuple[str, ...]:
+        """The numbers that the evaluation of the finished model reports besides: a gate may ask for them."""
+        return ()
+
+    @property
+    def written_splits(self) -> tuple[str, ...]:
+        """The splits that the finished model writes texts for, to be measured."""
+        return ()
 
     @property
     @abstractmethod

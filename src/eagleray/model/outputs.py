@@ -1,0 +1,15 @@
+"""Which tensor of what a model returns is its answer?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+
+def logits(output: Any) -> torch.Tensor:
+    """`logits`, or where a head says for each token how well an answer begins and ends there, (rows, length, 2)."""
+    if getattr(output, "start_logits", None) is not None:
+        return torch.stack([output.start_logits, output.end_logits], dim=-1)
+    found: torch.Tensor = output.logits
+    return found
