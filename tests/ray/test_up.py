@@ -27,7 +27,8 @@ SEARCH = {
     "max_concurrent": 1,
     "final": {"epochs": 6},
 }
-STEPS = ("preflight", "data", "sweep", "train", "evaluate", "register", "gate", "promote", "deploy", "verify")
+# `evaluate` finds the figures of `train` there: it has work of its own where a sweep's best trial is the model.
+STEPS = ("preflight", "data", "sweep", "train", "register", "gate", "promote", "deploy", "verify")
 
 
 @pytest.fixture
@@ -119,6 +120,20 @@ def test_killed_in_each_step_and_after_it(
     assert (status, answer["version"]) == (200, version.version)
     last.interrupt()
     assert last.wait() == 0, last.err
+
+
+@pytest.mark.slow  # a sweep, and three commands
+def test_killed_while_it_evaluates_the_best_trial(user: Shell, model: Path, reviews: Path, objects: Objects) -> None:
+    sweep = {name: part for name, part in SEARCH.items() if name != "final"}
+    job = Job(user, model, reviews, sweep=sweep)
+
+    for moment in ("…", "done"):
+        job.kill_at(f"evaluate   {moment}")
+    job.run()
+
+    version = the_version(objects)
+    assert version.run == next(each.run for each in runs.list_runs(objects) if each.kind == "Sweep")
+    assert "test" in version.metrics
 
 
 @pytest.mark.slow  # trains, and starts Ray Serve
