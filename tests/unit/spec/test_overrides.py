@@ -112,14 +112,14 @@ def test_order_of_type_and_its_keys_does_not_matter() -> None:
         pytest.param(
             "trian.seed=3",
             'spec.trian: unknown key, did you mean "train"? '
-            "Allowed here: storage, model, task, data, method, train, self_training, scale, checkpoint, failures, watchdog, sweep, "
-            "promote, endpoint, tracking, monitoring, cluster",
+            "Allowed here: storage, model, task, data, method, train, self_training, scale, checkpoint, failures, watchdog, "
+            "sweep, promote, endpoint, tracking, monitoring, cluster",
             id="unknown-section",
         ),
         pytest.param(
             "spec.model.revison=x",
             'spec.model.revison: unknown key, did you mean "revision"? '
-            "Allowed here: source, revision, allow_pickle, allow_remote_code",
+            "Allowed here: source, revision, quantization, allow_pickle, allow_remote_code",
             id="unknown-key",
         ),
         pytest.param(
