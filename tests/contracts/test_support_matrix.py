@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from eagleray.methods import METHODS
+from eagleray.report.diagnosis import rate
 from eagleray.tasks import TASKS
 from tests.support import support_matrix
 
@@ -10,6 +11,10 @@ from tests.support import support_matrix
 def test_every_task_and_method_is_in_the_matrix() -> None:
     assert {variant["type"] for variant in support_matrix.VARIANTS.values()} == METHODS.keys()
     assert support_matrix.TASKS.keys() == TASKS.keys()
+
+
+def test_every_method_has_a_usual_rate() -> None:
+    assert rate.USUAL.keys() == rate.HIGH.keys() == METHODS.keys()
 
 
 def test_page_says_what_is_refused() -> None:

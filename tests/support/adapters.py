@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -15,13 +16,15 @@ from eagleray.spec.finetune import FineTuneSpec
 LABELS = ("bad", "good")
 
 
-def adapter(directory: Path, base: Path, task: str, *, seed: int, rank: int = 2) -> Path:
+def adapter(
+    directory: Path, base: Path, task: str, *, seed: int, rank: int = 2, method: dict[str, Any] | None = None
+) -> Path:
     """An adapter that has learned something, its own for each seed."""
     document = {
         "model": {"source": str(base)},
         "task": {"type": task},
         "data": {"train": "train.jsonl", "max_length": 32},
-        "method": {"type": "lora", "rank": rank},
+        "method": method or {"type": "lora", "rank": rank},
     }
     spec = FineTuneSpec.model_validate_json(json.dumps(document))
     built = tasks.build(spec.task).with_labels(LABELS)

@@ -66,6 +66,9 @@ def export(
     run: RunName,
     to: Annotated[Path, typer.Option("--to", metavar="DIR", help="Where to: a directory that is empty or not there.")],
     step: Step = None,
+    merge: Annotated[
+        bool, typer.Option("--merge", help="Write a whole model: an adapter merged into its base, in fp32.")
+    ] = False,
     storage: Storage = None,
     as_json: AsJson = False,
 ) -> None:
@@ -74,6 +77,7 @@ def export(
     \b
     Example:
       eagleray checkpoints export reviews-0001 --to ./model
+      eagleray checkpoints export reviews-0001 --to ./whole --merge
     """
     from rich.filesize import decimal
 
@@ -81,9 +85,10 @@ def export(
 
     objects, record = _find(run, storage)
     manifest = _chosen(objects, record, step=step, prefers_best=True)
-    files = [entry for entry in manifest.files if not paths.is_state(entry.path)]
-    _download(objects, manifest, [entry.path for entry in files], to)
-    size_bytes = sum(entry.size_bytes for entry in files)
+    names = [entry.path for entry in manifest.files if not paths.is_state(entry.path)]
+    _download(objects, manifest, names, to, merges=merge)
+    files = [file for file in to.rglob("*") if file.is_file()]
+    size_bytes = sum(file.stat().st_size for file in files)
     if as_json:
         printing.show_json({**_told(manifest), "directory": str(to), "size_bytes": size_bytes})
         return
@@ -148,8 +153,8 @@ def _chosen(objects: Objects, record: RunRecord, *, step: int | None, prefers_be
     return best[0] if best and prefers_best else manifests[-1]
 
 
-def _download(objects: Objects, manifest: Manifest, names: list[str], to: Path) -> None:
-    """Copy files into a directory that appears with all of them."""
+def _download(objects: Objects, manifest: Manifest, names: list[str], to: Path, *, merges: bool) -> None:
+    """Copy files into a directory that appears with all of them, or with the whole model that is made of them."""
     from eagleray.store import checkpoints, refusals
 
     if not names:
@@ -160,7 +165,11 @@ def _download(objects: Objects, manifest: Manifest, names: list[str], to: Path) 
         to.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{to.name}-", dir=to.parent) as scratch:
             checkpoints.fetch(objects, manifest, names, Path(scratch) / "model")
-            (Path(scratch) / "model").replace(to)
+            if merges:
+                from eagleray.flow.merging import merge
+
+                merge(Path(scratch) / "model", Path(scratch) / "whole")
+            (Path(scratch) / ("whole" if merges else "model")).replace(to)
     except OSError as error:
         raise StorageError(f"--to {to}: cannot write: {refusals.explain(error)}") from error
 

@@ -119,7 +119,7 @@ def test_order_of_type_and_its_keys_does_not_matter() -> None:
         pytest.param(
             "spec.model.revison=x",
             'spec.model.revison: unknown key, did you mean "revision"? '
-            "Allowed here: source, revision, allow_pickle, allow_remote_code",
+            "Allowed here: source, revision, quantization, allow_pickle, allow_remote_code",
             id="unknown-key",
         ),
         pytest.param(

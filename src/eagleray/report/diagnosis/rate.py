@@ -17,10 +17,10 @@ SLOW = 0.15
 """One that falls by less than this, and all the time, falls slowly."""
 PARTS = 8
 """The loss is looked at in so many parts of the run, by their means: single batches say little."""
-HIGH = {"full": 3e-4, "lora": 3e-3}
+HIGH = {"full": 3e-4, "freeze": 3e-3, "lora": 3e-3, "ia3": 3e-2, "p_tuning_v2": 5e-2, "prompt_tuning": 1.0}
 """Above these rates a loss that does not fall speaks for a rate that is too high, below them for one too low."""
 
-USUAL = {"full": 5e-5, "lora": 5e-4}
+USUAL = {"full": 5e-5, "freeze": 5e-4, "lora": 5e-4, "ia3": 5e-3, "p_tuning_v2": 1e-2, "prompt_tuning": 0.1}
 
 
 def learning_rate(
