@@ -31,7 +31,10 @@ def absolute(document: FineTune, base: Path) -> FineTune:
             "test": _optional(spec.data.test, base),
         }
     )
-    steps = {place: _model_source(source, base) for place, source in resources(data).items()}
+    steps = {
+        place: location(source, base) if place.endswith(".source") else _model_source(source, base)
+        for place, source in resources(data).items()
+    }
     data = with_resources(data, steps)
     model = spec.model.model_copy(update={"source": _model_source(spec.model.source, base)})
     storage = _optional(spec.storage, base)

@@ -278,6 +278,7 @@ COURSE = """
     method.dropout
     train.epochs train.max_steps
     train.learning_rate train.weight_decay train.gradient_clip train.precision train.label_smoothing
+    train.loss.type train.loss.gamma train.loss.class_weights train.loss.weights
     train.optimizer.beta1 train.optimizer.beta2 train.optimizer.epsilon
     train.optimizer.decay train.optimizer.nesterov
     train.schedule.type train.schedule.warmup train.schedule.warmup_steps
@@ -291,6 +292,13 @@ START = """
     task.text task.text_pair task.label task.label_separator
     task.format task.prompt task.completion task.messages
     data.train data.validation.fraction data.validation.file data.test data.test_fraction data.keep
+    data.language data.train_languages data.few_shot.per_class data.few_shot.draw
+    data.clean.html data.clean.unicode data.clean.control data.clean.urls data.clean.url_token
+    data.clean.mentions data.clean.mention_token data.clean.whitespace
+    data.clean.languages data.clean.language_confidence data.clean.min_characters data.clean.max_characters
+    data.clean.duplicates data.clean.similarity
+    data.balance.type data.balance.by data.balance.share data.balance.temperature
+    data.augment.steps data.augment.share data.augment.copies data.augment.language
     data.max_length data.batching.type data.batching.window_batches
     train.global_batch_size train.seed train.optimizer.type train.optimizer.momentum
 """
