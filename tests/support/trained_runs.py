@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +20,21 @@ from tests.support.records import new_run
 
 
 def new_trained_run(
-    objects: Objects, scratch: Path, *, task: dict[str, Any], labels: Sequence[str] = (), name: str = "films"
+    objects: Objects,
+    scratch: Path,
+    *,
+    task: dict[str, Any],
+    labels: Sequence[str] = (),
+    name: str = "films",
+    clean: Mapping[str, Any] | None = None,
 ) -> str:
-    """A succeeded run with a tiny random model; the id."""
+    """A succeeded run with a tiny random model, which wants its texts cleaned by the options of `clean`; the id."""
     base = scratch / "base"
     if not base.exists():
         save = tiny_models.save_decoder if task["type"] == "causal-lm" else tiny_models.save_encoder
         save(base)
-    document = {"model": {"source": str(base)}, "task": task, "data": {"train": "x.jsonl", "max_length": 64}}
+    data = {"train": "x.jsonl", "max_length": 64, "clean": dict(clean or {})}
+    document = {"model": {"source": str(base)}, "task": task, "data": data}
     spec = FineTuneSpec.model_validate_json(json.dumps(document))
     built = tasks.build(spec.task).with_labels(tuple(labels))
     tokenizer = load_tokenizer(source=str(base))
