@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +27,15 @@ def new_trained_run(
     labels: Sequence[str] = (),
     name: str = "films",
     seed: int = 0,
+    clean: Mapping[str, Any] | None = None,
 ) -> str:
-    """A succeeded run with a tiny random model; the id."""
+    """A succeeded run with a tiny random model, which wants its texts cleaned by the options of `clean`; the id."""
     base = scratch / "base"
     if not base.exists():
         saves = {"causal-lm": tiny_models.save_decoder, "seq2seq": tiny_models.save_seq2seq}
         saves.get(task["type"], tiny_models.save_encoder)(base)
-    document = {"model": {"source": str(base)}, "task": task, "data": {"train": "x.jsonl", "max_length": 64}}
+    data = {"train": "x.jsonl", "max_length": 64, "clean": dict(clean or {})}
+    document = {"model": {"source": str(base)}, "task": task, "data": data}
     spec = FineTuneSpec.model_validate_json(json.dumps(document))
     built = tasks.build(spec.task).with_labels(tuple(labels))
     tokenizer = load_tokenizer(source=str(base))

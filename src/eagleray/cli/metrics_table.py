@@ -26,12 +26,17 @@ def print_metrics(record: RunRecord) -> None:
     console = Console()
     console.print(f"{record.run}: best checkpoint at step {record.best_step}", highlight=False, soft_wrap=True)
     console.print(table)
-    for split, metrics in columns.items():
-        if languages := metrics.get("per_language"):
-            console.print(_language_table(split, languages))
+    for each in language_tables(record):
+        console.print(each)
     console.print(f"predict with it: eagleray predict {record.run} --input FILE", highlight=False, soft_wrap=True)
     if record.kind == "FineTune":  # a sweep has written a page of its own
         console.print(f"look at it: eagleray runs report {record.run}", highlight=False, soft_wrap=True)
+
+
+def language_tables(record: RunRecord) -> list[Table]:
+    """The metrics of each language, a table a split; none where no column tells languages."""
+    told = {split: metrics.get("per_language") for split, metrics in record.metrics.items()}
+    return [_language_table(split, languages) for split, languages in told.items() if languages]
 
 
 def _language_table(split: str, languages: dict[str, dict[str, Any]]) -> Table:

@@ -141,6 +141,7 @@ def _shown(objects: Objects, record: RunRecord) -> dict[str, Any]:
 
 def _print_run(objects: Objects, record: RunRecord) -> None:
     from eagleray.cli import run_tables
+    from eagleray.cli.metrics_table import language_tables
     from eagleray.report import history
     from eagleray.report.diagnosis.run import diagnose
     from eagleray.store import paths
@@ -155,7 +156,7 @@ def _print_run(objects: Objects, record: RunRecord) -> None:
     if findings:
         printing.show("", run_tables.diagnosis_table(findings))
     if record.metrics:
-        printing.show("", run_tables.metrics_table(record))
+        printing.show("", run_tables.metrics_table(record), *language_tables(record))
     if manifests:
         printing.show("", run_tables.checkpoints_table(manifests, record.best_step))
     if happened:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-
 _CODES = (
     "ace af am an ar ary arz as az ba bcl be bg bn br bs ca crh cs cy da de dz el en eo es et eu ext fa fi fo fr "
     "fuv fy ga gcf gcr gd gl gom grc gu gug guw ha hbo he hi hr ht hu hy id ig is it ja jv ka kab kik kk km kn ko "
@@ -21,6 +19,7 @@ def refusal(code: str) -> str | None:
     """Say why a code is none of them; None where it is one."""
     if code in TELLABLE:
         return None
-    close = _NAMES.get(code.lower()) or next(iter(difflib.get_close_matches(code.lower(), TELLABLE, n=1)), None)
+    # "deu", "zh-CN": longer codes begin as the short ones do, mostly.
+    close = _NAMES.get(code.lower()) or next(iter(each for each in TELLABLE if each == code[:2].lower()), None)
     hint = f"did you mean `{close}`? " if close else ""
     return f"`{code}` is no language that can be told from a text: {hint}Allowed are {', '.join(TELLABLE)}"

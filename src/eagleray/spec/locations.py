@@ -75,7 +75,10 @@ def check_outlives_job(storage: str) -> None:
 def _data(data: DataSpec, base: Path) -> DataSpec:
     validation = data.validation.model_copy(update={"file": _optional(data.validation.file, base)})
     places = {"train": location(data.train, base), "validation": validation, "test": _optional(data.test, base)}
-    steps = {place: _model_source(source, base) for place, source in resources(data).items()}
+    steps = {
+        place: location(source, base) if place.endswith(".source") else _model_source(source, base)
+        for place, source in resources(data).items()
+    }
     return with_resources(data.model_copy(update=places), steps)
 
 

@@ -265,3 +265,28 @@ def test_chinese_reviews_go_through_every_step(tmp_path: Path) -> None:
     characters = set("".join(row["text"] for row in rows))
     new = {character for text in found for character in text} - characters
     assert len(new) < 40  # of like shape alone
+
+
+def test_copies_by_translation(sources: dict[str, Any], tmp_path: Path) -> None:
+    from eagleray.data.augment import copies, steps
+
+    translated = steps.Step(0, "back-translation", 1.0, translate=lambda said: [text.upper() for text in said])
+    swapped = steps.Step(1, "deletion", 1.0, change=lambda text, draw: text.rpartition(" ")[0])
+    source = tmp_path / "rows.jsonl"
+    data = run(tmp_path, **sources)
+    rows = data.train._directory / "train.rows.arrow"
+    report, positions = copies.write(
+        rows,
+        np.arange(4),
+        source.with_suffix(".arrow"),
+        steps=(translated, swapped),
+        keys=("text",),
+        share=0.5,
+        copies=1,
+        seed=0,
+        on_rows=lambda done: None,
+    )
+    assert report.copies == 2
+    assert report.by_step == {"back-translation": 2, "deletion": 2}
+    assert sorted(set(positions.tolist())) == [0, 1, 2, 3]
+    assert report.samples[0].after == report.samples[0].before.upper().rpartition(" ")[0]

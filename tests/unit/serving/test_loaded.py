@@ -148,3 +148,21 @@ def test_only_torch_has_the_model(directory: Path, model: Loaded) -> None:
     assert model.trained.task == model.task
     with pytest.raises(UserError, match="use `backend:"):
         loaded.load(directory, backend=OnnxBackendSpec(type="onnx")).trained  # noqa: B018
+
+
+@pytest.mark.parametrize("task_type", ["text-classification", "causal-lm"])
+def test_texts_are_cleaned_as_those_that_it_learned_from(tmp_path: Path, task_type: str) -> None:
+    task = {"type": task_type}
+    clean = {"html": True, "whitespace": True, "urls": "replace", "duplicates": "exact"}
+    labels = ("bad", "good") if task_type == "text-classification" else ()
+    run = new_trained_run(open_storage("memory://"), tmp_path, task=task, labels=labels, clean=clean)
+    model = loaded.load(tmp_path / f"model-{run}", backend=TORCH)
+
+    raw, same = model.encode([{"text": " <b>a fine</b>\n film www.a.b"}, {"text": "a fine film [URL]"}])
+
+    assert raw == same
+    assert model.cleaned({"prompt": "<i>x</i> "}) == ({"prompt": "x"} if labels == () else {"prompt": "<i>x</i> "})
+
+
+def test_a_model_without_cleaning_takes_texts_as_they_are(model: Loaded) -> None:
+    assert model.read({"text": " <b>x</b> "}) == {"text": " <b>x</b> "}

@@ -284,6 +284,7 @@ COURSE = """
     train.averaging.type train.averaging.decay train.averaging.start train.averaging.every_steps
     train.schedule.rise train.schedule.metric train.schedule.mode train.schedule.patience train.schedule.min_delta
     train.schedule.factor
+    train.loss.type train.loss.gamma train.loss.class_weights train.loss.weights
     train.optimizer.beta1 train.optimizer.beta2 train.optimizer.epsilon
     train.optimizer.decay train.optimizer.nesterov
     train.schedule.type train.schedule.warmup train.schedule.warmup_steps
@@ -305,6 +306,13 @@ START = """
     task.max_answer_length task.max_question_length
     task.source task.target task.prefix task.pair task.pairs task.max_target_length
     data.train data.validation.fraction data.validation.file data.test data.test_fraction data.keep
+    data.language data.train_languages data.few_shot.per_class data.few_shot.draw
+    data.clean.html data.clean.unicode data.clean.control data.clean.urls data.clean.url_token
+    data.clean.mentions data.clean.mention_token data.clean.whitespace
+    data.clean.languages data.clean.language_confidence data.clean.min_characters data.clean.max_characters
+    data.clean.duplicates data.clean.similarity
+    data.balance.type data.balance.by data.balance.share data.balance.temperature
+    data.augment.steps data.augment.share data.augment.copies data.augment.language
     data.max_length data.batching.type data.batching.window_batches
     train.global_batch_size train.seed train.optimizer.type train.optimizer.momentum
     model.quantization.type model.quantization.double

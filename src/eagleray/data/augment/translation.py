@@ -35,7 +35,8 @@ class BackTranslation:
 
     def _translated(self, texts: list[str], tokenizer: Any, model: Any) -> list[str]:
         # Sorted by length little is padding; longest first, a lack of memory shows at once.
-        order = sorted(range(len(texts)), key=lambda number: -len(texts[number]))
+        order = [number for number, text in enumerate(texts) if text.strip()]
+        order.sort(key=lambda number: -len(texts[number]))
         found = [""] * len(texts)
         for begin in range(0, len(order), self._batch_size):
             part = order[begin : begin + self._batch_size]
