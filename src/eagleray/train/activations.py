@@ -132,10 +132,12 @@ def _attention(func: Any, query: Any, key: Any, value: Any, *, drops: bool, **op
     """Fake tensors would take the path that keeps all scores: (batch, heads, length, length)."""
     if options.get("dropout_p") and not drops:
         return func(query, key, value, **options)
+    mask = options.get("attn_mask")
+    if mask is not None and mask.requires_grad:  # T5 learns its positions in there: no kernel gives it a gradient
+        return func(query, key, value, **options)
     repeats = query.shape[1] // key.shape[1]
     if repeats > 1:  # the kernel of the CPU reads grouped heads as they are
         key, value = (tensor[:, :1].expand(-1, query.shape[1], -1, -1) for tensor in (key, value))
-    mask = options.get("attn_mask")
     kernel = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
     return kernel(query, key, value, 0.0, bool(options.get("is_causal")) and mask is None, attn_mask=mask)[0]
 

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+import pytest
 import torch
 from torch import nn
+from transformers import BertConfig
 
+from eagleray.tasks.base import Row, Task
+from eagleray.tasks.question_answering import QuestionAnswering
+from eagleray.tasks.seq2seq import Seq2Seq
+from eagleray.tasks.token_classification import TokenClassification
 from eagleray.train import activations
 from eagleray.train.activations import Trace
+from tests.support import tiny_models
 
 
 def _loss(forward: Any, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -45,3 +53,36 @@ def test_gradients_of_weights_are_told_apart() -> None:
 
     assert found.with_gradients >= 2 * 512 * 512 * 4
     assert found.activations < 2 * 512 * 512 * 4  # one of both may be on its way
+
+
+@pytest.mark.parametrize(
+    ("task", "row"),
+    [
+        pytest.param(
+            TokenClassification(labels=("film",), overlap=8),
+            {"words": ["a", "film"] * 60, "tags": ["O", "B-film"] * 60},
+            id="windows",
+        ),
+        pytest.param(
+            QuestionAnswering(overlap=8),
+            {"question": "who?", "context": "a film " * 60, "answers": [{"text": "film", "start": 2}]},
+            id="answers",
+        ),
+        pytest.param(Seq2Seq(), {"source": "a film", "target": "dull"}, id="encoder-decoder"),
+    ],
+)
+def test_every_kind_of_model_can_be_traced(task: Task, row: Row) -> None:
+    is_pair = isinstance(task, Seq2Seq)
+    tokenizer = tiny_models.seq2seq_tokenizer() if is_pair else tiny_models.encoder_tokenizer()
+    with torch.device("meta"):
+        if is_pair:
+            model = tiny_models.seq2seq("t5", vocab_size=len(tokenizer))
+        else:
+            overrides = task.config_overrides(tokenizer)
+            config = BertConfig(hidden_size=32, num_hidden_layers=1, num_attention_heads=2, **overrides)
+            model = task.model_class().from_config(config)
+    columns = task.encode([row, row], tokenizer, 48)
+    samples = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+    batch = task.collate(samples, weights=np.ones(2, dtype=np.float32), pad_id=0, max_length=48)
+
+    assert activations.trace(model, batch, loss=task.loss, attention_drops=False).activations > 0

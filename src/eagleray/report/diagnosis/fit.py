@@ -81,7 +81,7 @@ def _not_above_majority(metrics: Mapping[str, Mapping[str, Any]]) -> Iterator[Fi
         "problem",
         "Underfitting: it is no better than always naming the most frequent label",
         f"its accuracy is {learned:.4g}, that of the majority class {majority:.4g}",
-        "Check that task.text and task.label name the right columns; then change train.learning_rate, raise "
+        "Check that task names the right columns; then change train.learning_rate, raise "
         "train.epochs, or take a larger model.source",
     )
 

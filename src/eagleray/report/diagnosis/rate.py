@@ -99,5 +99,5 @@ def _not_converging(rate: float, method: str, evidence: str) -> Finding:
         "problem",
         "No convergence: the training loss does not fall",
         f"{evidence}, at train.learning_rate {rate:g}, {why}",
-        f"First {change}. Then check that labels belong to their texts (task.text, task.label)",
+        f"First {change}. Then check that labels belong to their inputs (the columns that task names)",
     )
