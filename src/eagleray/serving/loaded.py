@@ -33,6 +33,7 @@ from eagleray.store.lineage import GoldenRow
 from eagleray.tasks import preprocessing
 from eagleray.tasks.base import Batch, Row, Sample, Task
 from eagleray.tasks.causal_lm import CausalLm
+from eagleray.tasks.masked_lm import MaskedLm
 from eagleray.tasks.trained import Trained
 
 BATCH_SIZE = 32
@@ -64,6 +65,11 @@ class Loaded:
     def generates(self) -> bool:
         """Whether its answers are texts, which come token by token."""
         return isinstance(self.task, CausalLm)
+
+    @property
+    def is_combinable(self) -> bool:
+        """Whether an ensemble may make one answer of its own and others'."""
+        return not isinstance(self.task, CausalLm | MaskedLm)
 
     @property
     def is_chat(self) -> bool:

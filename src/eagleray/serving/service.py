@@ -92,7 +92,7 @@ class Service:
             await served.stable()
         for ensemble in self._ensembles.values():
             models = {member.name: (await self._served[member.name].stable()).loaded for member in ensemble.members}
-            labels = {name: None if model.generates else model.task.labels for name, model in models.items()}
+            labels = {name: model.task.labels if model.is_combinable else None for name, model in models.items()}
             if None in labels.values() or len({frozenset(each or ()) for each in labels.values()}) > 1:
                 told = "; ".join(f"{name}: {', '.join(each or ()) or 'none'}" for name, each in labels.items())
                 raise UserError(f"ensembles.{ensemble.name}: its members must have the same labels, they have {told}")
