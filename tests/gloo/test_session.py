@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from eagleray.data.formats import SourceRow
 from eagleray.flow.predict import predict
 from eagleray.store import checkpoints, events, mistakes, times
 from eagleray.store.objects import open_storage
@@ -198,10 +199,5 @@ def test_nothing_stays_in_shared_memory(run: Callable[..., Trained], encoder: Pa
     assert set(Path("/dev/shm").glob("deepspeed*127.0.0.1*")) <= before
 
 
-class _Placed:
-    def __init__(self, raw: dict[str, Any], place: str) -> None:
-        self.raw, self.place = raw, place
-
-
-def _placed(rows: list[dict[str, Any]]) -> list[_Placed]:
-    return [_Placed(row, f"row {number}") for number, row in enumerate(rows, start=1)]
+def _placed(rows: list[dict[str, Any]]) -> list[SourceRow]:
+    return [SourceRow(row, f"row {number}") for number, row in enumerate(rows, start=1)]

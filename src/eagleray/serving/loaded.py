@@ -36,6 +36,7 @@ from eagleray.store.lineage import GoldenRow
 from eagleray.tasks import preprocessing
 from eagleray.tasks.base import Batch, Row, Sample, Task
 from eagleray.tasks.causal_lm import CausalLm
+from eagleray.tasks.masked_lm import MaskedLm
 from eagleray.tasks.question_answering import QuestionAnswering
 from eagleray.tasks.seq2seq import Seq2Seq
 from eagleray.tasks.token_classification import TokenClassification
@@ -81,7 +82,7 @@ class Loaded:
     @property
     def can_be_averaged(self) -> bool:
         """Whether several models can answer as one: by probabilities of labels, or numbers."""
-        return not isinstance(self.task, CausalLm | TokenClassification | QuestionAnswering | Seq2Seq)
+        return not isinstance(self.task, CausalLm | MaskedLm | TokenClassification | QuestionAnswering | Seq2Seq)
 
     @property
     def is_chat(self) -> bool:
