@@ -20,7 +20,7 @@ from eagleray.flow.budgets import Option, options
 from eagleray.model.load import empty_model
 from eagleray.spec.data import PackedSpec
 from eagleray.spec.finetune import FineTune, FineTuneSpec
-from eagleray.spec.train import AdamSpec, AdamWSpec, OptimizerSpec, RmspropSpec, SgdSpec
+from eagleray.spec.optimizer import AdamSpec, AdamWSpec, OptimizerSpec, RmspropSpec, SgdSpec
 from eagleray.train import activations, budget, cadence, inputs, memory
 from eagleray.train.budget import Counts, Pass
 from eagleray.train.inputs import Inputs

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 
 class Spec(BaseModel):
@@ -57,3 +57,9 @@ Reference = Annotated[
 
 Text = Annotated[str, StringConstraints(min_length=1)]
 """A string that is not empty."""
+
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+
+Share = Annotated[float, Field(ge=0, lt=1)]
+"""A part of a whole that is never all of it."""

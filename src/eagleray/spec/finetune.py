@@ -20,12 +20,13 @@ from eagleray.spec.model import ModelSpec
 from eagleray.spec.monitoring import MonitoringSpec
 from eagleray.spec.promote import PromoteSpec
 from eagleray.spec.scale import ScaleSpec
+from eagleray.spec.schedule import ReduceOnPlateauSpec
 from eagleray.spec.self_training import SelfTrainingSpec
 from eagleray.spec.stage import StageSpec
 from eagleray.spec.sweep import SweepSpec
 from eagleray.spec.task import CausalLmSpec, QuestionAnsweringSpec, TaskSpec, TextClassificationSpec
 from eagleray.spec.tracking import TrackingSpec
-from eagleray.spec.train import PlateauSpec, TrainSpec
+from eagleray.spec.train import TrainSpec
 from eagleray.spec.watchdog import WatchdogSpec
 
 API_VERSION: Final = "eagleray.io/v1alpha1"
@@ -211,7 +212,7 @@ def _metric_conflicts(spec: FineTuneSpec) -> Iterator[Conflict]:
     asked = {
         "checkpoint.best_by": spec.checkpoint.best_by,
         "train.early_stopping": spec.train.early_stopping,
-        "train.schedule": schedule if isinstance(schedule, PlateauSpec) else None,
+        "train.schedule": schedule if isinstance(schedule, ReduceOnPlateauSpec) else None,
     }
     for path, by in asked.items():
         if by is not None:

@@ -10,7 +10,7 @@ from typing import Any, assert_never
 
 import torch
 
-from eagleray.spec.train import AveragingSpec, EmaSpec, SwaSpec
+from eagleray.spec.averaging import AveragingSpec, EmaSpec, SwaSpec
 from eagleray.train.fragments import Fragment
 
 AVERAGE = "average"

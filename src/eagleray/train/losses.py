@@ -10,7 +10,8 @@ import torch
 from torch.nn import functional
 
 from eagleray.errors import UserError
-from eagleray.spec.train import CrossEntropySpec, FocalSpec, LossSpec, TrainSpec
+from eagleray.spec.loss import CrossEntropySpec, FocalSpec, LossSpec
+from eagleray.spec.train import TrainSpec
 from eagleray.tasks import emphasis
 from eagleray.tasks.base import Batch, Forward, Task
 from eagleray.tasks.emphasis import Emphasis

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from eagleray.methods import base
-from eagleray.spec.train import AdamSpec, AdamWSpec, OptimizerSpec, RmspropSpec, SgdSpec
+from eagleray.spec.optimizer import AdamSpec, AdamWSpec, OptimizerSpec, RmspropSpec, SgdSpec
 
 
 @dataclass(frozen=True, slots=True)

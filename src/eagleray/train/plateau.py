@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from eagleray.spec.train import PlateauSpec
+from eagleray.spec.schedule import ReduceOnPlateauSpec
 from eagleray.train import early_stopping
 from eagleray.train.early_stopping import EarlyStoppingState
 
@@ -17,7 +17,7 @@ class PlateauState:
     seen: EarlyStoppingState = field(default_factory=EarlyStoppingState)
 
 
-def observe(state: PlateauState, value: float, spec: PlateauSpec) -> PlateauState:
+def observe(state: PlateauState, value: float, spec: ReduceOnPlateauSpec) -> PlateauState:
     """Return the state after an evaluation gave `value`: at the end of the patience the rate falls."""
     seen = early_stopping.observe(state.seen, value, spec)
     if not early_stopping.should_stop(seen, spec):

@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 from typing import assert_never
 
-from eagleray.spec.train import (
+from eagleray.spec.schedule import (
     ConstantSpec,
     CosineSpec,
     CosineWithRestartsSpec,
     CyclicalSpec,
     LinearSpec,
     OneCycleSpec,
-    PlateauSpec,
     PolynomialSpec,
+    ReduceOnPlateauSpec,
     ScheduleSpec,
 )
 
@@ -28,7 +28,7 @@ def multiplier(schedule: ScheduleSpec, *, step: int, total_steps: int) -> float:
         return (step + 1) / (warmup_steps + 1)
     progress = min(1.0, (step - warmup_steps) / max(1, total_steps - warmup_steps))
     match schedule:
-        case ConstantSpec() | PlateauSpec():
+        case ConstantSpec() | ReduceOnPlateauSpec():
             return 1.0
         case LinearSpec():
             return 1.0 - progress

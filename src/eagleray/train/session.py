@@ -17,7 +17,7 @@ from eagleray.data import batches
 from eagleray.data.tokenized import TokenizedSplit
 from eagleray.errors import NotFinite
 from eagleray.spec.data import PackedSpec
-from eagleray.spec.train import PlateauSpec
+from eagleray.spec.schedule import ReduceOnPlateauSpec
 from eagleray.tasks import trained
 from eagleray.train import baselines, cadence, hangs, losses, plateau, schedules
 from eagleray.train.assembly import Job, Session, assemble, epoch_order
@@ -155,7 +155,7 @@ def _settle(session: Session, state: TrainState) -> Generator[Evaluation, None, 
     if early_stopping is not None:
         state = replace(state, stopping=observe(state.stopping, metrics[early_stopping.metric], early_stopping))
     schedule = session.spec.train.schedule
-    if isinstance(schedule, PlateauSpec):
+    if isinstance(schedule, ReduceOnPlateauSpec):
         state = replace(state, plateau=plateau.observe(state.plateau, metrics[schedule.metric], schedule))
     is_over = _is_over(session, state)
     _save(session, state, metrics=metrics, is_due=due.checkpoint or is_over)

@@ -9,7 +9,7 @@ import torch
 from pydantic import TypeAdapter
 from torch import nn
 
-from eagleray.spec.train import AveragingSpec
+from eagleray.spec.averaging import AveragingSpec
 from eagleray.train import averaging, fragments, optimizers
 from tests.unit.train.test_optimizers import OPTIMIZER
 

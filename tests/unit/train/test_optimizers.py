@@ -7,7 +7,7 @@ import torch
 from pydantic import TypeAdapter
 from torch import nn
 
-from eagleray.spec.train import OptimizerSpec
+from eagleray.spec.optimizer import OptimizerSpec
 from eagleray.train.optimizers import ByLayer, build, parameter_groups, set_rate
 
 OPTIMIZER: TypeAdapter[OptimizerSpec] = TypeAdapter(OptimizerSpec)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from eagleray.spec.train import PlateauSpec
+from eagleray.spec.schedule import ReduceOnPlateauSpec
 from eagleray.train import state
 from eagleray.train.plateau import PlateauState, observe
 from eagleray.train.state import TrainState
@@ -26,7 +26,7 @@ from eagleray.train.state import TrainState
     ids=["improves", "falls", "waits again", "twice", "best one", "max", "too little", "not below", "not a number"],
 )
 def test_share(options: dict[str, object], values: list[float], expected: float) -> None:
-    spec = PlateauSpec.model_validate({"type": "reduce-on-plateau", "patience": 2, **options})
+    spec = ReduceOnPlateauSpec.model_validate({"type": "reduce-on-plateau", "patience": 2, **options})
     reached = PlateauState()
 
     for value in values:
@@ -36,7 +36,7 @@ def test_share(options: dict[str, object], values: list[float], expected: float)
 
 
 def test_state_survives_and_older_ones_are_read() -> None:
-    spec = PlateauSpec(type="reduce-on-plateau", patience=1)
+    spec = ReduceOnPlateauSpec(type="reduce-on-plateau", patience=1)
     reached = TrainState(step=4, plateau=observe(observe(PlateauState(), 1.0, spec), 1.0, spec))
     dumped = state.dump(reached)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import TypeAdapter
 
-from eagleray.spec.train import ScheduleSpec
+from eagleray.spec.schedule import ScheduleSpec
 from eagleray.train.schedules import multiplier, num_warmup_steps
 
 SCHEDULE: TypeAdapter[ScheduleSpec] = TypeAdapter(ScheduleSpec)
