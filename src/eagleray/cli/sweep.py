@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -100,14 +99,13 @@ def run(
         preflight.check_alone(loaded.document.spec)
         preflight.check(loaded.document.spec, open_storage(storage_uri))
         address.check(loaded.document.spec.monitoring)
-        with cluster.connected() if ray_environment.is_embedded() else nullcontext():
+        with cluster.embedded(importing=("pandas", "eagleray.train.session")):
             from eagleray.flow import observing
             from eagleray.spec.document import dump
             from eagleray.train.run import fine_tune
             from eagleray.tune import final as finals
             from eagleray.tune.sweep import run_sweep
 
-            garbage.collect_as_usual()
             if final:
                 finals.document(loaded.document, {})  # what is wrong with it, before hours have passed
             objects = open_storage(storage_uri)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
-from importlib import import_module
 from typing import Annotated
 
 import typer
@@ -62,40 +60,25 @@ def train(
         objects = open_storage(storage_uri)
         preflight.check(loaded.document.spec, objects)
         address.check(loaded.document.spec.monitoring)
-        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="import") as importer:
-            imports = importer.submit(_import_what_knows_no_ray)
-            # An embedded Ray takes as long to start as the imports; a cluster is asked when the document is known good.
-            with cluster.connected() if ray_environment.is_embedded() else nullcontext():
-                imports.result()
-                from eagleray.flow import observing, self_training
-                from eagleray.spec.document import dump
-                from eagleray.store.cache import cache_root
-                from eagleray.train.run import fine_tune
+        with cluster.embedded(importing=("pandas", "eagleray.train.session")):
+            from eagleray.flow import observing, self_training
+            from eagleray.spec.document import dump
+            from eagleray.store.cache import cache_root
+            from eagleray.train.run import fine_tune
 
-                garbage.collect_as_usual()
-                in_rounds = loaded.document.spec.self_training is not None
-                beside = nullcontext(view) if in_rounds else observing.beside(loaded.document, objects, view)
-                with beside as observer:
-                    record = (self_training.train if in_rounds else fine_tune)(
-                        loaded.document,
-                        text=dump(loaded.document),
-                        storage=storage_uri,
-                        cache_dir=cache_root(),
-                        observer=observer,
-                        forks=fork,
-                        begins_anew=new,
-                    )
+            in_rounds = loaded.document.spec.self_training is not None
+            beside = nullcontext(view) if in_rounds else observing.beside(loaded.document, objects, view)
+            with beside as observer:
+                record = (self_training.train if in_rounds else fine_tune)(
+                    loaded.document,
+                    text=dump(loaded.document),
+                    storage=storage_uri,
+                    cache_dir=cache_root(),
+                    observer=observer,
+                    forks=fork,
+                    begins_anew=new,
+                )
     if as_json:
         typer.echo(json.dumps(record.model_dump(mode="json"), indent=2))
         return
     print_metrics(record)
-
-
-def _import_what_knows_no_ray() -> None:
-    """Load torch, transformers and what else `fine_tune` imports, while Ray's start mostly waits for its processes.
-
-    Not Ray's own modules, and to be waited for before anything else is imported: of a module that is being imported,
-    another thread may see a half.
-    """
-    for module in ("pandas", "eagleray.train.session"):
-        import_module(module)

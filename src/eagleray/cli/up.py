@@ -95,8 +95,9 @@ def life_of(
     document, storage = loaded.document, loaded.document.spec.storage or "./runs"
 
     from eagleray.cli.caller import caller
-    from eagleray.train import ray_environment
+    from eagleray.train import garbage, ray_environment
 
+    garbage.collect_rarely()
     ray_environment.prepare()
     ray_environment.prepare_serve()
     from eagleray.flow import progress

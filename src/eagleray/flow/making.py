@@ -230,6 +230,7 @@ class Making:
         if not ray.is_initialized():
             from eagleray.train import cluster
 
+            self._stack.enter_context(cluster.embedded(importing=("pandas", "eagleray.train.session")))
             self._stack.enter_context(cluster.connected())
 
 

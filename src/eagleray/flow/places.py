@@ -67,10 +67,11 @@ class Here:
 
     def start(self, stack: ExitStack) -> str:
         """Serve until the stack is closed."""
-        from eagleray.flow import serve
         from eagleray.train import cluster
 
-        stack.enter_context(cluster.connected())
+        stack.enter_context(cluster.embedded(importing=("eagleray.serving.service",)))
+        from eagleray.flow import serve
+
         serve.check(self.spec, self._storage)
         running = serve.running(self.spec, storage=self._storage, cache_dir=self._cache_dir, say=self._say)
         return stack.enter_context(running).url

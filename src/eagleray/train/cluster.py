@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
+from importlib import import_module
 from typing import Any
 
 import ray
@@ -25,6 +27,7 @@ __all__ = [
     "check_fits",
     "connected",
     "draining",
+    "embedded",
     "free",
     "live_nodes",
     "num_fitting",
@@ -68,6 +71,22 @@ def connected() -> Iterator[Resources]:
         yield resources()
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def embedded(*, importing: Sequence[str]) -> Iterator[None]:
+    """Start an embedded Ray, which mostly waits for its processes, and import these modules meanwhile.
+
+    A cluster at RAY_ADDRESS is left for later: it is asked when the document is known to be good. Modules of Ray are
+    not among those to import, and nothing else is imported before they are there: of a module that is being imported,
+    another thread may see a half.
+    """
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="import") as beside:
+        imports = beside.submit(lambda: [import_module(name) for name in importing])
+        with connected() if is_embedded() else nullcontext():
+            imports.result()
+            garbage.collect_as_usual()
+            yield
 
 
 def resources() -> Resources:
