@@ -31,7 +31,7 @@ from typing import Any
 
 from serving import CLIENTS, DOCUMENT, PORT, SCRIPTS, descendants, environment, load, prepare, served, told
 
-WRITER = DOCUMENT.parent / "finetune" / "causal-lm-lora-cpu.yaml"
+WRITER = DOCUMENT.with_name("causal-lm-lora-cpu.yaml")
 NUM_TOKENS = 32
 
 

@@ -20,9 +20,10 @@ from eagleray.report.palette import COLOURS
 from eagleray.serving import http, problems
 from eagleray.serving.auth import Caller, NoAuth, Refused
 from eagleray.serving.continuation import GenerationRequest, Piece
+from eagleray.serving.follow import Desired
 from eagleray.serving.limits import Allowance
 from eagleray.serving.problems import ProblemError
-from eagleray.serving.served import Desired, Prediction
+from eagleray.serving.served import Prediction
 from eagleray.serving.telemetry import Telemetry
 from eagleray.spec.endpoint import EndpointSpec
 from eagleray.spec.task import CausalLmSpec, TaskSpec, TextClassificationSpec

@@ -50,25 +50,26 @@ def serve(
 
     with views.of_run() as view:
         view.say("loading torch, transformers and Ray")
-        from eagleray.train import ray_environment
+        from eagleray.train import garbage, ray_environment
 
+        garbage.collect_rarely()
         ray_environment.prepare()
         ray_environment.prepare_serve()
-        from eagleray.flow import serve as flow
+        from eagleray.flow import servable
         from eagleray.store.cache import cache_root
         from eagleray.train import cluster
 
-        flow.check(spec, storage_uri)
+        servable.check(spec, storage_uri)
         view.say("starting Ray" if ray_environment.is_embedded() else "connecting to the Ray cluster")
-        with (
-            cluster.connected(),
-            flow.running(spec, storage=storage_uri, cache_dir=cache_root(), say=view.say) as endpoint,
-        ):
-            view.say(f"{', '.join(endpoint.names)} at {endpoint.url} (Ctrl-C ends it)")
-            try:
-                flow.wait_for_end()
-            except KeyboardInterrupt:
-                view.say("stopping")
+        with cluster.embedded(importing=("eagleray.serving.service",)), cluster.connected():
+            from eagleray.flow import serve as flow
+
+            with flow.running(spec, storage=storage_uri, cache_dir=cache_root(), say=view.say) as endpoint:
+                view.say(f"{', '.join(endpoint.names)} at {endpoint.url} (Ctrl-C ends it)")
+                try:
+                    flow.wait_for_end()
+                except KeyboardInterrupt:
+                    view.say("stopping")
 
 
 def _settings(host: str | None, port: int | None, *, no_auth: bool) -> list[str]:

@@ -67,12 +67,13 @@ class Here:
 
     def start(self, stack: ExitStack) -> str:
         """Serve until the stack is closed."""
+        from eagleray.flow import servable
         from eagleray.train import cluster
 
+        servable.check(self.spec, self._storage)
         stack.enter_context(cluster.embedded(importing=("eagleray.serving.service",)))
         from eagleray.flow import serve
 
-        serve.check(self.spec, self._storage)
         running = serve.running(self.spec, storage=self._storage, cache_dir=self._cache_dir, say=self._say)
         return stack.enter_context(running).url
 
@@ -95,11 +96,11 @@ class OnCluster:
 
     def start(self, stack: ExitStack) -> str:
         """Deploy it, or change it where another is there."""
-        from eagleray.flow import serve
+        from eagleray.flow import servable, serve
         from eagleray.train import cluster
 
         stack.enter_context(cluster.connected())
-        serve.check(self.spec, self._storage)
+        servable.check(self.spec, self._storage)
         serve.deploy(self.spec, storage=self._storage, cache_dir=self._cache_dir)
         return f"{url(self.spec.endpoint)}; it stays when this ends: `serve shutdown` ends it"
 

@@ -9,20 +9,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import ray
 from ray import serve
 from ray.serve.config import HTTPOptions
 from ray.serve.exceptions import RayServeException
 
-from eagleray.errors import ClusterError, UserError
+from eagleray.errors import ClusterError
 from eagleray.flow.places import url
-from eagleray.serving import app, follow, tls
-from eagleray.serving.replica import authority
+from eagleray.serving import app
 from eagleray.spec.endpoint import EndpointSpec
 from eagleray.spec.serving import ServingSpec
-from eagleray.store.objects import open_storage
-from eagleray.train import cluster
-from eagleray.train.resources import this_machine
 
 READY_S = 300.0
 
@@ -33,24 +28,6 @@ class Running:
 
     url: str
     names: tuple[str, ...]
-
-
-def check(spec: ServingSpec, storage: str) -> None:
-    """Raise UserError for what could not be served, before anything is started."""
-    objects = open_storage(storage, must_exist=True)
-    follow.check_aliases(objects, spec.models)
-    follow.at_start(objects, spec.models)
-    authority(spec.endpoint.auth, objects)
-    if spec.endpoint.tls is not None:
-        tls.check(spec.endpoint.tls)
-    replicas, machine = spec.endpoint.replicas, this_machine()
-    if ray.is_initialized():
-        machine = cluster.resources()
-    if replicas.min * replicas.cpus > machine.num_cpus or replicas.min * replicas.gpus > machine.num_gpus:
-        raise UserError(
-            f"endpoint.replicas: {replicas.min} of {replicas.cpus:g} CPUs and {replicas.gpus:g} GPUs do not fit in "
-            f"{machine}: lower replicas.min, or what each takes"
-        )
 
 
 @contextmanager

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,8 +23,10 @@ import jwt
 from eagleray.errors import UserError
 from eagleray.serving import problems
 from eagleray.serving.problems import Problem, ProblemError
+from eagleray.spec.endpoint import AuthSpec
 from eagleray.store import keys
-from eagleray.store.keys import KeyRing
+from eagleray.store.keys import FileKeys, KeyRing, StoredKeys
+from eagleray.store.objects import Objects
 
 RELOAD_S = 5.0
 MAX_STALE_S = 600.0
@@ -215,3 +218,15 @@ def _prepared(algorithm: str, key: bytes) -> Any:
     if weakness:
         raise UserError(f"auth.key_file is too weak: {weakness}")
     return prepared
+
+
+def authority(spec: AuthSpec, objects: Objects) -> Authority | NoAuth:
+    """Who knows the callers. Raises UserError where its files are not as they must be."""
+    match spec.type:
+        case "none":
+            return NoAuth()
+        case "keys":
+            home = StoredKeys(objects) if spec.file is None else FileKeys(Path(spec.file))
+            return Authority(partial(keys.load, home))
+    tokens = Tokens.of_file(spec.algorithm, Path(spec.key_file), issuer=spec.issuer, audience=spec.audience)
+    return Authority(partial(keys.load, StoredKeys(objects)), tokens=tokens)

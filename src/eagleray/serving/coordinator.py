@@ -18,9 +18,9 @@ import ray
 
 from eagleray.errors import EaglerayError, StorageError
 from eagleray.serving import follow, rollout, telemetry, versions
+from eagleray.serving.follow import Desired
 from eagleray.serving.limits import Ledger
 from eagleray.serving.rollout import Observed, Traffic
-from eagleray.serving.served import Desired
 from eagleray.serving.service import Beat
 from eagleray.spec.endpoint import EndpointSpec
 from eagleray.spec.serving import ServingSpec

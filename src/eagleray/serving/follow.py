@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from eagleray.errors import UserError
 from eagleray.serving import rollout
-from eagleray.serving.served import Desired
 from eagleray.spec.serving import ServedModelSpec
 from eagleray.store import references, registry, rollouts
 from eagleray.store.objects import Objects
 from eagleray.store.references import Reference
 from eagleray.store.registry import AliasChange
 from eagleray.store.rollouts import RolloutRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Desired:
+    """What a replica shall do for one model; from the rollout record."""
+
+    stable: int
+    candidate: int | None = None
+    share: float = 0.0
+    has_shadow: bool = False
 
 
 def at_start(objects: Objects, models: Sequence[ServedModelSpec]) -> dict[str, Desired]:

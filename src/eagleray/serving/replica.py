@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +15,16 @@ from ray import serve
 from ray.serve.handle import DeploymentHandle
 
 from eagleray.serving import follow, http, shortcut
-from eagleray.serving.auth import Authority, NoAuth, Tokens
+from eagleray.serving.auth import Authority, authority
 from eagleray.serving.http import Runtime
 from eagleray.serving.identity import identity
 from eagleray.serving.limits import Allowance
 from eagleray.serving.listener import Listener
 from eagleray.serving.scaling import DIRECT_REQUESTS
 from eagleray.serving.service import Service
-from eagleray.spec.endpoint import AuthSpec
 from eagleray.spec.serving import ServingSpec
 from eagleray.spec.task import TaskSpec
-from eagleray.store import keys, registry
-from eagleray.store.keys import FileKeys, StoredKeys
+from eagleray.store import registry
 from eagleray.store.objects import Objects, open_storage
 
 BEAT_S = 0.5
@@ -137,18 +134,6 @@ class Replica:
     async def _metrics(self) -> str:
         text: str = await self._coordinator.metrics.remote()
         return text
-
-
-def authority(spec: AuthSpec, objects: Objects) -> Authority | NoAuth:
-    """Who knows the callers. Raises UserError where its files are not as they must be."""
-    match spec.type:
-        case "none":
-            return NoAuth()
-        case "keys":
-            home = StoredKeys(objects) if spec.file is None else FileKeys(Path(spec.file))
-            return Authority(partial(keys.load, home))
-    tokens = Tokens.of_file(spec.algorithm, Path(spec.key_file), issuer=spec.issuer, audience=spec.audience)
-    return Authority(partial(keys.load, StoredKeys(objects)), tokens=tokens)
 
 
 def _tasks(objects: Objects, spec: ServingSpec, stable: dict[str, int]) -> dict[str, TaskSpec]:

@@ -17,6 +17,7 @@ from eagleray.errors import EaglerayError
 from eagleray.serving import streams
 from eagleray.serving.agreement import differ
 from eagleray.serving.batching import Overloaded
+from eagleray.serving.follow import Desired
 from eagleray.serving.problems import Mistake, Problem, ProblemError, malformed, overloaded, unavailable
 from eagleray.serving.traffic import TrafficLog
 from eagleray.serving.versions import Hosted
@@ -28,16 +29,6 @@ _log = logging.getLogger(__name__)
 
 _Answer = TypeVar("_Answer")
 _Piece = TypeVar("_Piece")
-
-
-@dataclass(frozen=True, slots=True)
-class Desired:
-    """What a replica shall do for one model; from the rollout record."""
-
-    stable: int
-    candidate: int | None = None
-    share: float = 0.0
-    has_shadow: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,10 @@ from typing import Any, TypeVar
 
 from eagleray.errors import UserError
 from eagleray.serving import combine
+from eagleray.serving.follow import Desired
 from eagleray.serving.problems import ProblemError, malformed, unknown_model
 from eagleray.serving.rollout import Traffic
-from eagleray.serving.served import Desired, Prediction, Served
+from eagleray.serving.served import Prediction, Served
 from eagleray.serving.telemetry import Telemetry
 from eagleray.serving.traffic import TrafficLog
 from eagleray.serving.versions import Hosted, Threads, Versions

@@ -24,8 +24,8 @@ from ray.serve.schema import ApplicationStatus
 
 from eagleray.errors import ModelSourceError, UserError
 from eagleray.model import description, virtual_tokens
-from eagleray.serving import follow, guard, replica
-from eagleray.serving.auth import Authority, NoAuth
+from eagleray.serving import follow, guard
+from eagleray.serving.auth import Authority, NoAuth, authority
 from eagleray.serving.identity import identity
 from eagleray.serving.scaling import scaling
 from eagleray.serving.versions import fetched
@@ -183,7 +183,7 @@ def is_ready() -> bool:
 
 
 def _authority(auth: AuthSpec, storage: str) -> Authority | NoAuth:
-    return replica.authority(auth, open_storage(storage, must_exist=True))
+    return authority(auth, open_storage(storage, must_exist=True))
 
 
 def _merged(directory: Path, *, dtype: torch.dtype) -> Path:

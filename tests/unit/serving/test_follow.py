@@ -8,7 +8,7 @@ import pytest
 
 from eagleray.errors import UserError
 from eagleray.serving import follow
-from eagleray.serving.served import Desired
+from eagleray.serving.follow import Desired
 from eagleray.spec.serving import ServedModelSpec
 from eagleray.store import records, registry, rollouts
 from eagleray.store.objects import Objects, open_storage

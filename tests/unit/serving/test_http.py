@@ -14,9 +14,9 @@ from starlette.testclient import TestClient
 
 from eagleray.serving import http
 from eagleray.serving.auth import Authority, NoAuth
+from eagleray.serving.follow import Desired
 from eagleray.serving.http import Runtime
 from eagleray.serving.limits import Allowance
-from eagleray.serving.served import Desired
 from eagleray.serving.service import Service
 from eagleray.spec.endpoint import EndpointSpec
 from eagleray.spec.task import CausalLmSpec, TextClassificationSpec

@@ -12,8 +12,9 @@ import pytest
 
 from eagleray.errors import ModelSourceError
 from eagleray.serving.batching import Overloaded
+from eagleray.serving.follow import Desired
 from eagleray.serving.problems import Problem, ProblemError, overloaded, too_long
-from eagleray.serving.served import Desired, Served
+from eagleray.serving.served import Served
 from eagleray.serving.traffic import TrafficLog
 from eagleray.serving.versions import Hosted
 
