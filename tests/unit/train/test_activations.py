@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from torch import nn
 
+from eagleray import methods
+from eagleray.model import load
+from eagleray.spec.method import MethodSpec, PromptTuningSpec, PTuningV2Spec
+from eagleray.tasks.text_classification import TextClassification
 from eagleray.train import activations
 from eagleray.train.activations import Trace
+from tests.support import tiny_models
 
 
 def _loss(forward: Any, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -45,3 +52,18 @@ def test_gradients_of_weights_are_told_apart() -> None:
 
     assert found.with_gradients >= 2 * 512 * 512 * 4
     assert found.activations < 2 * 512 * 512 * 4  # one of both may be on its way
+
+
+@pytest.mark.parametrize("method", [PTuningV2Spec(type="p_tuning_v2"), PromptTuningSpec(type="prompt_tuning")])
+def test_a_learned_prompt_is_traced_too(tmp_path: Path, method: MethodSpec) -> None:
+    task = TextClassification("single-label", labels=("a", "b"))
+    source = str(tiny_models.save_encoder(tmp_path))
+    empty = load.empty_model(task.model_class(), source=source, dtype=torch.float32, config_overrides={})
+    model = methods.apply(empty, method, task=task)
+    batch = {"input_ids": torch.ones(4, 8, dtype=torch.int64), "attention_mask": torch.ones(4, 8, dtype=torch.int64)}
+
+    def loss(forward: Any, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+        logits = forward(**batch).logits
+        return logits.sum(), logits
+
+    assert activations.trace(model, batch, loss=loss, attention_drops=False).activations > 0
