@@ -64,6 +64,9 @@ def _fake_weights(model: nn.Module, fake: FakeTensorMode) -> None:
             for name, buffer in module._buffers.items():
                 if buffer is not None:
                     module._buffers[name] = torch.empty(buffer.shape, dtype=buffer.dtype)
+        # peft keeps the numbers of a prompt's tokens in a dict, neither weights nor buffers.
+        prompts: dict[str, torch.Tensor] = getattr(model, "prompt_tokens", {})
+        prompts.update({name: torch.empty(tokens.shape, dtype=tokens.dtype) for name, tokens in prompts.items()})
 
 
 class _Live(TorchDispatchMode):  # type: ignore[no-untyped-call]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,13 @@ import torch
 from torch import nn
 from transformers import BertConfig
 
+from eagleray import methods
+from eagleray.model import load
+from eagleray.spec.method import MethodSpec, PromptTuningSpec, PTuningV2Spec
 from eagleray.tasks.base import Row, Task
 from eagleray.tasks.question_answering import QuestionAnswering
 from eagleray.tasks.seq2seq import Seq2Seq
+from eagleray.tasks.text_classification import TextClassification
 from eagleray.tasks.token_classification import TokenClassification
 from eagleray.train import activations
 from eagleray.train.activations import Trace
@@ -86,3 +91,18 @@ def test_every_kind_of_model_can_be_traced(task: Task, row: Row) -> None:
     batch = task.collate(samples, weights=np.ones(2, dtype=np.float32), pad_id=0, max_length=48)
 
     assert activations.trace(model, batch, loss=task.loss, attention_drops=False).activations > 0
+
+
+@pytest.mark.parametrize("method", [PTuningV2Spec(type="p_tuning_v2"), PromptTuningSpec(type="prompt_tuning")])
+def test_a_learned_prompt_is_traced_too(tmp_path: Path, method: MethodSpec) -> None:
+    task = TextClassification("single-label", labels=("a", "b"))
+    source = str(tiny_models.save_encoder(tmp_path))
+    empty = load.empty_model(task.model_class(), source=source, dtype=torch.float32, config_overrides={})
+    model = methods.apply(empty, method, task=task)
+    batch = {"input_ids": torch.ones(4, 8, dtype=torch.int64), "attention_mask": torch.ones(4, 8, dtype=torch.int64)}
+
+    def loss(forward: Any, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+        logits = forward(**batch).logits
+        return logits.sum(), logits
+
+    assert activations.trace(model, batch, loss=loss, attention_drops=False).activations > 0
