@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 
 from eagleray.data import sources as data_sources
+from eagleray.data.augment import steps as augmentation
 from eagleray.errors import UserError
 from eagleray.model import sources as model_sources
 from eagleray.spec.finetune import FineTuneSpec
@@ -42,3 +43,5 @@ def check_sources(spec: FineTuneSpec) -> None:
     for split, source in named.items():
         if source is not None:
             data_sources.locate(source, split=split)
+    if spec.data.augment is not None:
+        augmentation.resources(spec.data.augment)
