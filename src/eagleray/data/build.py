@@ -67,15 +67,7 @@ def build(
     rows = _read(directory, spec=spec, task=task, content=content, on_progress=on_progress)
     labels = task.labels or _label_set(rows["train"])
     languages = tuple(sorted({name for each in rows.values() for name in each.language_names if name}))
-    together = training.together(rows["train"], spec)
-    chosen = training.choose_rows(
-        _numbers(rows, spec=spec, seed=seed, together=together),
-        rows,
-        groups=None if spec.clean.duplicates == "keep" else together,
-        spec=spec,
-        content=content,
-        seed=seed,
-    )
+    chosen = _chosen(rows, spec=spec, content=content, seed=seed)
     parts = {name: _part(rows, name=name, numbers=numbers, spec=spec) for name, numbers in chosen.numbers.items()}
     train, *others = (part.facts for part in parts.values())
     findings = [_left_out(name, facts) for name, facts in rows.items() if facts.problems.count]
@@ -84,42 +76,35 @@ def build(
     epoch = training.epoch(
         directory, chosen, rows["train"], spec=spec, content=content, seed=seed, on_progress=on_progress
     )
-    encode = partial(
-        _encode,
-        task=task.with_labels(labels) if labels else task,
-        tokenizer=tokenizer,
-        max_length=spec.max_length,
-    )
+    labelled = task.with_labels(labels) if labels else task
+    encode = partial(_encode, task=labelled, tokenizer=tokenizer, max_length=spec.max_length)
     reports = []
     for name, part in parts.items():
-        source, numbers = (epoch.source, epoch.numbers) if name == "train" else (part.source, part.numbers)
+        is_train = name == "train"
         tokens = write_split(
             directory,
             name=name,
-            source=source,
-            numbers=numbers,
+            source=epoch.source if is_train else part.source,
+            numbers=epoch.numbers if is_train else part.numbers,
             encode=encode,
             on_rows=partial(on_progress, f"tokenising {name}"),
         )
-        if languages and name != "train":
+        if languages and not is_train:
             write_languages(directory, name, training.languages_of(rows[part.source], languages)[part.numbers])
+        lengths, used = tokens.full_lengths, part
+        if is_train:
+            used = _part(rows, name=name, numbers=epoch.rows, spec=spec)
         findings += check_lengths(
-            name, tokens.full_lengths, num_without_targets=tokens.num_without_targets, max_length=spec.max_length
+            name, lengths, num_without_targets=tokens.num_without_targets, max_length=spec.max_length
         )
         reports.append(
-            split_report(
-                part.facts,
-                train=train,
-                used=_part(rows, name=name, numbers=epoch.rows, spec=spec).facts if name == "train" else part.facts,
-                full_lengths=tokens.full_lengths,
-                max_length=spec.max_length,
-            )
+            split_report(part.facts, train=train, used=used.facts, full_lengths=lengths, max_length=spec.max_length)
         )
     _refuse(findings)
     return Built(
         labels=labels,
         languages=languages,
-        splits={name: epoch.source if name == "train" else part.source for name, part in parts.items()},
+        splits={**{name: part.source for name, part in parts.items()}, "train": epoch.source},
         report=DataReport(
             splits=tuple(reports),
             max_length=spec.max_length,
@@ -175,6 +160,19 @@ def _left_out(name: str, facts: RowFacts) -> Finding:
     problems, more = facts.problems, facts.problems.count - len(facts.problems.examples)
     named = "; ".join(problems.examples) + (f"; and {more:,} more" if more else "")
     return Finding("warning", f"{name}: {problems.count:,} rows cannot be used and are left out: {named}")
+
+
+def _chosen(rows: dict[str, RowFacts], *, spec: DataSpec, content: RowContent, seed: int) -> training.Chosen:
+    """The rows of each split that are used."""
+    together = training.together(rows["train"], spec)
+    return training.choose_rows(
+        _numbers(rows, spec=spec, seed=seed, together=together),
+        rows,
+        groups=None if spec.clean.duplicates == "keep" else together,
+        spec=spec,
+        content=content,
+        seed=seed,
+    )
 
 
 def _refused(name: str, facts: RowFacts) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import pickle
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -78,7 +79,16 @@ def _begin(packed: bytes) -> None:
     """Set up a process: it works alone, its threads would only get in the way of the others'."""
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     os.environ["OMP_NUM_THREADS"] = "1"
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     _functions[:] = [pickle.loads(packed)]
+
+
+def _end_with_parent() -> None:
+    """A parent that was killed cannot stop its pool: processes would wait for its batches for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _apply(batch: Any) -> Any:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol, assert_never
 
 import torch
+from torch import Tensor
 from torch.nn import functional
 
 from eagleray.metrics.base import Metrics
@@ -52,13 +53,8 @@ class Problem(Protocol):
         ...
 
     def losses(
-        self,
-        logits: torch.Tensor,
-        labels: torch.Tensor,
-        *,
-        label_smoothing: float = 0.0,
-        emphasis: Emphasis | None = None,
-    ) -> torch.Tensor:
+        self, logits: Tensor, labels: Tensor, *, label_smoothing: float = 0.0, emphasis: Emphasis | None = None
+    ) -> Tensor:
         """The loss of each row, (rows,), from fp32 logits (rows, outputs)."""
         ...
 
@@ -116,13 +112,8 @@ class SingleLabel:
         return torch.tensor([int(index) for index in encoded], dtype=torch.int64)
 
     def losses(
-        self,
-        logits: torch.Tensor,
-        labels: torch.Tensor,
-        *,
-        label_smoothing: float = 0.0,
-        emphasis: Emphasis | None = None,
-    ) -> torch.Tensor:
+        self, logits: Tensor, labels: Tensor, *, label_smoothing: float = 0.0, emphasis: Emphasis | None = None
+    ) -> Tensor:
         losses = functional.cross_entropy(logits, labels, reduction="none", label_smoothing=label_smoothing)
         return losses if emphasis is None else emphasis.of_rows(losses, logits, labels)
 
@@ -182,13 +173,8 @@ class MultiLabel:
         return torch.tensor([list(row) for row in encoded], dtype=torch.float32).reshape(len(encoded), len(self.labels))
 
     def losses(
-        self,
-        logits: torch.Tensor,
-        labels: torch.Tensor,
-        *,
-        label_smoothing: float = 0.0,
-        emphasis: Emphasis | None = None,
-    ) -> torch.Tensor:
+        self, logits: Tensor, labels: Tensor, *, label_smoothing: float = 0.0, emphasis: Emphasis | None = None
+    ) -> Tensor:
         smooth = labels * (1.0 - label_smoothing) + 0.5 * label_smoothing
         losses = functional.binary_cross_entropy_with_logits(logits, smooth, reduction="none")
         return (losses if emphasis is None else emphasis.of_labels(losses, logits, labels)).mean(dim=-1)
@@ -253,13 +239,8 @@ class Regression:
         return torch.tensor([float(number) for number in encoded], dtype=torch.float32)
 
     def losses(
-        self,
-        logits: torch.Tensor,
-        labels: torch.Tensor,
-        *,
-        label_smoothing: float = 0.0,
-        emphasis: Emphasis | None = None,
-    ) -> torch.Tensor:
+        self, logits: Tensor, labels: Tensor, *, label_smoothing: float = 0.0, emphasis: Emphasis | None = None
+    ) -> Tensor:
         if label_smoothing or emphasis is not None:
             raise ValueError("label smoothing and weights of labels have no meaning for regression")
         return functional.mse_loss(logits.squeeze(-1), labels, reduction="none")

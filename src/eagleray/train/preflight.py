@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 
 from eagleray.data import sources as data_sources
+from eagleray.data.augment import steps as augmentation
 from eagleray.errors import UserError
 from eagleray.model import sources as model_sources
 from eagleray.spec.finetune import FineTuneSpec
@@ -54,3 +55,5 @@ def check_sources(spec: FineTuneSpec) -> None:
             data_sources.locate(source, split=split)
     if spec.self_training is not None:
         data_sources.locate(spec.self_training.unlabeled, split="train")
+    if spec.data.augment is not None:
+        augmentation.resources(spec.data.augment)
