@@ -58,7 +58,7 @@ def build(directory: Path, *, spec: DataSpec, task: Encoder, tokenizer: Any, see
     rows = _read(directory, spec=spec, task=task, on_progress=on_progress)
     labels = task.labels or _label_set(rows["train"])
     labelled = task.with_labels(labels) if labels else task
-    parts = _parts(rows, spec=spec, seed=seed)
+    parts = _parts(rows, spec=spec, seed=seed, labels_parts=bool(getattr(task, "labels_parts", False)))
     train, *others = (part.facts for part in parts.values())
     findings = check_rows(train, tuple(others), declared=task.labels)
     _refuse(findings)
@@ -140,7 +140,7 @@ def _label_set(rows: RowFacts) -> tuple[str, ...]:
     return tuple(sorted(labels))
 
 
-def _parts(rows: dict[str, RowFacts], *, spec: DataSpec, seed: int) -> dict[str, _Part]:
+def _parts(rows: dict[str, RowFacts], *, spec: DataSpec, seed: int, labels_parts: bool) -> dict[str, _Part]:
     """The splits in the order train, validation, test."""
     numbers = _draw(rows["train"], spec=spec, seed=seed)
     sources = {name: name if name in rows else "train" for name in ("train", "validation", "test")}
@@ -152,6 +152,7 @@ def _parts(rows: dict[str, RowFacts], *, spec: DataSpec, seed: int) -> dict[str,
             source=sources[name],
             shown=named_sources(spec)[sources[name]],
             numbers=numbers[name] if name in numbers else np.arange(len(rows[name])),
+            labels_parts=labels_parts,
         )
         for name in wanted
     }
@@ -179,7 +180,7 @@ def _remedy(rows: RowFacts, share: float) -> str:
     return f"{smallest:g} gives one; a few dozen are needed for metrics that mean something"
 
 
-def _part(rows: RowFacts, *, name: str, source: str, shown: str, numbers: np.ndarray) -> _Part:
+def _part(rows: RowFacts, *, name: str, source: str, shown: str, numbers: np.ndarray, labels_parts: bool) -> _Part:
     stored = cache(lambda: StoredRows(rows.path))
     is_drawn = source != name
     facts = SplitFacts(
@@ -191,6 +192,7 @@ def _part(rows: RowFacts, *, name: str, source: str, shown: str, numbers: np.nda
         combinations=rows.combinations[numbers],
         label_sets=rows.label_sets,
         place=lambda row: stored().place(int(numbers[row])),
+        labels_parts=labels_parts,
     )
     return _Part(source=source, numbers=numbers, facts=facts)
 

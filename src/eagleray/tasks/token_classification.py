@@ -10,7 +10,7 @@ import itertools
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -35,6 +35,8 @@ class TokenClassification:
     Batches: `labels`, `target_weights` and `is_word` (windows, length) beside the inputs: the tag of each token, what
     it counts, and whether it is the first of a word that its window owns; `weights` (samples,).
     """
+
+    labels_parts: ClassVar[bool] = True
 
     format: Literal["words", "spans"] = "words"
     words: str = "words"
