@@ -68,7 +68,11 @@ def build(
     labels = task.labels or _label_set(rows["train"])
     languages = tuple(sorted({name for each in rows.values() for name in each.language_names if name}))
     chosen = _chosen(rows, spec=spec, content=content, seed=seed)
-    parts = {name: _part(rows, name=name, numbers=numbers, spec=spec) for name, numbers in chosen.numbers.items()}
+    labels_parts = bool(getattr(task, "labels_parts", False))
+    parts = {
+        name: _part(rows, name=name, numbers=numbers, spec=spec, labels_parts=labels_parts)
+        for name, numbers in chosen.numbers.items()
+    }
     train, *others = (part.facts for part in parts.values())
     findings = [_left_out(name, facts) for name, facts in rows.items() if facts.problems.count]
     findings += [*chosen.findings, *check_rows(train, tuple(others), declared=task.labels)]
@@ -224,7 +228,7 @@ def _remedy(rows: RowFacts, share: float) -> str:
     return f"{smallest:g} gives one; a few dozen are needed for metrics that mean something"
 
 
-def _part(sources: dict[str, RowFacts], *, name: str, numbers: np.ndarray, spec: DataSpec) -> _Part:
+def _part(sources: dict[str, RowFacts], *, name: str, numbers: np.ndarray, spec: DataSpec, labels_parts: bool) -> _Part:
     source = name if name in sources else "train"
     rows = sources[source]
     stored = cache(lambda: StoredRows(rows.path))
@@ -238,6 +242,7 @@ def _part(sources: dict[str, RowFacts], *, name: str, numbers: np.ndarray, spec:
         combinations=rows.combinations[numbers],
         label_sets=rows.label_sets,
         place=lambda row: stored().place(int(numbers[row])),
+        labels_parts=labels_parts,
     )
     return _Part(source=source, numbers=numbers, facts=facts)
 

@@ -44,6 +44,7 @@ class SplitFacts:
     combinations: np.ndarray  # (rows,) int32: which of `label_sets` a row has
     label_sets: tuple[tuple[str, ...], ...]
     place: Callable[[int], str]  # where a row came from: "reviews.jsonl:17"
+    labels_parts: bool = False  # a label is of some part of its row: one that all rows have still tells parts apart
 
     def __len__(self) -> int:
         return len(self.identities)
@@ -177,12 +178,12 @@ def _label_findings(train: SplitFacts, *, declared: tuple[str, ...]) -> list[Fin
     if not counts:
         return []
     label, most = next(iter(counts.items()))
-    if most == len(train) == sum(counts.values()):
+    if not train.labels_parts and most == len(train) == sum(counts.values()):
         return [
             _error(f"train: every row has the label {label!r}: there is nothing to tell apart; check spec.task.label")
         ]
     findings = []
-    if most >= MAJORITY_SHARE * len(train):
+    if not train.labels_parts and most >= MAJORITY_SHARE * len(train):
         findings.append(
             _warning(
                 f"train: {most / len(train):.1%} of the rows have the label {label!r}: accuracy says little here, "

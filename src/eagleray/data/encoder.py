@@ -43,7 +43,8 @@ class Encoder(Protocol):
         ...
 
     def labels_of(self, row: Row) -> tuple[str, ...]:
-        """The labels of a row; () where the task has none."""
+        """The labels of a row; () where the task has none. Where they are of its parts, the class says so by a true
+        `labels_parts`."""
         ...
 
     def with_labels(self, labels: tuple[str, ...]) -> Self:

@@ -6,11 +6,9 @@ that is longer than the model reads is no problem: see `windows`.
 
 from __future__ import annotations
 
-import itertools
-from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -19,7 +17,7 @@ from transformers import AutoModelForTokenClassification, PreTrainedTokenizerBas
 
 from eagleray.metrics import strings
 from eagleray.metrics.entities import OUTSIDE, EntityMetrics, Scheme, entities, parts, tags_of
-from eagleray.tasks import tagging, windows
+from eagleray.tasks import tagging, windows, word_tokens
 from eagleray.tasks.base import Batch, Forward, Row, Sample, Verdict
 from eagleray.tasks.columns import read_json, read_text
 from eagleray.tasks.labels import read_label, unknown
@@ -35,6 +33,8 @@ class TokenClassification:
     Batches: `labels`, `target_weights` and `is_word` (windows, length) beside the inputs: the tag of each token, what
     it counts, and whether it is the first of a word that its window owns; `weights` (samples,).
     """
+
+    labels_parts: ClassVar[bool] = True
 
     format: Literal["words", "spans"] = "words"
     words: str = "words"
@@ -100,7 +100,7 @@ class TokenClassification:
         columns.update({"label_ids": []} if are_labelled else {"shown": []})
         for row in rows:
             words = _places(row)
-            tokens = _tokens(_text(row), words, tokenizer)
+            tokens = word_tokens.split(_text(row), words, tokenizer)
             for name in names:
                 columns[name].append(tokens[name])
             columns["full_length"].append(min(len(tokens["input_ids"]), max_length))
@@ -242,58 +242,6 @@ def _places(row: Row) -> list[tuple[int, int]]:
         places.append((at, at + len(word)))
         at += len(word) + 1
     return places
-
-
-def _tokens(text: str, words: list[tuple[int, int]], tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
-    """The tokens of a text, special ones among them, and which word each is of (-1: of none).
-
-    A word that the tokenizer makes nothing of, as of a control character, becomes the unknown token: it has a tag, too.
-    """
-    encoded = tokenizer(text, return_offsets_mapping=True, return_token_type_ids=False, verbose=False)
-    given = zip(encoded["input_ids"], encoded.sequence_ids(0), encoded["offset_mapping"], strict=True)
-    begins = [start for start, _ in words]
-    laid: list[tuple[int, int, bool]] = []  # token, word, whether it belongs to the text
-    due = 0  # the word that comes next
-
-    def lay_unknown(until: int) -> None:
-        nonlocal due
-        if tokenizer.unk_token_id is not None:
-            laid.extend((tokenizer.unk_token_id, word, True) for word in range(due, until))
-        due = max(due, until)
-
-    for token, sequence, (start, end) in given:
-        if sequence is None:
-            if laid and laid[-1][2]:  # the text has ended
-                lay_unknown(len(words))
-            laid.append((token, -1, False))
-            continue
-        start, end = windows.trimmed(text, start, end)
-        word = bisect_right(begins, start) - 1
-        if start == end or word < 0 or start >= words[word][1]:
-            laid.append((token, -1, True))
-            continue
-        lay_unknown(word)
-        laid.append((token, word, True))
-        due = max(due, word + 1)
-    if laid and laid[-1][2]:
-        lay_unknown(len(words))
-    return _columns(laid, words)
-
-
-def _columns(laid: list[tuple[int, int, bool]], words: list[tuple[int, int]]) -> dict[str, Any]:
-    inside = [number for number, (_, _, is_text) in enumerate(laid) if is_text]
-    word = [number for _, number, _ in laid]
-    seen = itertools.accumulate([-1, *word], max)
-    is_word = [int(here > before) for here, before in zip(word, seen, strict=False)]
-    return {
-        "input_ids": [token for token, _, _ in laid],
-        "num_before": inside[0] if inside else len(laid),
-        "num_after": len(laid) - 1 - inside[-1] if inside else 0,
-        "word": word,
-        "is_word": is_word,
-        "starts": [words[here][0] if here >= 0 else 0 for here in word],
-        "ends": [words[here][1] if here >= 0 else 0 for here in word],
-    }
 
 
 def _list(raw: Mapping[str, Any], column: str, wanted: str) -> list[Any]:

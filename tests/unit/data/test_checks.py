@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -192,3 +194,8 @@ def test_the_figures_of_a_split() -> None:
     report = split_report(test, train=train, full_lengths=np.array([1, 2, 3]), max_length=64)
     assert (report.rows, report.duplicates, report.leaked) == (3, 1, 2)
     assert report.label_counts == label_counts(test) == {"x": 3, "y": 1}
+
+
+def test_a_label_of_parts_may_be_in_every_row() -> None:
+    everywhere = dataclasses.replace(facts("train", [("a", "x"), ("b", "x")]), labels_parts=True)
+    assert check_rows(everywhere, (), declared=()) == []
