@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pytest
 import torch
+from pydantic import TypeAdapter
 from torch import nn
 
+from eagleray import tasks
+from eagleray.model.load import empty_model
+from eagleray.spec.task import TaskSpec
+from eagleray.tasks import preprocessing
 from eagleray.train import activations
 from eagleray.train.activations import Trace
+from tests.support import tiny_images, tiny_models
 
 
 def _loss(forward: Any, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -45,3 +55,43 @@ def test_gradients_of_weights_are_told_apart() -> None:
 
     assert found.with_gradients >= 2 * 512 * 512 * 4
     assert found.activations < 2 * 512 * 512 * 4  # one of both may be on its way
+
+
+WORDS = {"input_ids": [2, 9, 8, 3], "full_length": 4, "num_targets": 2, "unit": [-1, 0, 1, -1], "index": 0}
+PAIR = {"target_mask": [0, 1, 1, 1], "rejected_ids": [5, 6], "rejected_mask": [0, 1]}
+
+
+@pytest.mark.parametrize(
+    ("document", "kind", "sample"),
+    [
+        pytest.param({"type": "masked-lm"}, "encoder", WORDS, id="masked-lm"),
+        pytest.param(
+            {"type": "next-sentence", "with_masked_lm": True}, "encoder", {**WORDS, "label": 1}, id="next-sentence"
+        ),
+        pytest.param(
+            {"type": "causal-lm", "format": "completion", "objective": {"type": "dpo"}},
+            "decoder",
+            {**WORDS, **PAIR},
+            id="preferences",
+        ),
+        pytest.param(
+            {"type": "image-classification", "labels": ["a", "b"]},
+            "images",
+            {"pixels": [7] * (3 * tiny_images.SIZE**2), "label": 1, "index": 0},
+            id="images",
+        ),
+    ],
+)
+def test_tasks_are_traced(document: dict[str, Any], kind: str, sample: dict[str, Any], tmp_path: Path) -> None:
+    """Where a loss asks a tensor for its values, nothing can be planned."""
+    save = {"encoder": tiny_models.save_encoder, "decoder": tiny_models.save_decoder, "images": tiny_images.save_model}
+    source = str(save[kind](tmp_path / "model"))
+    spec: TaskSpec = TypeAdapter[TaskSpec](TaskSpec).validate_json(json.dumps(document))
+    built = tasks.build(spec)
+    tokenizer = preprocessing.load(built, source=source)
+    task = tasks.ready(built, labels=built.labels, tokenizer=tokenizer)
+    overrides = task.config_overrides(tokenizer)
+    model = empty_model(task.model_class(), source=source, dtype=torch.float32, config_overrides=overrides)
+    batch = task.collate([sample, sample], weights=np.ones(2, dtype=np.float32), pad_id=0, max_length=8)
+
+    assert activations.trace(model, batch, loss=task.loss, attention_drops=False).activations > 0
