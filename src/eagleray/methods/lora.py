@@ -62,9 +62,15 @@ def _targets(model: PreTrainedModel, wanted: tuple[str, ...]) -> list[str]:
     if wanted in ((), (ALL,)):
         outside = base.heads(model)
         output = base.output_embeddings(model)
-        return [
+        found = [
             name for name in linear if name.partition(".")[0] not in outside and model.get_submodule(name) is not output
         ]
+        if not found:
+            raise UserError(
+                f"method.type lora: {type(model).__name__} has no linear layer but its head, so there is nothing to "
+                "adapt: use `full`"
+            )
+        return found
     endings = sorted({name.rpartition(".")[2] for name in linear})
     for target in wanted:
         if not any(name == target or name.endswith(f".{target}") for name in linear):

@@ -20,7 +20,7 @@ from eagleray.errors import UserError
 from eagleray.metrics.base import Metrics
 from eagleray.metrics.classification import SingleLabelMetrics
 from eagleray.metrics.next_sentence import MaskedNextSentenceMetrics
-from eagleray.tasks import masking, sentence_pairs
+from eagleray.tasks import masking, sentence_pairs, targets
 from eagleray.tasks.base import Batch, Forward, Row, Sample, Verdict
 from eagleray.tasks.labels import read_label
 from eagleray.tasks.masking import Vocabulary
@@ -204,7 +204,7 @@ def _words(output: Any, batch: Batch, *, label_smoothing: float) -> torch.Tensor
         return torch.zeros(len(hidden), 3, device=hidden.device)
     chosen, wanted = predictions[hidden], batch["targets"][hidden]
     losses = functional.cross_entropy(chosen.float(), wanted, reduction="none", label_smoothing=label_smoothing)
-    rows = hidden.nonzero()[:, 0]
+    rows = targets.rows_of(hidden)
     sums = torch.stack([losses, (chosen.detach().argmax(dim=-1) == wanted).float(), torch.ones_like(losses)], dim=1)
     return torch.zeros(len(hidden), 3, dtype=sums.dtype, device=sums.device).index_add(0, rows, sums)
 

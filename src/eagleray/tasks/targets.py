@@ -30,7 +30,13 @@ def row_sums(logits: torch.Tensor, batch: Batch) -> torch.Tensor:
     """A row's summed loss over its targets, (rows,) float32, with gradient."""
     counted = batch["target_weights"] > 0
     losses = functional.cross_entropy(logits[counted].float(), batch["targets"][counted], reduction="none")
-    return torch.zeros(len(counted), device=losses.device).index_add(0, counted.nonzero()[:, 0], losses)
+    return torch.zeros(len(counted), device=losses.device).index_add(0, rows_of(counted), losses)
+
+
+def rows_of(counted: torch.Tensor) -> torch.Tensor:
+    """The row of each place that counts. Chosen by the mask, as logits are: so it can be traced without values too."""
+    numbers = torch.arange(len(counted), device=counted.device).unsqueeze(1)
+    return numbers.expand_as(counted)[counted]
 
 
 def row_means(chosen: torch.Tensor, batch: Batch) -> torch.Tensor:

@@ -18,9 +18,18 @@ def several(**probabilities: float) -> dict[str, Any]:
     return {"labels": [label for label, p in probabilities.items() if p > 0.5], "probabilities": probabilities}
 
 
+def filled(**probabilities: float) -> dict[str, Any]:
+    return {"text": "a fine film", "fillings": [probabilities]}
+
+
 @pytest.mark.parametrize(
     ("expected", "found", "tolerance", "says"),
     [
+        pytest.param(filled(fine=0.6, dull=0.1), filled(fine=0.6005, warm=0.1), EXACT, "", id="another last filling"),
+        pytest.param(filled(fine=0.6), filled(fine=0.5), EXACT, "a filling's probability differs by 0.1", id="filling"),
+        pytest.param(
+            filled(fine=0.6), {"text": "x", "fillings": []}, EXACT, "a filling's probability differs by 1", id="no gap"
+        ),
         pytest.param(one(0.9), one(0.9), EXACT, "", id="same"),
         pytest.param(one(0.9), one(0.9009), EXACT, "", id="near"),
         pytest.param(one(0.9), one(0.91), EXACT, "a probability differs by 0.01", id="far"),

@@ -12,13 +12,15 @@ import pytest
 import torch
 from pydantic import TypeAdapter, ValidationError
 
+from eagleray import methods
 from eagleray.data.prepare import Prepared, prepare
-from eagleray.errors import DataError
+from eagleray.errors import DataError, UserError
 from eagleray.model import images
 from eagleray.model.images import ImageReader
 from eagleray.model.load import load_model
 from eagleray.serving import protocol
 from eagleray.spec.data import DataSpec
+from eagleray.spec.method import LoraSpec
 from eagleray.spec.task import TaskSpec
 from eagleray.spec.task.image_classification import ImageAugmentSpec
 from eagleray.tasks import augmentation, ready
@@ -186,3 +188,14 @@ def test_a_row_is_asked_as_a_picture(folders: Path) -> None:
 
     assert question["image"].startswith("data:image/png;base64,")
     assert task.read_input(question) == question
+
+
+def test_a_convolutional_net_has_nothing_to_adapt(tmp_path: Path) -> None:
+    task = ImageClassification(labels=("above", "below"))
+    source = str(tiny_images.save_model(tmp_path / "resnet", kind="resnet"))
+    model = load_model(
+        task.model_class(), source=source, dtype=torch.float32, config_overrides=task.config_overrides(READER)
+    )
+
+    with pytest.raises(UserError, match="ResNetForImageClassification has no linear layer but its head"):
+        methods.apply(model, LoraSpec(type="lora"), task=task)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from pydantic import TypeAdapter
 from torch import nn
 from transformers import BertConfig
 
-from eagleray import methods
-from eagleray.model import load
+from eagleray import methods, tasks
+from eagleray.model.load import empty_model
 from eagleray.spec.method import MethodSpec, PromptTuningSpec, PTuningV2Spec
+from eagleray.spec.task import TaskSpec
+from eagleray.tasks import preprocessing
 from eagleray.tasks.base import Row, Task
 from eagleray.tasks.question_answering import QuestionAnswering
 from eagleray.tasks.seq2seq import Seq2Seq
@@ -21,7 +25,7 @@ from eagleray.tasks.text_classification import TextClassification
 from eagleray.tasks.token_classification import TokenClassification
 from eagleray.train import activations
 from eagleray.train.activations import Trace
-from tests.support import tiny_models
+from tests.support import tiny_images, tiny_models
 
 
 def _loss(forward: Any, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -97,7 +101,7 @@ def test_every_kind_of_model_can_be_traced(task: Task, row: Row) -> None:
 def test_a_learned_prompt_is_traced_too(tmp_path: Path, method: MethodSpec) -> None:
     task = TextClassification("single-label", labels=("a", "b"))
     source = str(tiny_models.save_encoder(tmp_path))
-    empty = load.empty_model(task.model_class(), source=source, dtype=torch.float32, config_overrides={})
+    empty = empty_model(task.model_class(), source=source, dtype=torch.float32, config_overrides={})
     model = methods.apply(empty, method, task=task)
     batch = {"input_ids": torch.ones(4, 8, dtype=torch.int64), "attention_mask": torch.ones(4, 8, dtype=torch.int64)}
 
@@ -106,3 +110,43 @@ def test_a_learned_prompt_is_traced_too(tmp_path: Path, method: MethodSpec) -> N
         return logits.sum(), logits
 
     assert activations.trace(model, batch, loss=loss, attention_drops=False).activations > 0
+
+
+WORDS = {"input_ids": [2, 9, 8, 3], "full_length": 4, "num_targets": 2, "unit": [-1, 0, 1, -1], "index": 0}
+PAIR = {"target_mask": [0, 1, 1, 1], "rejected_ids": [5, 6], "rejected_mask": [0, 1]}
+
+
+@pytest.mark.parametrize(
+    ("document", "kind", "sample"),
+    [
+        pytest.param({"type": "masked-lm"}, "encoder", WORDS, id="masked-lm"),
+        pytest.param(
+            {"type": "next-sentence", "with_masked_lm": True}, "encoder", {**WORDS, "label": 1}, id="next-sentence"
+        ),
+        pytest.param(
+            {"type": "causal-lm", "format": "completion", "objective": {"type": "dpo"}},
+            "decoder",
+            {**WORDS, **PAIR},
+            id="preferences",
+        ),
+        pytest.param(
+            {"type": "image-classification", "labels": ["a", "b"]},
+            "images",
+            {"pixels": [7] * (3 * tiny_images.SIZE**2), "label": 1, "index": 0},
+            id="images",
+        ),
+    ],
+)
+def test_tasks_are_traced(document: dict[str, Any], kind: str, sample: dict[str, Any], tmp_path: Path) -> None:
+    """Where a loss asks a tensor for its values, nothing can be planned."""
+    save = {"encoder": tiny_models.save_encoder, "decoder": tiny_models.save_decoder, "images": tiny_images.save_model}
+    source = str(save[kind](tmp_path / "model"))
+    spec: TaskSpec = TypeAdapter[TaskSpec](TaskSpec).validate_json(json.dumps(document))
+    built = tasks.build(spec)
+    tokenizer = preprocessing.load(built, source=source)
+    task = tasks.ready(built, labels=built.labels, tokenizer=tokenizer)
+    overrides = task.config_overrides(tokenizer)
+    model = empty_model(task.model_class(), source=source, dtype=torch.float32, config_overrides=overrides)
+    batch = task.collate([sample, sample], weights=np.ones(2, dtype=np.float32), pad_id=0, max_length=8)
+
+    assert activations.trace(model, batch, loss=task.loss, attention_drops=False).activations > 0
