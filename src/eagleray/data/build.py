@@ -97,7 +97,7 @@ def build(
             write_languages(directory, name, training.languages_of(rows[part.source], languages)[part.numbers])
         lengths, used = tokens.full_lengths, part
         if is_train:
-            used = _part(rows, name=name, numbers=epoch.rows, spec=spec)
+            used = _part(rows, name=name, numbers=epoch.rows, spec=spec, labels_parts=labels_parts)
         findings += check_lengths(
             name, lengths, num_without_targets=tokens.num_without_targets, max_length=spec.max_length
         )
