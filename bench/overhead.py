@@ -134,7 +134,7 @@ def train(setup: Setup, *, num_pairs: int, block_steps: int) -> Iterator[Block]:
     from eagleray.spec.document import dump
     from eagleray.store import lease, runs
     from eagleray.store.objects import open_storage
-    from eagleray.train import session
+    from eagleray.train import stepping
     from eagleray.train.assembly import Job, assemble
     from eagleray.train.loading import Loader
     from eagleray.train.recorder import SilentRecorder
@@ -154,7 +154,7 @@ def train(setup: Setup, *, num_pairs: int, block_steps: int) -> Iterator[Block]:
         built = assemble(job, group, loader=Loader(), scratch=scratch, mark=lambda doing: None, stack=stack)
         built.recorder.close()
         log_every_steps = document.spec.train.log_every_steps
-        reports = session._steps(replace(built, recorder=SilentRecorder()), 0)
+        reports = stepping.steps(replace(built, recorder=SilentRecorder()), 0)
         for _ in islice(reports, WARMUP_STEPS):
             pass
         for is_on in islice(cycle((False, True, True, False)), 2 * num_pairs):

@@ -121,7 +121,7 @@ def ours(setup: Setup, turns: Turns) -> None:
 
     from eagleray.store import lease, runs
     from eagleray.store.objects import open_storage
-    from eagleray.train import session
+    from eagleray.train import stepping
     from eagleray.train.assembly import Job, assemble
     from eagleray.train.loading import Loader
 
@@ -136,7 +136,7 @@ def ours(setup: Setup, turns: Turns) -> None:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         built = assemble(job, group, loader=Loader(), scratch=scratch, mark=lambda doing: None, stack=stack)
         turns.begin()
-        for report in session._steps(built, 0):
+        for report in stepping.steps(built, 0):
             built.recorder.step(report)
             turns.count(samples=report.num_samples, cells=report.num_cells)
             if not turns.step():

@@ -5,28 +5,24 @@ from __future__ import annotations
 import math
 import tempfile
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from eagleray import logs
-from eagleray.data import batches
 from eagleray.data.tokenized import TokenizedSplit
 from eagleray.errors import NotFinite
-from eagleray.spec.data import PackedSpec
 from eagleray.spec.schedule import ReduceOnPlateauSpec
 from eagleray.tasks import trained
-from eagleray.train import baselines, cadence, hangs, losses, plateau, schedules
-from eagleray.train.assembly import Job, Session, assemble, epoch_order
+from eagleray.train import baselines, cadence, hangs, plateau, stepping
+from eagleray.train.assembly import Job, Session, assemble
 from eagleray.train.early_stopping import observe, should_stop
 from eagleray.train.evaluate import evaluate
-from eagleray.train.feed import Feed
 from eagleray.train.group import Group
 from eagleray.train.loading import Loader
-from eagleray.train.loop import StepReport, train_steps
+from eagleray.train.loop import StepReport
 from eagleray.train.saving import Saved
 from eagleray.train.state import TrainState
 from eagleray.train.worst import Doubts, Worst
@@ -108,7 +104,7 @@ def _train(session: Session, state: TrainState) -> Generator[Evaluation, None, t
     def share_left() -> float:
         return state.plateau.share
 
-    for report in _steps(session, state.step, doubts, share_left=share_left):
+    for report in stepping.steps(session, state.step, on_logits=doubts.look, share_left=share_left):
         logs.at(step=report.step)
         session.recorder.step(report)
         session.saver.note(report)
@@ -189,45 +185,6 @@ def _num_not_finite(session: Session, state: TrainState, report: StepReport) -> 
             "train.learning_rate, set train.gradient_clip, or look at the samples of these steps"
         )
     return number
-
-
-def _steps(
-    session: Session, first_step: int, doubts: Doubts, *, share_left: Callable[[], float]
-) -> Iterator[StepReport]:
-    spec, train = session.spec, session.spec.train
-    feed = Feed(
-        session.inputs.data.train,
-        session.collate,
-        group=session.group,
-        accumulation=batches.accumulation(
-            train.global_batch_size, world_size=session.group.world_size, micro_batch_size=session.micro_batch_size
-        ),
-        balance="tokens" if isinstance(spec.data.batching, PackedSpec) else "length",
-        skips_bad_samples=spec.failures.skip_bad_samples,
-        seed=train.seed,
-    )
-    return train_steps(
-        session.engine,
-        task=session.inputs.task,
-        feed=feed,
-        epoch_order=epoch_order(session),
-        steps_per_epoch=session.steps_per_epoch,
-        loss=losses.build(session.inputs.task, train, label_counts=session.inputs.data.label_counts),
-        learning_rate=lambda step: (
-            train.learning_rate
-            * share_left()
-            * schedules.multiplier(train.schedule, step=step, total_steps=session.total_steps)
-        ),
-        first_step=first_step,
-        total_steps=session.total_steps,
-        group=session.group,
-        measures_layers=partial(
-            cadence.measures_layers, log_every=train.log_every_steps, total_steps=session.total_steps
-        ),
-        on_logits=doubts.look,
-        is_asked_to_stop=lambda: session.recorder.stop_reason is not None or session.recorder.problem is not None,
-        mark=session.mark,
-    )
 
 
 def _finish(session: Session, state: TrainState) -> Outcome:
