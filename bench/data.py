@@ -67,7 +67,7 @@ def measure(directory: Path) -> dict[str, object]:
 
     from eagleray.data.prepare import prepare
     from eagleray.spec.data import DataSpec
-    from eagleray.spec.rows import RowContent
+    from eagleray.spec.task.content import RowContent
     from eagleray.store.sources import resolve
     from eagleray.tasks.text_classification import TextClassification
 

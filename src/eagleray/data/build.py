@@ -27,7 +27,7 @@ from eagleray.data.tokenized import rows_path, write_languages, write_split
 from eagleray.data.training import Progress
 from eagleray.errors import DataError
 from eagleray.spec.data import DataSpec
-from eagleray.spec.rows import RowContent
+from eagleray.spec.task.content import RowContent
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,9 +24,8 @@ from eagleray.data.sources import source_fingerprint
 from eagleray.data.tokenized import TokenizedSplit
 from eagleray.data.training import Progress
 from eagleray.errors import StorageError
-from eagleray.spec import rows
 from eagleray.spec.data import DataSpec
-from eagleray.spec.rows import RowContent
+from eagleray.spec.task.content import UNKNOWN, RowContent
 from eagleray.store import cache, refusals
 
 WAIT_S = 5.0
@@ -60,7 +59,7 @@ def prepare(
     tokenizer_fingerprint: str,
     seed: int,
     cache_dir: Path,
-    content: RowContent = rows.UNKNOWN,
+    content: RowContent = UNKNOWN,
     on_progress: Progress | None = None,
 ) -> Prepared:
     """Return the splits of a document, from the cache where they are there.

@@ -33,7 +33,7 @@ from eagleray.data.steps import (
 from eagleray.data.tokenized import rows_path
 from eagleray.errors import DataError
 from eagleray.spec.data import DataSpec
-from eagleray.spec.rows import RowContent
+from eagleray.spec.task.content import RowContent
 
 Progress = Callable[[str, int], None]
 """(what is being done, how much of it is done): at least once a batch of 1,000 rows."""

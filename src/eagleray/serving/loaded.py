@@ -29,7 +29,6 @@ from eagleray.serving.agreement import Tolerance
 from eagleray.serving.backends import onnx as onnx_backend
 from eagleray.serving.backends import torch as torch_backend
 from eagleray.serving.backends.base import Backend
-from eagleray.spec import rows
 from eagleray.spec.endpoint import BackendSpec, OnnxBackendSpec, TorchBackendSpec, VllmBackendSpec
 from eagleray.spec.task import TaskSpec
 from eagleray.store.lineage import GoldenRow
@@ -228,7 +227,7 @@ def _load_onnx(directory: Path, *, precision: str, num_threads: int | None) -> L
         task=tasks.ready(built, labels=facts.labels, tokenizer=tokenizer),
         tokenizer=tokenizer,
         max_length=facts.max_length,
-        cleaner=clean.from_facts(facts.clean, rows.of(spec).texts),
+        cleaner=clean.from_facts(facts.clean, spec.content.texts),
         backend=onnx_backend.load(directory / onnx_file(precision), num_threads=num_threads),
         tolerance=agreement.QUANTISED if precision == "int8" else agreement.EXACT,
         device=torch.device("cpu"),

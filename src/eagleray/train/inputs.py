@@ -9,7 +9,7 @@ from typing import Any
 
 from eagleray import tasks
 from eagleray.data.prepare import Prepared, prepare
-from eagleray.spec import method, rows
+from eagleray.spec import method
 from eagleray.spec.finetune import FineTuneSpec
 from eagleray.tasks import preprocessing
 from eagleray.tasks.base import Task
@@ -48,7 +48,7 @@ def load(spec: FineTuneSpec, *, cache_dir: Path, on_progress: Callable[[str, int
         tokenizer_fingerprint=preprocessing.fingerprint(tokenizer),
         seed=spec.train.seed,
         cache_dir=cache_dir,
-        content=rows.of(spec.task),
+        content=spec.task.content,
         on_progress=on_progress,
     )
     return Inputs(tokenizer=tokenizer, task=tasks.ready(task, labels=data.labels, tokenizer=tokenizer), data=data)

@@ -15,7 +15,7 @@ from eagleray.data.report_text import render
 from eagleray.data.tokenized import TokenizedSplit
 from eagleray.errors import DataError
 from eagleray.spec.data import DataSpec
-from eagleray.spec.rows import RowContent
+from eagleray.spec.task.content import RowContent
 from tests.support.reviews import CharacterTokenizer, ReviewTask, reviews, write_jsonl
 
 CONTENT = RowContent(texts=("text",), inputs=("text",), has_classes=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from eagleray.errors import DocumentError
-from eagleray.spec import data_steps, document, languages, locations, rows
+from eagleray.spec import document, languages, locations
 from eagleray.spec.data import resources
 from tests.support import documents
 
@@ -111,10 +111,11 @@ def test_allowed(sections: dict[str, str]) -> None:
 
 
 def test_a_task_whose_targets_are_at_places_in_the_text_keeps_it() -> None:
-    loaded = document.loads(documents.text(data=data("clean: {html: true}")), source="a.yaml").document.spec
-    (conflict,) = data_steps._clean_conflicts(loaded.data, loaded.task, rows.UNKNOWN)
-    assert conflict.path == "data.clean"
-    assert "refer to places in the text" in conflict.message
+    text = documents.text(task="{type: token-classification}", data=data("clean: {html: true}"))
+    with pytest.raises(DocumentError) as raised:
+        document.loads(text, source="a.yaml")
+    assert "spec.data.clean" in str(raised.value)
+    assert "refer to places in the text" in str(raised.value)
 
 
 @pytest.mark.skipif(importlib.util.find_spec("py3langid") is None, reason="py3langid is not installed")

@@ -6,6 +6,7 @@ from abc import abstractmethod
 from typing import Literal
 
 from eagleray.spec.base import Spec
+from eagleray.spec.task.content import UNKNOWN, RowContent
 
 Input = Literal["text", "messages", "words", "image"]
 """What a column of an input holds."""
@@ -42,6 +43,11 @@ class TaskBase(Spec):
     @abstractmethod
     def answer(self) -> Answer:
         """What a prediction is."""
+
+    @property
+    def content(self) -> RowContent:
+        """What the data steps may do with its rows."""
+        return UNKNOWN
 
     @property
     def can_be_packed(self) -> bool:

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from eagleray.spec import reported
 from eagleray.spec.base import Conflict, ConflictError, Text
 from eagleray.spec.task.base import Answer, Input, TaskBase
+from eagleray.spec.task.content import RowContent
 from eagleray.spec.task.objective import DpoSpec, LikelihoodSpec, ObjectiveSpec
 
 
@@ -84,3 +85,10 @@ class CausalLmSpec(TaskBase):
     @property
     def can_be_packed(self) -> bool:
         return not isinstance(self.objective, DpoSpec)
+
+    @property
+    def content(self) -> RowContent:
+        if self.format == "completion":
+            return RowContent(texts=("prompt", "completion"), inputs=("prompt",))
+        why = f"with `format: {self.format}` the text is what the model learns to say"
+        return RowContent(texts=("text", "prompt", "messages", "context"), why_no_copies=why)

@@ -9,6 +9,7 @@ from pydantic import Field
 from eagleray.spec import reported
 from eagleray.spec.base import Spec, Text
 from eagleray.spec.task.base import Answer, Input, TaskBase
+from eagleray.spec.task.content import RowContent
 
 
 class ImageAugmentSpec(Spec):
@@ -52,3 +53,7 @@ class ImageClassificationSpec(TaskBase):
     @property
     def answer(self) -> Answer:
         return "label" if self.problem == "single-label" else "labels"
+
+    @property
+    def content(self) -> RowContent:
+        return RowContent(fixed="its rows are images", why_no_copies="its rows are images", has_classes=True)

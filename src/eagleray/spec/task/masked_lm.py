@@ -9,6 +9,7 @@ from pydantic import Field
 from eagleray.spec import reported
 from eagleray.spec.base import Text
 from eagleray.spec.task.base import Answer, Input, TaskBase
+from eagleray.spec.task.content import RowContent
 
 
 class MaskedLmSpec(TaskBase):
@@ -36,3 +37,7 @@ class MaskedLmSpec(TaskBase):
     @property
     def answer(self) -> Answer:
         return "fillings"
+
+    @property
+    def content(self) -> RowContent:
+        return RowContent(texts=("text",), why_no_copies="the text is what the model learns to say")

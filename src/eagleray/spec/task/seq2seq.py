@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from eagleray.spec import reported
 from eagleray.spec.base import Conflict, ConflictError, Text
 from eagleray.spec.task.base import Answer, Input, TaskBase
+from eagleray.spec.task.content import RowContent
 
 
 class Seq2SeqSpec(TaskBase):
@@ -71,3 +72,7 @@ class Seq2SeqSpec(TaskBase):
     @property
     def answer(self) -> Answer:
         return "text"
+
+    @property
+    def content(self) -> RowContent:
+        return RowContent(texts=("source", "target"), inputs=("source",))

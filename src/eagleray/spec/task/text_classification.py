@@ -7,6 +7,7 @@ from typing import Literal
 from eagleray.spec import reported
 from eagleray.spec.base import Text
 from eagleray.spec.task.base import Answer, Input, TaskBase
+from eagleray.spec.task.content import RowContent
 
 
 class TextClassificationSpec(TaskBase):
@@ -45,3 +46,9 @@ class TextClassificationSpec(TaskBase):
     def answer(self) -> Answer:
         answers: dict[str, Answer] = {"single-label": "label", "multi-label": "labels", "regression": "value"}
         return answers[self.problem]
+
+    @property
+    def content(self) -> RowContent:
+        return RowContent(
+            texts=("text", "text_pair"), inputs=("text", "text_pair"), has_classes=self.problem != "regression"
+        )
