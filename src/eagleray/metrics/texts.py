@@ -1,7 +1,7 @@
 """How near does a generated text come to the one that was wanted? ROUGE, BLEU, chrF and METEOR, as sums.
 
-BLEU is sacrebleu's; chrF is made of the same counts as sacrebleu's (Popović 2015). ROUGE is the mean F of rouge-score
-without stemming, METEOR the mean of nltk's by words and their stems: its synonyms would need WordNet's files.
+BLEU is sacrebleu's; chrF is made of the same counts as sacrebleu's (Popović 2015). ROUGE is the mean F (`rouge`), METEOR
+the mean of nltk's by words and their stems: its synonyms would need WordNet's files.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Any
 import torch
 from nltk.tokenize import wordpunct_tokenize
 from nltk.translate.meteor_score import single_meteor_score
-from rouge_score.rouge_scorer import RougeScorer
 from sacrebleu.metrics.bleu import BLEU
 
+from eagleray.metrics import rouge
 from eagleray.spec import reported
 
 _ORDERS, _CHARACTERS = 4, 6
@@ -31,7 +31,6 @@ class TextMetrics:
     def __init__(self, names: Sequence[str], *, pairs: Sequence[str] = (), bleu_tokenizer: str = "13a") -> None:
         self._names, self._pairs = tuple(names), tuple(pairs)
         self._bleu = BLEU(tokenize=bleu_tokenizer)
-        self._rouge = RougeScorer(list(reported.ROUGE))
         self.state = torch.zeros(max(len(pairs), 1) * _SIZE, dtype=torch.float64)
 
     def update(self, said: Sequence[str], wanted: Sequence[str], pairs: Sequence[str | None] = ()) -> None:
@@ -53,8 +52,7 @@ class TextMetrics:
         counts = torch.zeros(_SIZE, dtype=torch.float64)
         counts[_ROWS] = 1
         if "rouge1" in self._names:
-            scores = self._rouge.score(reference, text)
-            counts[_ROUGE] = torch.tensor([scores[name].fmeasure for name in reported.ROUGE])
+            counts[_ROUGE] = torch.tensor(rouge.f_measures(text, reference))
         if "meteor" in self._names:
             counts[_METEOR] = _meteor(text, reference)
         if "bleu" in self._names:

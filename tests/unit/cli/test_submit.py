@@ -29,7 +29,12 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ([], "out", 2, "storage out is relative"),
         (["--set", "storage=out"], "", 2, "storage out is relative"),
         (["--set", "train.epoch=1"], "/mnt/runs", 2, "did you mean"),
-        (["--storage", "/mnt/runs", "--until", "training"], "", 2, "--until training: give one of preflight, data,"),
+        (
+            ["--storage", "/mnt/runs", "--until", "training"],
+            "",
+            2,
+            "--until training: give one of preflight, stages",
+        ),
         (["--storage", "/mnt/runs", "--address", "head:8265"], "", 2, "is no URL"),
         (["--storage", "/mnt/runs", "--set", "data.train=gone.csv"], "", 2, "gone.csv is not here"),
         (["--storage", "/mnt/runs"], "", 1, "no Ray cluster answers at http://127.0.0.1:1"),

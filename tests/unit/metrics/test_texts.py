@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import pytest
+from absl import logging as absl_logging
 from nltk.translate.meteor_score import single_meteor_score
 from rouge_score.rouge_scorer import RougeScorer
 from sacrebleu.metrics.bleu import BLEU
@@ -32,6 +34,9 @@ WANTED = [
     "no overlap at all",
 ]
 PAIRS = ["en-fr", "en-de", "en-de", "en-fr", "en-de", "en-fr", "en-fr"]
+
+# rouge-score's absl keeps what stderr was when it came, here pytest's, and whoever sets up logging closes it.
+absl_logging.get_absl_handler().python_handler.setStream(sys.__stderr__)
 
 
 class NoSynonyms:
