@@ -1,7 +1,7 @@
 """How near does a generated text come to the one that was wanted? ROUGE, BLEU, chrF and METEOR, as sums.
 
-BLEU is sacrebleu's; chrF is made of the same counts as sacrebleu's (Popović 2015). ROUGE is the mean F (`rouge`), METEOR
-the mean of nltk's by words and their stems: its synonyms would need WordNet's files.
+BLEU is sacrebleu's; chrF is made of the same counts as sacrebleu's (Popović 2015). ROUGE is the mean F (`rouge`) and
+METEOR the mean of nltk's by words and their stems: its synonyms would need WordNet's files.
 """
 
 from __future__ import annotations
