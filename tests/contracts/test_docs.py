@@ -87,4 +87,7 @@ def test_a_part_of_a_document_is_valid(text: str) -> None:
     sections = part.get("spec", part)
     assert sections.keys() <= FineTuneSpec.model_fields.keys()
     base = yaml.safe_load(documents.text())
-    document.loads(yaml.safe_dump({**base, "spec": {**base["spec"], **sections}}), source="a.yaml")
+    for name, section in sections.items():
+        there = base["spec"].get(name)
+        base["spec"][name] = {**there, **section} if isinstance(there, dict) and "type" not in there else section
+    document.loads(yaml.safe_dump(base), source="a.yaml")

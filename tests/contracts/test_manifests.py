@@ -14,7 +14,12 @@ from tests.support import rendered
 from tests.support.shipped import built
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = sorted([*(ROOT / "jobs").rglob("*.yaml"), ROOT / "serve" / "endpoint.yaml"])
+# Of the digits the images are written by a script: without them beside it the document names files that are not there.
+DOCUMENTS = sorted(
+    path
+    for path in [*(ROOT / "jobs").rglob("*.yaml"), ROOT / "serve" / "endpoint.yaml"]
+    if path.stem != "image-classification"
+)
 BASES = sorted(path.parent for path in (ROOT / "cluster").rglob("kustomization.yaml"))
 
 

@@ -58,6 +58,16 @@ TASKS: dict[str, Callable[[Path], tuple[Path, Path]]] = {
 }
 """What makes a task's tiny model and rows: a task joins the matrix by a line here."""
 
+ELSEWHERE = (
+    "token-classification",
+    "question-answering",
+    "seq2seq",
+    "masked-lm",
+    "next-sentence",
+    "image-classification",
+)
+"""Tasks that other tests hold against one worker, by fewer methods and stages."""
+
 
 def cases() -> Iterator[Case]:
     """Every cell, row by row."""
@@ -112,6 +122,14 @@ def page() -> str:
             refusals = [refusal(Case(task, variant, stage)) for stage in STAGES]
             marks = ["✓" if why is None else f"{reasons.setdefault(why, len(reasons) + 1)}" for why in refusals]
             lines.append(f"| {variant} | {' | '.join(marks)} |")
+    lines += [
+        "",
+        "## The other tasks",
+        "",
+        f"Not tried in every cell: {', '.join(ELSEWHERE)}.",
+        "`tests/gloo/test_tasks.py` and `tests/gloo/test_drawn_samples.py` hold two workers against one for some methods and",
+        "stages of them.",
+    ]
     if reasons:
         lines += ["", "## Refused", "", *(f"{number}. {why}" for why, number in reasons.items())]
     return "\n".join([*lines, ""])

@@ -191,7 +191,7 @@ def test_a_short_cut_is_the_only_edge() -> None:
 
 def test_the_figures_of_a_split() -> None:
     train, test = facts("train", FINE), facts("test", [("a", "x"), ("a", "x"), ("z", "x+y")])
-    report = split_report(test, train=train, full_lengths=np.array([1, 2, 3]), max_length=64)
+    report = split_report(test, train=train, used=test, full_lengths=np.array([1, 2, 3]), max_length=64)
     assert (report.rows, report.duplicates, report.leaked) == (3, 1, 2)
     assert report.label_counts == label_counts(test) == {"x": 3, "y": 1}
 

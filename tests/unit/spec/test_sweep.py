@@ -17,8 +17,8 @@ TRAIN_KEYS = (
     "dropout, attention_dropout, averaging, evaluate_every_steps, log_every_steps, early_stopping, baselines, seed"
 )
 SECTIONS = (
-    "storage, model, task, data, method, train, self_training, scale, checkpoint, failures, watchdog, sweep, promote, "
-    "endpoint, tracking, monitoring, cluster"
+    "storage, model, task, data, method, train, self_training, stages, scale, checkpoint, failures, watchdog, sweep, "
+    "promote, endpoint, tracking, monitoring, cluster"
 )
 VALUES = "a list with at least one value, each a single one or a list of strings, or null"
 
