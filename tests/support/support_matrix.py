@@ -127,8 +127,8 @@ def page() -> str:
         "## The other tasks",
         "",
         f"Not tried in every cell: {', '.join(ELSEWHERE)}.",
-        "`tests/gloo/test_tasks.py` and `tests/gloo/test_drawn_samples.py` hold two workers against one for some methods and",
-        "stages of them.",
+        "`tests/gloo/test_tasks.py` and `tests/gloo/test_drawn_samples.py` hold two workers against one for some",
+        "methods and stages of them.",
     ]
     if reasons:
         lines += ["", "## Refused", "", *(f"{number}. {why}" for why, number in reasons.items())]
