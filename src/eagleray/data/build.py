@@ -94,7 +94,7 @@ def build(
             on_rows=partial(on_progress, f"tokenising {name}"),
         )
         if languages and not is_train:
-            write_languages(directory, name, training.languages_of(rows[part.source], languages)[part.numbers])
+            write_languages(directory, name, training.languages_of(rows[part.source], languages)[tokens.numbers])
         lengths, used = tokens.full_lengths, part
         if is_train:
             used = _part(rows, name=name, numbers=epoch.rows, spec=spec, labels_parts=labels_parts)

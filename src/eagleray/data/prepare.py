@@ -24,7 +24,7 @@ from eagleray.data.sources import source_fingerprint
 from eagleray.data.tokenized import TokenizedSplit
 from eagleray.data.training import Progress
 from eagleray.errors import StorageError
-from eagleray.spec.data import DataSpec
+from eagleray.spec.data import DataSpec, resources, with_resources
 from eagleray.spec.task.content import UNKNOWN, RowContent
 from eagleray.store import cache, refusals
 
@@ -137,13 +137,15 @@ def _fingerprint(spec: DataSpec, *, seed: int, digests: Digests) -> str:
 def _steps(spec: DataSpec, *, digests: Digests) -> dict[str, Any]:
     """What is done to rows, chosen among them and made of them, with what it is done; {} where there is nothing."""
     plain = DataSpec(train=spec.train)
+    # Where a resource lies does not matter, what it holds does: a job of a cluster unpacks it anew each time.
+    spec = with_resources(given := spec, dict.fromkeys(resources(spec), "-"))
     keys = ("language", "train_languages", "clean", "few_shot", "balance", "augment")
     steps = {key: value for key in keys if (value := getattr(spec, key)) != getattr(plain, key)}
     facts: dict[str, Any] = to_jsonable_python(steps)
     if spec.clean.languages:
         facts["py3langid"] = importlib.metadata.version("py3langid")
-    if spec.augment is not None:
-        read = augmentation.resources(spec.augment)
+    if given.augment is not None:
+        read = augmentation.resources(given.augment)
         facts["resources"] = [file if isinstance(file, str) else digests.of(file) for file in read]
     return facts
 

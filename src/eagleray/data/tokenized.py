@@ -27,6 +27,7 @@ class TokenFacts:
 
     full_lengths: np.ndarray  # (samples,) int32, before the cut
     num_without_targets: int  # samples that nothing can be learned from: their targets were cut off
+    numbers: np.ndarray  # (samples,) int32: of the row that each was made of
 
 
 class TokenizedSplit:
@@ -145,8 +146,9 @@ def write_split(
     if not lengths:
         raise DataError(f"{name}: no row is long enough to become a sample")
     np.save(_lengths_path(directory, name), np.array(lengths, dtype=np.int32))
-    np.save(_numbers_path(directory, name), np.array(made_of, dtype=np.int32))
-    return TokenFacts(np.array(full_lengths, dtype=np.int32), num_without_targets)
+    row_numbers = np.array(made_of, dtype=np.int32)
+    np.save(_numbers_path(directory, name), row_numbers)
+    return TokenFacts(np.array(full_lengths, dtype=np.int32), num_without_targets, row_numbers)
 
 
 def write_languages(directory: Path, name: str, languages: np.ndarray) -> None:

@@ -67,7 +67,9 @@ class Making:
 
     def why(self, step: str) -> str:
         """What has changed since the last time a model was made."""
-        if step not in ("sweep", "train") or self._document.spec.stages:  # which model it begins with is not known yet
+        spec = self._document.spec
+        # Which model it begins with is not known yet; the last run of a name may be that of a student.
+        if step not in ("sweep", "train") or spec.stages or spec.self_training is not None:
             return ""
         kind = sweeps.KIND if step == "sweep" else self._document.kind
         there = resumption.find(self.objects, self._document.metadata.name, kind=kind)

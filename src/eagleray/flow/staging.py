@@ -52,7 +52,8 @@ def _placed(data: DataSpec, key: str, place: Callable[[str, str], str]) -> DataS
             "validation": data.validation.model_copy(update=validation),
         }
     )
-    return with_resources(placed, {name: place(name, source) for name, source in resources(data).items()})
+    read = {name: place(name, source) for name, source in resources(data, key).items()}
+    return with_resources(placed, read, key)
 
 
 def _placer(folder: Path) -> Callable[[str, str], str]:

@@ -8,11 +8,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
 import numpy as np
 
+from eagleray.data import clean
+from eagleray.data.clean import Cleaner
 from eagleray.data.digests import Digests
 from eagleray.data.formats import SourceRow
 from eagleray.data.sources import read_rows, source_fingerprint
@@ -77,7 +80,9 @@ def teach(
     names = loaded.task.labels
     columns = _columns(objects, teacher)
     held_out = _answers(objects, teacher, _labelled(loaded.data.validation), columns, names)
-    answers = _answers(objects, teacher, _unlabelled(settings.unlabeled, loaded), columns, names)
+    cleaner = clean.cleaner(document.spec.data.clean, document.spec.task.content.texts)
+    unlabelled = partial(_unlabelled, settings.unlabeled, loaded, cleaner)
+    answers = _answers(objects, teacher, unlabelled(), columns, names)
     limits = pseudo_labels.thresholds(
         answers, num_labels=len(names), threshold=settings.threshold, per_class=settings.per_class
     )
@@ -85,7 +90,7 @@ def teach(
     true = [names.index(row["label"]) for row in _labelled(loaded.data.train)]
     frequencies = np.bincount(true, minlength=len(names)).tolist()
     rows = pseudo_labels.chosen(answers, is_sure, frequencies=frequencies, balance=settings.balance)
-    _write(_folder(objects, teacher, key), loaded, _added(settings.unlabeled, loaded, rows, answers))
+    _write(_folder(objects, teacher, key), loaded, _added(unlabelled(), loaded.task.labels, rows, answers))
     known = np.array([names.index(row["label"]) for row in _labelled(loaded.data.validation)])
     is_known_sure = pseudo_labels.sure(held_out, limits)
     right = (held_out.labels == known)[is_known_sure]
@@ -137,7 +142,7 @@ def _labelled(split: TokenizedSplit) -> Iterator[Row]:
     return (split.row(index) for index in range(len(split)))
 
 
-def _unlabelled(source: str, loaded: Inputs) -> Iterator[Row]:
+def _unlabelled(source: str, loaded: Inputs, cleaner: Cleaner | None) -> Iterator[Row]:
     """Each text once, and none that is labelled: its label is known, or is what the model is judged by."""
     task, data = loaded.task, loaded.data
     splits = [split for split in (data.train, data.validation, data.test) if split is not None]
@@ -148,7 +153,8 @@ def _unlabelled(source: str, loaded: Inputs) -> Iterator[Row]:
             read = task.read_input(row.raw)
         except ValueError as error:
             raise DataError(f"spec.self_training.unlabeled: {row.place}: {error}") from error
-        digest = _digest(task.identity(read))
+        # The labelled rows are clean: a text that is among them must be known again.
+        digest = _digest(task.identity(read if cleaner is None else cleaner.row(read)))
         if digest not in seen and read["text"].strip():
             seen.add(digest)
             num_rows += 1
@@ -157,11 +163,11 @@ def _unlabelled(source: str, loaded: Inputs) -> Iterator[Row]:
         raise DataError(f"spec.self_training.unlabeled: {source} has no row that is not labelled already")
 
 
-def _added(source: str, loaded: Inputs, rows: np.ndarray, answers: Answers) -> Iterator[Row]:
+def _added(unlabelled: Iterator[Row], labels: tuple[str, ...], rows: np.ndarray, answers: Answers) -> Iterator[Row]:
     chosen = set(rows.tolist())
-    for number, row in enumerate(_unlabelled(source, loaded)):
+    for number, row in enumerate(unlabelled):
         if number in chosen:
-            label = loaded.task.labels[answers.labels[number]]
+            label = labels[answers.labels[number]]
             yield {**row, "label": label, "is_pseudo": True, "probability": float(answers.probabilities[number])}
 
 

@@ -116,7 +116,7 @@ def sources(document: FineTune) -> list[tuple[str, str]]:
     for number, stage in enumerate(document.spec.stages):
         key = f"spec.stages[{number}].data"
         named |= {f"{key}.train": stage.data.train, f"{key}.validation.file": stage.data.validation.file}
-        named |= {f"{key}.test": stage.data.test}
+        named |= {f"{key}.test": stage.data.test, **resources(stage.data, key)}
     return [(key, value) for key, value in named.items() if value is not None]
 
 

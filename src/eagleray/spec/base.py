@@ -39,11 +39,12 @@ class InWords:
     text: str
 
 
+MAX_NAME = 40
 _NAME = "[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?"
 
 Name = Annotated[
     str,
-    StringConstraints(pattern=f"^{_NAME}$", max_length=40),
+    StringConstraints(pattern=f"^{_NAME}$", max_length=MAX_NAME),
     InWords('a name of at most 40 lower-case letters, digits and "-" that begins and ends with a letter or digit'),
 ]
 """A DNS label of at most 40 characters: it becomes part of Kubernetes object names."""

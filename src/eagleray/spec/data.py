@@ -97,12 +97,12 @@ class DataSpec(Spec):
         return self
 
 
-def resources(data: DataSpec) -> dict[str, str]:
-    """Return the sources that steps of `data.augment` name, by their place in the document."""
+def resources(data: DataSpec, key: str = "spec.data") -> dict[str, str]:
+    """Return the sources that steps of `augment` name, by their place in the document; `key` is that of `data`."""
     steps = data.augment.steps if data.augment is not None else ()
     found: dict[str, str] = {}
     for number, step in enumerate(steps):
-        place = f"spec.data.augment.steps[{number}]"
+        place = f"{key}.augment.steps[{number}]"
         if isinstance(step, SynonymsSpec) and step.source is not None:
             found[f"{place}.source"] = step.source
         if isinstance(step, BackTranslationSpec):
@@ -110,13 +110,13 @@ def resources(data: DataSpec) -> dict[str, str]:
     return found
 
 
-def with_resources(data: DataSpec, sources: Mapping[str, str]) -> DataSpec:
+def with_resources(data: DataSpec, sources: Mapping[str, str], key: str = "spec.data") -> DataSpec:
     """Return `data` with other sources at the places that `resources` tells."""
     if data.augment is None:
         return data
     steps = []
     for number, step in enumerate(data.augment.steps):
-        prefix = f"spec.data.augment.steps[{number}]."
+        prefix = f"{key}.augment.steps[{number}]."
         named = {place.removeprefix(prefix): source for place, source in sources.items() if place.startswith(prefix)}
         steps.append(step.model_copy(update=named))
     return data.model_copy(update={"augment": data.augment.model_copy(update={"steps": tuple(steps)})})

@@ -9,7 +9,7 @@ from typing import Final, Literal
 from pydantic import ValidationError, model_validator
 
 from eagleray.spec import data_steps, reported, support
-from eagleray.spec.base import Conflict, ConflictError, Name, Spec, Text
+from eagleray.spec.base import MAX_NAME, Conflict, ConflictError, Name, Spec, Text
 from eagleray.spec.checkpoint import CheckpointSpec
 from eagleray.spec.cluster import ClusterSpec
 from eagleray.spec.data import DataSpec, PackedSpec
@@ -102,6 +102,19 @@ class FineTune(Spec):
     spec: FineTuneSpec
     """What to learn, from which data, and at which scale."""
 
+    @model_validator(mode="after")
+    def _names_of_stages_fit(self) -> FineTune:
+        conflicts = [
+            Conflict(
+                f"spec.stages[{number}].name", f"its run would be {name}: at most {MAX_NAME} characters, shorten it"
+            )
+            for number, stage in enumerate(self.spec.stages)
+            if len(name := f"{self.metadata.name}-{stage.name}") > MAX_NAME
+        ]
+        if conflicts:
+            raise ConflictError(*conflicts)
+        return self
+
 
 def of_stage(document: FineTune, stage: StageSpec, *, source: str) -> FineTune:
     """The document of a stage's run, which begins with the model at `source`."""
@@ -171,6 +184,9 @@ def _stage_conflicts(spec: FineTuneSpec) -> Iterator[Conflict]:
         if stage.method.type not in _WHOLE_MODELS:
             message = f"`{stage.method.type}` leaves an adapter, and what comes next begins with a whole model"
             yield Conflict(f"{place}.method.type", f"{message}: use `full`")
+        if stage.train.global_batch_size < spec.scale.num_workers:
+            message = f"{stage.train.global_batch_size} is below scale.num_workers {spec.scale.num_workers}"
+            yield Conflict(f"{place}.train.global_batch_size", f"{message}: every worker needs a sample a step")
         try:
             _stage_spec(spec, stage, spec.model.source)
         except ValidationError as error:
@@ -197,6 +213,11 @@ def _self_training_conflicts(spec: FineTuneSpec) -> Iterator[Conflict]:
         yield Conflict("self_training", "is for text-classification with one label a row: leave it out")
     if spec.sweep is not None:
         yield Conflict("self_training", "a sweep does not go with it: search first, then train with the best values")
+    plain = DataSpec(train=spec.data.train)
+    for key in ("language", "train_languages", "few_shot", "balance", "augment"):
+        if getattr(spec.data, key) != getattr(plain, key):
+            message = "does not go with self_training, whose students are given the rows of their teacher: leave it out"
+            yield Conflict(f"data.{key}", message)
 
 
 def _regression_conflicts(task: TextClassificationSpec, *, label_smoothing: float) -> Iterator[Conflict]:
@@ -245,6 +266,8 @@ def _final_conflicts(spec: FineTuneSpec) -> Iterator[Conflict]:
     if not final.with_validation:
         return
     place, instead = "sweep.final.with_validation", "or set it to false"
+    if isinstance(spec.train.schedule, ReduceOnPlateauSpec):
+        yield Conflict(place, f"then nothing is evaluated that train.schedule could go by: choose another, {instead}")
     if spec.data.test is None:
         yield Conflict(place, f"then only test rows could judge the model: give data.test, {instead}")
     if spec.data.validation.fraction is None:

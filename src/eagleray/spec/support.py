@@ -12,6 +12,8 @@ from eagleray.spec.scale import ScaleSpec
 from eagleray.spec.task import TaskSpec, TextClassificationSpec
 from eagleray.spec.train import TrainSpec
 
+_WITHOUT_HEAD = ("causal-lm", "masked-lm", "seq2seq")
+
 
 def conflicts(
     *, model: ModelSpec, task: TaskSpec, method: MethodSpec, data: DataSpec, train: TrainSpec, scale: ScaleSpec
@@ -47,6 +49,6 @@ def _of_task(task: TaskSpec, method: MethodSpec, train: TrainSpec) -> Iterator[C
         return
     if method.cache_features and not isinstance(task, TextClassificationSpec):
         yield Conflict("method.cache_features", f"is for text-classification: leave it out for {task.type}")
-    elif task.type == "causal-lm" and method.bottom_layers is None and not method.patterns and not method.thaw:
-        message = "needs `bottom_layers`, `patterns` or `thaw`: a language model has no head of its own to learn alone"
+    elif task.type in _WITHOUT_HEAD and method.bottom_layers is None and not method.patterns and not method.thaw:
+        message = "needs `bottom_layers`, `patterns` or `thaw`: such a model has no head of its own to learn alone"
         yield Conflict("method", message)

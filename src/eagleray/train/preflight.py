@@ -24,6 +24,12 @@ def check(spec: FineTuneSpec, objects: Objects) -> None:
         StorageError: the storage cannot be written.
     """
     objects.check_writable()
+    if objects.local_path is None and (spec.stages or spec.self_training is not None):
+        key = "stages" if spec.stages else "self_training"
+        raise UserError(
+            f"spec.{key}: the storage {objects.uri} is no directory, and what one run leaves is read by the next as "
+            "files: give a directory that all nodes see, by --storage or spec.storage"
+        )
     check_sources(spec)
     if spec.tracking is not None and importlib.util.find_spec("mlflow") is None:
         raise UserError(

@@ -293,3 +293,24 @@ def test_the_film_sentences_come_through_whole(cache_dir: Path) -> None:
     assert len(data.train) + len(data.validation) == 12_808
     assert data.labels == ("fresh", "rotten")
     assert "repeat the input" in render(data.report)
+
+
+class EachTwice(ReviewTask):
+    """The task whose rows become two samples each, and those of one letter none."""
+
+    def encode(self, rows: list[Row], tokenizer: Any, max_length: int) -> dict[str, list[Any]]:
+        columns = super().encode(rows, tokenizer, max_length)
+        kept = [number for number, row in enumerate(rows) if len(row["text"]) > 1 for _ in range(2)]
+        return {name: [values[number] for number in kept] for name, values in columns.items()} | {"row": kept}
+
+
+def test_a_sample_is_in_the_language_of_its_row(tmp_path: Path, cache_dir: Path) -> None:
+    train = write_jsonl(tmp_path / "train.jsonl", [{**row, "of": "en"} for row in reviews(20)])
+    texts = [("x", "en", "bad"), ("ein Film", "de", "good"), ("y", "de", "bad"), ("a film", "en", "good")]
+    rows = [{"text": text, "of": of, "label": label} for text, of, label in texts]
+    held = write_jsonl(tmp_path / "held.jsonl", rows)
+
+    data = run(cache_dir, task=EachTwice(), train=train, validation={"file": held}, language="of")
+
+    assert data.validation.languages is not None
+    assert [data.languages[number] for number in data.validation.languages] == ["de", "de", "en", "en"]

@@ -86,10 +86,21 @@ def test_a_bucket_is_refused() -> None:
             "loss, perplexity, token_accuracy, num_tokens",
             id="a metric of another task",
         ),
+        pytest.param(
+            (WORDS.replace("epochs: 2", "global_batch_size: 1"),),
+            "spec.stages[0].train.global_batch_size: 1 is below scale.num_workers 2: every worker needs a sample "
+            "a step",
+            id="fewer samples than workers",
+        ),
+        pytest.param(
+            (WORDS.replace("name: words", f"name: {'w' * 36}"),),
+            f"spec.stages[0].name: its run would be films-{'w' * 36}: at most 40 characters, shorten it",
+            id="a name too long",
+        ),
     ],
 )
 def test_what_does_not_fit_is_told_at_its_stage(given: tuple[str, ...], finding: str) -> None:
-    assert _finding(*given) == finding
+    assert _finding(*given, scale="{num_workers: 2}") == finding
 
 
 def test_paths_of_stages_are_read_against_the_document() -> None:

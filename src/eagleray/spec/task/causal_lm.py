@@ -88,6 +88,11 @@ class CausalLmSpec(TaskBase):
 
     @property
     def content(self) -> RowContent:
+        if isinstance(self.objective, DpoSpec):
+            asked = ("prompt",) if self.format == "completion" else ("messages", "context")
+            return RowContent(
+                texts=(*asked, "chosen", "rejected"), why_no_copies="its answers are to that prompt alone"
+            )
         if self.format == "completion":
             return RowContent(texts=("prompt", "completion"), inputs=("prompt",))
         why = f"with `format: {self.format}` the text is what the model learns to say"
