@@ -72,6 +72,8 @@ def _facts(plan: Plan) -> Iterator[tuple[str, str]]:
     devices = f"{found.num_workers} x ({shape.num_cpus:g} CPUs, {shape.num_gpus} GPUs)"
     yield "resources", f"{devices}; {plan.place.name} has {plan.place.has}"
     yield from _time(plan)
+    if plan.not_counted:
+        yield "besides", f"not counted here: {', '.join(plan.not_counted)}"
     if plan.sweep is not None:
         trials = plan.sweep.size
         yield (

@@ -21,7 +21,7 @@ from eagleray.model.load import empty_model
 from eagleray.spec.data import PackedSpec
 from eagleray.spec.finetune import FineTune, FineTuneSpec
 from eagleray.spec.optimizer import AdamSpec, AdamWSpec, OptimizerSpec, RmspropSpec, SgdSpec
-from eagleray.train import activations, budget, cadence, inputs, memory
+from eagleray.train import activations, budget, cadence, inputs, losses, memory
 from eagleray.train.budget import Counts, Pass
 from eagleray.train.inputs import Inputs
 from eagleray.train.loading import DTYPES
@@ -109,10 +109,11 @@ def estimate(
     counts = _counts(model, spec)
     length = _length(spec, loaded)
     on_cpu = shape.num_gpus == 0
+    minimised = losses.build(loaded.task, spec.train, label_counts=loaded.data.label_counts)
 
     def one_pass(rows: int) -> Pass:
         traced = activations.trace(
-            _model(spec, loaded), _longest(spec, loaded, rows), loss=loaded.task.loss, attention_drops=not on_cpu
+            _model(spec, loaded), _longest(spec, loaded, rows), loss=minimised, attention_drops=not on_cpu
         )
         return Pass(traced.activations, traced.with_gradients)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +49,7 @@ class Plan:
     sweep: SweepCost | None
     price_an_hour: float | None  # of a device
     price: float | None  # of the run, and of its sweep as it is expected
+    not_counted: tuple[str, ...] = ()  # runs of the document whose steps, time and storage come on top
 
 
 def make(
@@ -86,7 +88,13 @@ def make(
     cost = _sweep_cost(sweep, found, measured)
     hours = takes.device_hours + ((cost.expected_device_hours or 0) if cost else 0) if takes else None
     price = hours * hourly if hours is not None and hourly is not None else None
-    return Plan(found, place, misfit, measured, takes, cost, hourly, price)
+    return Plan(found, place, misfit, measured, takes, cost, hourly, price, tuple(_not_counted(spec)))
+
+
+def _not_counted(spec: FineTuneSpec) -> Iterator[str]:
+    yield from (f"stage {stage.name}" for stage in spec.stages)
+    if spec.self_training is not None:
+        yield f"up to {spec.self_training.rounds} rounds of self-training"
 
 
 def _place(spec: FineTuneSpec, shape: WorkerShape, stack: ExitStack) -> Place:
