@@ -127,7 +127,8 @@ class FakeService:
 
     async def write(self, name: str, begin: Callable[[Any], Awaitable[AsyncGenerator[Any, None]]], **_: Any) -> Any:
         tokenise = lambda rows, **_: [{"input_ids": (1, 2, 3)} for _ in rows]  # noqa: E731
-        return await begin(SimpleNamespace(generator=self.generator, loaded=SimpleNamespace(tokenise=tokenise)))
+        loaded = SimpleNamespace(tokenise=tokenise, cleaned=dict)
+        return await begin(SimpleNamespace(generator=self.generator, loaded=loaded))
 
 
 class OneKey:
