@@ -14,7 +14,7 @@ import pytest
 
 from eagleray.spec.document import dump
 from eagleray.store import paths, registry, runs
-from eagleray.store.objects import Objects
+from eagleray.store.objects import Objects, open_storage
 from tests.ray.processes import Command, Shell, shell, wait_until
 from tests.support.loopback import ask, free_port
 from tests.support.training import document, write_reviews
@@ -111,7 +111,7 @@ def test_killed_in_each_step_and_after_it(
     last.wait_for("Ctrl-C ends it")
 
     version = the_version(objects)
-    unharmed = type(objects)(tmp_path / "unharmed")  # type: ignore[call-arg]
+    unharmed = open_storage(str(tmp_path / "unharmed"), must_exist=True)
     assert weights(objects, version.run) == weights(unharmed, the_version(unharmed).run)
     assert version.metrics == the_version(unharmed).metrics
     assert registry.current(objects, "test", "champion").version == version.version

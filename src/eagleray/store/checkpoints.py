@@ -19,7 +19,7 @@ from eagleray.store import paths, records, refusals
 from eagleray.store.lease import LeaseLost
 from eagleray.store.manifests import FORMAT, SET_ASIDE, CheckpointId, FileEntry, Manifest, Position, SetAsideRecord
 from eagleray.store.objects import CHUNK_BYTES, ObjectMissing, Objects
-from eagleray.store.records import Damaged
+from eagleray.store.records import Damaged, Newer
 
 logger = logging.getLogger(__name__)
 
@@ -231,7 +231,7 @@ def _refuse_newer(objects: Objects, key: str) -> None:
     except (ValueError, LookupError, TypeError):
         return
     if isinstance(written, int) and written > FORMAT:
-        raise StorageError(
+        raise Newer(
             f"{objects.uri}: {key} has format {written}, this eagleray knows formats up to {FORMAT}: upgrade eagleray"
         )
 

@@ -10,12 +10,12 @@ from typing import TypeVar
 from eagleray.errors import StorageError
 from eagleray.store.lease import LeaseLost
 from eagleray.store.objects import ObjectMissing
-from eagleray.store.records import Damaged
+from eagleray.store.records import Damaged, Newer
 
 GIVE_UP_AFTER_S = 120.0
 _FIRST_WAIT_S = 0.5
 _LONGEST_WAIT_S = 10.0
-_ANSWERS = (LeaseLost, ObjectMissing, Damaged)
+_ANSWERS = (LeaseLost, ObjectMissing, Damaged, Newer)
 """What the storage says and will say again."""
 
 T = TypeVar("T")
@@ -35,7 +35,7 @@ def persist(
 
     Raises:
         StorageError: the last one, when so long has passed since the first; an answer (LeaseLost, ObjectMissing,
-            Damaged) at once.
+            Damaged, Newer) at once.
     """
     give_up_at = told = None
     for tries in count():

@@ -23,6 +23,10 @@ class Damaged(StorageError):
     """There is an object, and it is no record of the kind that belongs there."""
 
 
+class Newer(StorageError):
+    """There is something that a newer eagleray wrote: to pass over it could spoil it."""
+
+
 def dump(record: Record) -> bytes:
     """As JSON that people can read. A number that is not finite becomes null, since JSON has none."""
     return record.model_dump_json(indent=2).encode() + b"\n"

@@ -11,7 +11,7 @@ from eagleray.store.checkpoints import CheckpointDamaged
 from eagleray.store.lease import LeaseLost
 from eagleray.store.objects import ObjectMissing
 from eagleray.store.patience import persist
-from eagleray.store.records import Damaged
+from eagleray.store.records import Damaged, Newer
 
 
 class Time:
@@ -90,7 +90,7 @@ def test_the_time_of_the_operation_counts() -> None:
 
 @pytest.mark.parametrize(
     "error",
-    [LeaseLost("x"), ObjectMissing("x"), Damaged("x"), CheckpointDamaged("x"), ValueError("x")],
+    [LeaseLost("x"), ObjectMissing("x"), Damaged("x"), Newer("x"), CheckpointDamaged("x"), ValueError("x")],
     ids=lambda error: type(error).__name__,
 )
 def test_answers_and_faults_are_not_waited_for(error: Exception) -> None:
