@@ -1,4 +1,4 @@
-"""Write scikit-learn's handwritten digits as PNG files, a folder a digit, and a small ViT of random weights to learn them.
+"""Write scikit-learn's handwritten digits as PNG files, a folder a digit, and a small random ViT that learns them.
 
     python jobs/finetune/data/digits.py
 
