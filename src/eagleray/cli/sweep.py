@@ -83,49 +83,36 @@ def run(
     loaded = read_document(file, overrides=overrides, storage=storage)
     storage_uri = loaded.document.spec.storage or "./runs"
 
-    from eagleray.cli import views
+    from eagleray.cli import starting, views
     from eagleray.cli.metrics_table import print_metrics
-    from eagleray.train import garbage, ray_environment
 
-    with views.of_sweep(quiet=quiet) as view:
-        view.say("loading torch, transformers and Ray")
-        ray_environment.prepare()
-        garbage.collect_rarely()
-        from eagleray.monitoring import address
+    with views.of_sweep(quiet=quiet) as view, starting.started(loaded.document.spec, storage_uri, view.say) as objects:
+        from eagleray.flow import observing
+        from eagleray.spec.document import dump
         from eagleray.store.cache import cache_root
-        from eagleray.store.objects import open_storage
-        from eagleray.train import cluster, preflight
+        from eagleray.train.run import fine_tune
+        from eagleray.tune import final as finals
+        from eagleray.tune.sweep import run_sweep
 
-        preflight.check_alone(loaded.document.spec)
-        preflight.check(loaded.document.spec, open_storage(storage_uri))
-        address.check(loaded.document.spec.monitoring)
-        with cluster.embedded(importing=("pandas", "eagleray.train.session")):
-            from eagleray.flow import observing
-            from eagleray.spec.document import dump
-            from eagleray.train.run import fine_tune
-            from eagleray.tune import final as finals
-            from eagleray.tune.sweep import run_sweep
-
-            if final:
-                finals.document(loaded.document, {})  # what is wrong with it, before hours have passed
-            objects = open_storage(storage_uri)
-            with observing.beside(loaded.document, objects, view) as observer:
-                record = run_sweep(
-                    loaded.document,
-                    text=dump(loaded.document),
-                    storage=storage_uri,
-                    cache_dir=cache_root(),
-                    observer=observer,
-                    begins_anew=new,
-                    for_final=final,
+        if final:
+            finals.document(loaded.document, {})  # what is wrong with it, before hours have passed
+        with observing.beside(loaded.document, objects, view) as observer:
+            record = run_sweep(
+                loaded.document,
+                text=dump(loaded.document),
+                storage=storage_uri,
+                cache_dir=cache_root(),
+                observer=observer,
+                begins_anew=new,
+                for_final=final,
+            )
+        if final:
+            view.close()
+            document = finals.of_sweep(objects, loaded.document, record.run)
+            with views.of_run(quiet=quiet) as run_view, observing.beside(document, objects, run_view) as told:
+                last = fine_tune(
+                    document, text=dump(document), storage=storage_uri, cache_dir=cache_root(), observer=told
                 )
-            if final:
-                view.close()
-                document = finals.of_sweep(objects, loaded.document, record.run)
-                with views.of_run(quiet=quiet) as run_view, observing.beside(document, objects, run_view) as told:
-                    last = fine_tune(
-                        document, text=dump(document), storage=storage_uri, cache_dir=cache_root(), observer=told
-                    )
     if as_json:
         printing.show_json(_shown(objects, record, storage_uri) | ({"final": last.run} if final else {}))
         return

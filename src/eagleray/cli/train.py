@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from contextlib import nullcontext
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -43,41 +42,28 @@ def train(
     """
     loaded = read_document(file, overrides=overrides, storage=storage)
 
-    from eagleray.cli import views
+    storage_uri = loaded.document.spec.storage or "./runs"
+
+    from eagleray.cli import starting, views
     from eagleray.cli.metrics_table import print_metrics
-    from eagleray.train import garbage, ray_environment
 
-    with views.of_run(quiet=quiet) as view:
-        view.say("loading torch, transformers and Ray")
-        ray_environment.prepare()
-        garbage.collect_rarely()
-        from eagleray.monitoring import address
-        from eagleray.store.objects import open_storage
-        from eagleray.train import cluster, preflight
+    with views.of_run(quiet=quiet) as view, starting.started(loaded.document.spec, storage_uri, view.say) as objects:
+        from eagleray.flow import observing, self_training
+        from eagleray.spec.document import dump
+        from eagleray.store.cache import cache_root
+        from eagleray.train.run import fine_tune
 
-        storage_uri = loaded.document.spec.storage or "./runs"
-        preflight.check_alone(loaded.document.spec)
-        objects = open_storage(storage_uri)
-        preflight.check(loaded.document.spec, objects)
-        address.check(loaded.document.spec.monitoring)
-        with cluster.embedded(importing=("pandas", "eagleray.train.session")):
-            from eagleray.flow import observing, self_training
-            from eagleray.spec.document import dump
-            from eagleray.store.cache import cache_root
-            from eagleray.train.run import fine_tune
-
-            in_rounds = loaded.document.spec.self_training is not None
-            beside = nullcontext(view) if in_rounds else observing.beside(loaded.document, objects, view)
-            with beside as observer:
-                record = (self_training.train if in_rounds else fine_tune)(
-                    loaded.document,
-                    text=dump(loaded.document),
-                    storage=storage_uri,
-                    cache_dir=cache_root(),
-                    observer=observer,
-                    forks=fork,
-                    begins_anew=new,
-                )
+        given: dict[str, Any] = {
+            "storage": storage_uri,
+            "cache_dir": cache_root(),
+            "forks": fork,
+            "begins_anew": new,
+        }
+        if loaded.document.spec.self_training is not None:
+            record = self_training.train(loaded.document, observer=view, **given)
+        else:
+            with observing.beside(loaded.document, objects, view) as observer:
+                record = fine_tune(loaded.document, text=dump(loaded.document), observer=observer, **given)
     if as_json:
         typer.echo(json.dumps(record.model_dump(mode="json"), indent=2))
         return

@@ -6,10 +6,11 @@ depends on what the rows hold, not on their order in the file.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 
 import numpy as np
+
+from eagleray.data import draws
 
 
 def split(
@@ -62,14 +63,8 @@ class _Groups:
             identities, return_index=True, return_inverse=True, return_counts=True
         )
         of_group = strata[first]
-        self.drawn = np.lexsort((_keys(len(unique), seed=keys_seed), of_group))
+        self.drawn = np.lexsort((draws.words(len(unique), "split", keys_seed), of_group))
         self.bounds = np.searchsorted(of_group[self.drawn], np.arange(int(strata.max(initial=0)) + 2))
-
-
-def _keys(size: int, *, seed: int) -> np.ndarray:
-    """A random word for each group, from raw Philox words: stable over versions of numpy."""
-    words = np.frombuffer(hashlib.sha256(f"split\0{seed}".encode()).digest(), dtype="<u4")
-    return np.random.Philox(np.random.SeedSequence(words.tolist())).random_raw(size)
 
 
 def _quotas(sizes: np.ndarray, *, fraction: float) -> np.ndarray:

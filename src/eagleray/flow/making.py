@@ -191,7 +191,6 @@ class Making:
         with self._observer.training() as view:
             return self_training.train(
                 self._document,
-                text=dump(self._document),
                 storage=self._storage,
                 cache_dir=self._cache_dir,
                 observer=view,
@@ -215,9 +214,13 @@ class Making:
         return final.of_sweep(self.objects, self._document, self._sweep.run)
 
     def _find_evaluation(self) -> str | None:
-        data = self._document.spec.data
-        is_due = "test" not in self.run.metrics and (data.test is not None or data.test_fraction is not None)
-        return None if is_due else _scores(self.run)
+        spec, measured = self._document.spec, self.run.metrics.get("test")
+        if spec.data.test is None and spec.data.test_fraction is None:
+            return _scores(self.run)
+        # What is measured of written texts may have been asked for after the run.
+        asked = spec.task.final_metric_names if "test" in spec.task.written_splits else ()
+        is_done = measured is not None and all(name in measured for name in asked)
+        return _scores(self.run) if is_done else None
 
     def _evaluate(self) -> str:
         from eagleray.flow.evaluate import evaluate

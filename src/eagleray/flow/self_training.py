@@ -35,7 +35,6 @@ def found(document: FineTune, *, objects: Objects, cache_dir: Path) -> RunRecord
 def train(
     document: FineTune,
     *,
-    text: str,
     storage: str,
     cache_dir: Path,
     observer: AnyObserver,

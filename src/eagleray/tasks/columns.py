@@ -15,7 +15,8 @@ def read_text(raw: Mapping[str, Any], column: str, *, may_be_empty: bool = False
     if value is None:
         raise ValueError(f"column `{column}` is {'empty' if column in raw else 'missing'}")
     if not isinstance(value, str):
-        raise ValueError(f"column `{column}` holds {type(value).__name__}: text is needed")
+        held = repr(value) if isinstance(value, bool) else type(value).__name__
+        raise ValueError(f"column `{column}` holds {held}: text is needed")
     if not may_be_empty and not value.strip():
         raise ValueError(f"column `{column}` is empty")
     return value

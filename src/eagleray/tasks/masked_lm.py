@@ -17,9 +17,10 @@ from transformers import AutoModelForMaskedLM, PreTrainedTokenizerBase
 from eagleray.metrics.perplexity import PerplexityMetrics
 from eagleray.tasks import masking, targets
 from eagleray.tasks.base import Batch, Forward, Row, Sample, Verdict
+from eagleray.tasks.columns import read_text
 from eagleray.tasks.masking import Vocabulary
 from eagleray.tasks.padding import attention_mask, pad
-from eagleray.tasks.text_classification import read_text, tokenize
+from eagleray.tasks.text_classification import tokenize
 
 _MODEL_INPUTS = ("input_ids", "attention_mask")
 
@@ -54,7 +55,7 @@ class MaskedLm:
 
     def read_input(self, raw: Mapping[str, Any]) -> Row:
         """A text with any number of mask tokens: none are filled where there are none."""
-        return {"text": read_text(raw, self.text)}
+        return {"text": read_text(raw, self.text, may_be_empty=True)}
 
     def question(self, row: Row) -> dict[str, Any]:
         """The text with its middle word hidden."""

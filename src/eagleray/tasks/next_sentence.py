@@ -22,12 +22,13 @@ from eagleray.metrics.classification import SingleLabelMetrics
 from eagleray.metrics.next_sentence import MaskedNextSentenceMetrics
 from eagleray.tasks import masking, sentence_pairs, targets
 from eagleray.tasks.base import Batch, Forward, Row, Sample, Verdict
+from eagleray.tasks.columns import read_text
 from eagleray.tasks.labels import read_label
 from eagleray.tasks.masking import Vocabulary
 from eagleray.tasks.padding import attention_mask, pad
 from eagleray.tasks.problems import SingleLabel
 from eagleray.tasks.sentence_pairs import Pair
-from eagleray.tasks.text_classification import read_text, tokenize
+from eagleray.tasks.text_classification import tokenize
 
 LABELS = ("next", "random")  # in the order of transformers' heads
 _MEANT = {"next": "next", "true": "next", "1": "next", "random": "random", "false": "random", "0": "random"}
@@ -71,8 +72,8 @@ class NextSentence:
             case "sentences":
                 return {"sentences": _read_sentences(raw.get(self.sentences), column=self.sentences)}
             case "document":
-                return {"sentences": sentence_pairs.sentences(_filled(raw, self.text))}
-        pair = {"text": _filled(raw, self.text), "text_pair": _filled(raw, self.text_pair)}
+                return {"sentences": sentence_pairs.sentences(read_text(raw, self.text))}
+        pair = {"text": read_text(raw, self.text), "text_pair": read_text(raw, self.text_pair)}
         if self.label is None:
             return {"sentences": list(pair.values())}
         label = read_label(raw.get(self.label), column=self.label)
@@ -81,7 +82,10 @@ class NextSentence:
         return {**pair, "label": _MEANT[label]}
 
     def read_input(self, raw: Mapping[str, Any]) -> Row:
-        return {"text": read_text(raw, self.text), "text_pair": read_text(raw, self.text_pair)}
+        return {
+            "text": read_text(raw, self.text, may_be_empty=True),
+            "text_pair": read_text(raw, self.text_pair, may_be_empty=True),
+        }
 
     def question(self, row: Row) -> dict[str, Any]:
         """The pair, or a row's first sentence and its last."""
@@ -221,13 +225,6 @@ def _ends(row: Row) -> tuple[str, str]:
     if "text" in row:
         return row["text"], row["text_pair"]
     return row["sentences"][0], row["sentences"][-1]
-
-
-def _filled(raw: Mapping[str, Any], column: str) -> str:
-    text = read_text(raw, column)
-    if not text.strip():
-        raise ValueError(f"column `{column}` is empty")
-    return text
 
 
 def _read_sentences(value: Any, *, column: str) -> list[str]:

@@ -9,10 +9,10 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch.nn import functional
 from transformers import AutoModelForSeq2SeqLM, GenerationConfig, PreTrainedTokenizerBase
 
 from eagleray.metrics.perplexity import PerplexityMetrics
+from eagleray.tasks import targets
 from eagleray.tasks.base import Batch, Forward, Row, Sample, Verdict
 from eagleray.tasks.columns import read_text
 from eagleray.tasks.labels import unknown
@@ -86,14 +86,14 @@ class Seq2Seq:
         columns = tokenize(tokenizer, sources, None, max_length=max_length)
         if not rows or not all("target" in row for row in rows):
             return {**columns, "num_targets": [0] * len(rows)}
-        targets = tokenizer(
+        wanted = tokenizer(
             text_target=[row["target"] for row in rows],
             truncation=True,
             max_length=self.max_target_length,
             return_attention_mask=False,
             verbose=False,
         )["input_ids"]
-        return {**columns, "target_ids": list(targets), "num_targets": [len(ids) for ids in targets]}
+        return {**columns, "target_ids": list(wanted), "num_targets": [len(ids) for ids in wanted]}
 
     def collate(
         self, samples: list[Sample], *, weights: np.ndarray, pad_id: int, packed: bool = False, max_length: int
@@ -122,19 +122,12 @@ class Seq2Seq:
         counted = batch["target_weights"] > 0
         # Given as labels, because each model knows by itself with which token its decoder begins.
         labels = batch["targets"].masked_fill(~counted, _NO_TARGET)
-        chosen = forward(**_inputs(batch), labels=labels).logits[counted]
-        losses = functional.cross_entropy(
-            chosen.float(), batch["targets"][counted], reduction="none", label_smoothing=label_smoothing
-        )
-        return (losses * batch["target_weights"][counted]).sum(), chosen
+        logits = forward(**_inputs(batch), labels=labels).logits
+        return targets.summed_loss(logits, batch, label_smoothing=label_smoothing)
 
     def row_losses(self, logits: torch.Tensor, batch: Batch) -> torch.Tensor | None:
         """A row's mean over its targets; 0 where it has none."""
-        counted = batch["target_weights"] > 0
-        counts = counted.sum(dim=1).tolist()
-        parts = zip(torch.split(logits, counts), torch.split(batch["targets"][counted], counts), strict=True)
-        means = [functional.cross_entropy(row.float(), targets) if len(row) else row.sum() for row, targets in parts]
-        return torch.stack(means).float().cpu()
+        return targets.row_means(logits, batch)
 
     def verdict(self, logits: torch.Tensor, batch: Batch, row: int) -> Verdict:
         """A text is not right or wrong."""

@@ -16,6 +16,7 @@ from transformers import AutoModelForSequenceClassification, PreTrainedTokenizer
 from eagleray.metrics.base import Metrics
 from eagleray.tasks import problems
 from eagleray.tasks.base import Batch, Forward, Row, Sample, Verdict
+from eagleray.tasks.columns import read_text
 from eagleray.tasks.emphasis import Emphasis
 from eagleray.tasks.padding import attention_mask, pad
 from eagleray.tasks.problems import Problem, ProblemName
@@ -51,9 +52,9 @@ class TextClassification:
 
     def read_input(self, raw: Mapping[str, Any]) -> Row:
         """An empty text is allowed here: a service has to answer to it, training has nothing to learn from it."""
-        row = {"text": read_text(raw, self.text)}
+        row = {"text": read_text(raw, self.text, may_be_empty=True)}
         if self.text_pair is not None:
-            row["text_pair"] = read_text(raw, self.text_pair)
+            row["text_pair"] = read_text(raw, self.text_pair, may_be_empty=True)
         return row
 
     def identity(self, row: Row) -> str:
@@ -160,18 +161,3 @@ def tokenize(
 
 def _inputs(batch: Batch) -> Batch:
     return {name: batch[name] for name in _MODEL_INPUTS if name in batch}
-
-
-def read_text(raw: Mapping[str, Any], column: str) -> str:
-    """The text of a column, which may be empty. Raises ValueError where it holds none."""
-    value = raw.get(column)
-    match value:
-        case str():
-            return value
-        case None:
-            raise ValueError(f"column `{column}` is {'empty' if column in raw else 'missing'}")
-        case bool():
-            raise ValueError(f"column `{column}` holds {value!r}: text is needed")
-        case int() | float():
-            return str(value)  # a table reader took a text of digits for a number
-    raise ValueError(f"column `{column}` holds {type(value).__name__}: text is needed")

@@ -167,8 +167,20 @@ class Saver:
         return export.engine_names(self._engine.module, load_file(export.weights_file(directory)))
 
     def files(self, chosen: Saved) -> Path:
-        """Return where the model's files of a checkpoint are on this machine."""
-        return self._fetched(chosen)
+        """Return where the model's files of a checkpoint are on this machine, once every worker has them. Collective.
+
+        Raises:
+            StorageError: a worker could not fetch them; at every worker, for none may wait for one that has stopped.
+        """
+        problem: StorageError | None = None
+        try:
+            self._fetched(chosen)
+        except StorageError as error:
+            problem = error
+        for each in self._group.exchange(problem):
+            if each is not None:
+                raise each
+        return self._directory(chosen.identity)
 
     def publish(self, chosen: Saved, metrics: dict[str, Any]) -> None:
         """Write the final model: the chosen checkpoint's files and a card with the metrics of the run."""
