@@ -23,6 +23,7 @@ from eagleray.spec.serving import ServingSpec
 from eagleray.store import paths, records, registry, runs
 from eagleray.store.objects import Objects, open_storage
 from eagleray.store.runs import RunRecord
+from tests.support import tiny_models
 from tests.support.records import NOW
 from tests.unit.flow.test_register import finished_run, reviews_document
 
@@ -205,6 +206,25 @@ def test_a_model_that_was_not_tested_is_tested(objects: Objects, tmp_path: Path)
     measured = runs.read(objects, run.run).metrics["test"]
     assert 0 <= measured["accuracy"] <= 1
     assert registry.read(objects, "test", 1).metrics["test"] == measured
+
+
+@pytest.mark.parametrize(
+    ("more", "state"),
+    [
+        pytest.param({}, "to do", id="asked-for-later"),
+        pytest.param({"rouge1": 0.5, "rouge2": 0.25, "rougeL": 0.5, "meteor": 0.5}, "there", id="measured"),
+    ],
+)
+def test_written_texts_are_scored_if_they_were_not(
+    objects: Objects, tmp_path: Path, more: dict[str, float], state: str
+) -> None:
+    task = {"type": "seq2seq", "preset": "summarization", "source": "text", "target": "label", "generate_for": ["test"]}
+    model = str(tiny_models.save_seq2seq(tmp_path / "writer"))
+    document = wanted(tmp_path, task=task, model={"source": model})
+    loss = {"loss": 1.0}
+    trained(objects, tmp_path, document, metrics={"validation": loss, "test": {**loss, **more}})
+
+    assert ("evaluate", state) in look(objects, tmp_path, document).seen
 
 
 def test_steps_that_have_no_section_are_left_out(objects: Objects, tmp_path: Path) -> None:
