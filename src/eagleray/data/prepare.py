@@ -75,7 +75,7 @@ def prepare(
     with _writes_to(cache_dir):
         entries = cache.folder("data", root=cache_dir)
         digests = Digests(entries / "digests.json", on_progress=progress)
-        fingerprint = _fingerprint(spec, seed=seed, digests=digests)
+        fingerprint = _fingerprint(spec, seed=seed, digests=digests, files=content.files)
         key = _sha256(entry.FORMAT, fingerprint, tokenizer_fingerprint, encoder.fingerprint(task), spec.max_length)
         directory = entries / key[:32]
         found = entry.find(directory)
@@ -108,7 +108,7 @@ def prepare(
         return _opened(directory, made, from_cache=False)
 
 
-def fingerprint(spec: DataSpec, *, seed: int, cache_dir: Path) -> str:
+def fingerprint(spec: DataSpec, *, seed: int, cache_dir: Path, content: RowContent = UNKNOWN) -> str:
     """What `Prepared.fingerprint` of a document would be, without preparing anything.
 
     Raises:
@@ -117,13 +117,14 @@ def fingerprint(spec: DataSpec, *, seed: int, cache_dir: Path) -> str:
     """
     with _writes_to(cache_dir):
         digests = Digests(cache.folder("data", root=cache_dir) / "digests.json")
-        return _fingerprint(spec, seed=seed, digests=digests)
+        return _fingerprint(spec, seed=seed, digests=digests, files=content.files)
 
 
-def _fingerprint(spec: DataSpec, *, seed: int, digests: Digests) -> str:
-    """The content of the sources and what is done to it before tokenising."""
+def _fingerprint(spec: DataSpec, *, seed: int, digests: Digests, files: tuple[str, ...]) -> str:
+    """The content of the sources, and of the files their rows name, and what is done to it before tokenising."""
     sources = {
-        name: source_fingerprint(source, split=name, digests=digests) for name, source in named_sources(spec).items()
+        name: source_fingerprint(source, split=name, digests=digests, columns=files)
+        for name, source in named_sources(spec).items()
     }
     shares = fractions(spec)
     keep = {column: sorted(values) for column, values in spec.keep.items()}

@@ -71,8 +71,19 @@ def read_rows(source: str, *, split: str) -> Iterator[SourceRow]:
     yield from rows
 
 
-def source_fingerprint(source: str, *, split: str, digests: Digests) -> str:
-    """Return the sha256 of what `read_rows` would yield: of the files' content and formats, not of their names."""
+def files_of_rows(source: str, *, split: str, columns: tuple[str, ...]) -> Iterator[Path]:
+    """Yield the files that the rows of a table name in these columns, be they there or not."""
+    for row in read_rows(source, split=split) if columns else ():
+        located = row.located(columns)
+        values = (located.get(column) for column in columns)
+        yield from (Path(value) for value in values if isinstance(value, str) and not value.startswith("data:"))
+
+
+def source_fingerprint(source: str, *, split: str, digests: Digests, columns: tuple[str, ...] = ()) -> str:
+    """Return the sha256 of what `read_rows` would yield: of the files' content and formats, not of their names.
+
+    With it goes the content of the files that rows name in `columns`.
+    """
     place = locate(source, split=split)
     match place:
         case Files():
@@ -86,6 +97,9 @@ def source_fingerprint(source: str, *, split: str, digests: Digests) -> str:
             facts = [(place.split, digests.of(path)) for path in files]
         case _:
             assert_never(place)
+    if not isinstance(place, Images):  # its images have been read already
+        named = files_of_rows(source, split=split, columns=columns)
+        facts += [("", digests.of(path) if path.is_file() else "missing") for path in named]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 

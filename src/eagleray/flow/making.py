@@ -83,7 +83,9 @@ class Making:
 
     def _basis_of(self, document: FineTune) -> Basis:
         spec = document.spec
-        fingerprint = prepare.fingerprint(spec.data, seed=spec.train.seed, cache_dir=self._cache_dir)
+        fingerprint = prepare.fingerprint(
+            spec.data, seed=spec.train.seed, cache_dir=self._cache_dir, content=spec.task.content
+        )
         return Basis(document, fingerprint, sources.sha256(spec.model.source))
 
     def _find_stages(self) -> str | None:

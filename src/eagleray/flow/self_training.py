@@ -145,7 +145,9 @@ class Rounds:
         if self.begins_anew:
             return None
         spec = document.spec
-        fingerprint = prepare.fingerprint(spec.data, seed=spec.train.seed, cache_dir=self._cache_dir)
+        fingerprint = prepare.fingerprint(
+            spec.data, seed=spec.train.seed, cache_dir=self._cache_dir, content=spec.task.content
+        )
         basis = Basis(document, fingerprint, sources.sha256(spec.model.source))
         return resumption.finished(self._objects, basis, kind=document.kind)
 

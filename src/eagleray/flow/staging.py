@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
-from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from eagleray.data.sources import files_of_rows
 from eagleray.errors import UserError
 from eagleray.spec.data import DataSpec, resources, with_resources
 from eagleray.spec.document import dump
@@ -27,10 +29,12 @@ def stage(document: FineTune, folder: Path) -> None:
         UserError: a named file is missing, or all together are too large to travel with a job.
     """
     spec = document.spec
-    place = _placer(folder)
-    data = _placed(spec.data, "spec.data", place)
+    place = _Placer(folder)
+    data = _placed(spec.data, "spec.data", place, files=spec.task.content.files)
     stages = tuple(
-        stage.model_copy(update={"data": _placed(stage.data, f"spec.stages.{number}.data", place)})
+        stage.model_copy(
+            update={"data": _placed(stage.data, f"spec.stages.{number}.data", place, files=stage.task.content.files)}
+        )
         for number, stage in enumerate(spec.stages)
     )
     model = spec.model.model_copy(update={"source": place("spec.model.source", spec.model.source)})
@@ -42,13 +46,14 @@ def stage(document: FineTune, folder: Path) -> None:
     (folder / DOCUMENT).write_text(dump(staged), encoding="utf-8")
 
 
-def _placed(data: DataSpec, key: str, place: Callable[[str, str], str]) -> DataSpec:
+def _placed(data: DataSpec, key: str, place: _Placer, *, files: tuple[str, ...]) -> DataSpec:
+    """`files`: columns of its rows that name files."""
     file = data.validation.file
-    validation = {} if file is None else {"file": place(f"{key}.validation.file", file)}
+    validation = {} if file is None else {"file": place.table(f"{key}.validation.file", file, files)}
     placed = data.model_copy(
         update={
-            "train": place(f"{key}.train", data.train),
-            "test": None if data.test is None else place(f"{key}.test", data.test),
+            "train": place.table(f"{key}.train", data.train, files),
+            "test": None if data.test is None else place.table(f"{key}.test", data.test, files),
             "validation": data.validation.model_copy(update=validation),
         }
     )
@@ -56,33 +61,55 @@ def _placed(data: DataSpec, key: str, place: Callable[[str, str], str]) -> DataS
     return with_resources(placed, read, key)
 
 
-def _placer(folder: Path) -> Callable[[str, str], str]:
-    """Return the function that copies a source into `folder` and returns its new, relative name."""
-    total = 0
+@dataclass(slots=True)
+class _Placer:
+    """Copies a source into `folder` and returns its new, relative name; one that every node resolves stays."""
 
-    def place(key: str, source: str) -> str:
-        nonlocal total
+    folder: Path
+    total_bytes: int = 0
+
+    def __call__(self, key: str, source: str) -> str:
         if not Path(source).is_absolute():
-            return source  # a URI, a package or a hub id: every node resolves it itself
+            return source  # a URI, a package or a hub id
         base, pattern = _split(Path(source))
-        files = _files(key, source, base, pattern)
-        total += sum(file.stat().st_size for file in files)
-        if total > MAX_BYTES:
+        self._copy(key, source, _files(key, source, base, pattern), base)
+        return f"{self._target(key).name}/{pattern}"
+
+    def table(self, key: str, source: str, columns: tuple[str, ...]) -> str:
+        """Also the files that its rows name in `columns`, beside it as they were."""
+        placed = self(key, source)
+        if not columns or placed == source or Path(source).is_dir():
+            return placed
+        base, _ = _split(Path(source))
+        split = "validation" if key.endswith(".validation.file") else key.rsplit(".", 1)[-1]
+        named = [file for file in files_of_rows(source, split=split, columns=columns) if file.is_file()]
+        files = [Path(os.path.normpath(file)) for file in dict.fromkeys(named)]
+        outside = next((file for file in files if not file.is_relative_to(base)), None)
+        if outside is not None:
             raise UserError(
-                f"{key}: {source} brings what the job would upload to {total / 2**20:.0f} MiB, more than "
+                f"{key}: {source} names {outside}, which lies outside {base} and so cannot travel with it: put "
+                "what a table names below the table's folder"
+            )
+        self._copy(key, source, files, base)
+        return placed
+
+    def _copy(self, key: str, source: str, files: list[Path], base: Path) -> None:
+        self.total_bytes += sum(file.stat().st_size for file in files)
+        if self.total_bytes > MAX_BYTES:
+            raise UserError(
+                f"{key}: {source} brings what the job would upload to {self.total_bytes / 2**20:.0f} MiB, more than "
                 f"{MAX_BYTES / 2**20:.0f} MiB: put it on a shared mount, in a package (pkg://) or on the hub"
             )
-        target = folder / re.sub(r"\W+", "-", key.removeprefix("spec."))
         for file in files:
-            copy = target / file.relative_to(base)
+            copy = self._target(key) / file.relative_to(base)
             copy.parent.mkdir(parents=True, exist_ok=True)
             try:
                 shutil.copyfile(file, copy)
             except OSError as error:
                 raise UserError(f"{key}: {file} cannot be copied for the upload: {error.strerror}") from error
-        return f"{target.name}/{pattern}"
 
-    return place
+    def _target(self, key: str) -> Path:
+        return self.folder / re.sub(r"\W+", "-", key.removeprefix("spec."))
 
 
 def _split(source: Path) -> tuple[Path, str]:

@@ -107,6 +107,29 @@ def test_what_is_unpacked_resolves_to_itself(home: Path, folder: Path) -> None:
     assert there.data.train == str(folder / "data-train" / "*" / "1.jsonl")
 
 
+IMAGES = "{type: image-classification, image: file}"
+
+
+def test_what_a_table_names_travels_beside_it(home: Path, folder: Path) -> None:
+    (home / "images").mkdir()
+    (home / "images" / "1.png").write_text("one", encoding="utf-8")
+    (home / "images" / "2.png").write_text("not named", encoding="utf-8")
+    (home / "train.csv").write_text("file,label\nimages/1.png,a\nimages/gone.png,b\n", encoding="utf-8")
+
+    staging.stage(_document(home, data="{train: train.csv}", task=IMAGES, method="{type: full}"), folder)
+
+    assert _spec(folder).data.train == "data-train/train.csv"
+    assert set(_staged(folder)) == {"data-train/train.csv", "data-train/images/1.png"}
+
+
+def test_what_lies_elsewhere_cannot_travel(home: Path, folder: Path) -> None:
+    (home.parent / "1.png").write_text("one", encoding="utf-8")
+    (home / "train.csv").write_text("file,label\n../1.png,a\n", encoding="utf-8")
+
+    with pytest.raises(UserError, match=r"spec\.data\.train: .*1\.png, which lies outside .*home"):
+        staging.stage(_document(home, data="{train: train.csv}", task=IMAGES, method="{type: full}"), folder)
+
+
 @pytest.mark.parametrize("source", ["gone.jsonl", "parts/*/gone.jsonl"], ids=["file", "glob"])
 def test_a_missing_file(home: Path, folder: Path, source: str) -> None:
     with pytest.raises(UserError, match=r"spec\.data\.train: .*gone\.jsonl is not here"):

@@ -22,6 +22,7 @@ from eagleray.serving import protocol
 from eagleray.spec.data import DataSpec
 from eagleray.spec.method import LoraSpec
 from eagleray.spec.task import TaskSpec
+from eagleray.spec.task.content import RowContent
 from eagleray.spec.task.image_classification import ImageAugmentSpec
 from eagleray.tasks import augmentation, ready
 from eagleray.tasks.image_classification import ImageClassification
@@ -44,6 +45,7 @@ def _prepare(source: Path | str, cache: Path, **task: Any) -> Prepared:
         tokenizer_fingerprint=READER.fingerprint(),
         seed=0,
         cache_dir=cache,
+        content=RowContent(has_classes=True, files=(task.get("image", "image"),)),
     )
 
 
@@ -82,6 +84,17 @@ class TestRows:
         (folders / "above" / "000.png").write_bytes(images.png(tiny_images.picture("above", 77)))
 
         assert _prepare(folders, tmp_path / "cache").fingerprint != before
+
+    def test_so_is_one_that_a_table_names(self, folders: Path, tmp_path: Path) -> None:
+        table = tmp_path / "table.jsonl"
+        files = sorted(folders.rglob("*.png"))
+        table.write_text("".join(json.dumps({"image": str(file), "label": file.parent.name}) + "\n" for file in files))
+        before = _prepare(table, tmp_path / "cache").fingerprint
+        assert _prepare(table, tmp_path / "cache").from_cache
+
+        files[0].write_bytes(images.png(tiny_images.picture("above", 77)))
+
+        assert _prepare(table, tmp_path / "cache").fingerprint != before
 
     def test_images_that_do_not_open_are_named(self, folders: Path, tmp_path: Path) -> None:
         (folders / "above" / "003.png").write_bytes(b"torn")

@@ -56,4 +56,5 @@ class ImageClassificationSpec(TaskBase):
 
     @property
     def content(self) -> RowContent:
-        return RowContent(fixed="its rows are images", why_no_copies="its rows are images", has_classes=True)
+        images = "its rows are images"
+        return RowContent(fixed=images, why_no_copies=images, has_classes=True, files=(self.image,))
