@@ -10,9 +10,13 @@ from typing import Any
 import pytest
 
 from eagleray.data.formats import SourceRow
+from eagleray.errors import DataError
 from eagleray.flow.predict import predict
+from eagleray.spec.finetune import FineTune
 from eagleray.store import checkpoints, events, mistakes, times
 from eagleray.store.objects import open_storage
+from eagleray.train import inputs
+from eagleray.train.group import Group
 from tests.support import tiny_models
 from tests.support.gloo import GlooWorkers
 from tests.support.training import Trained, document, train, write_reviews
@@ -201,3 +205,25 @@ def test_nothing_stays_in_shared_memory(run: Callable[..., Trained], encoder: Pa
 
 def _placed(rows: list[dict[str, Any]]) -> list[SourceRow]:
     return [SourceRow(row, f"row {number}") for number, row in enumerate(rows, start=1)]
+
+
+def _alike(group: Group, documents: list[str], cache: str) -> str:
+    """What a worker is told whose data is that of `documents[rank]`."""
+    spec = FineTune.model_validate_json(documents[group.rank]).spec
+    try:
+        inputs.check_alike(inputs.load(spec, cache_dir=Path(cache)).data, group)
+    except DataError as error:
+        return str(error)
+    return ""
+
+
+def test_workers_that_prepared_other_samples_are_told(
+    gloo_workers: Workers, encoder: Path, reviews: Path, tmp_path: Path
+) -> None:
+    write_reviews(tmp_path / "other.jsonl", num_rows=80)
+    same, other = (document(encoder, data).model_dump_json() for data in (reviews, tmp_path / "other.jsonl"))
+    cache = str(tmp_path / "cache")
+
+    assert gloo_workers(2).run(_alike, [same, same], cache) == ["", ""]
+    for told in gloo_workers(2).run(_alike, [same, other], cache):
+        assert "worker 1 (node this one) has prepared other samples than worker 0" in told

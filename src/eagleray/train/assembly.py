@@ -90,6 +90,7 @@ def assemble(
     spec = FineTune.model_validate_json(job.document).spec
     objects = open_storage(job.storage, must_exist=True)
     loaded = loader.inputs(spec, cache_dir=Path(job.cache_dir))
+    inputs.check_alike(loaded.data, group)
     collate = _collate(spec, loaded, group.device)
     steps_per_epoch = cadence.steps_per_epoch(len(loaded.data.train), global_batch_size=spec.train.global_batch_size)
     total_steps = cadence.total_steps(steps_per_epoch, epochs=spec.train.epochs, max_steps=spec.train.max_steps)

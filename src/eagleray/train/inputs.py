@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,10 +10,12 @@ from typing import Any
 
 from eagleray import tasks
 from eagleray.data.prepare import Prepared, prepare
+from eagleray.errors import DataError
 from eagleray.spec import method
 from eagleray.spec.finetune import FineTuneSpec
 from eagleray.tasks import preprocessing
 from eagleray.tasks.base import Task
+from eagleray.train.group import Group
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,3 +55,21 @@ def load(spec: FineTuneSpec, *, cache_dir: Path, on_progress: Callable[[str, int
         on_progress=on_progress,
     )
     return Inputs(tokenizer=tokenizer, task=tasks.ready(task, labels=data.labels, tokenizer=tokenizer), data=data)
+
+
+def check_alike(data: Prepared, group: Group) -> None:
+    """Raise DataError where the workers' samples differ in number or length: each would take other batches. Collective.
+
+    Nodes prepare the same rows each for itself, and a translating model may write other words on another processor.
+    """
+    splits = (data.train, data.validation, data.test)
+    digest = hashlib.sha256(b"".join(b"" if split is None else split.lengths.tobytes() for split in splits)).hexdigest()
+    seen = group.exchange((digest, group.node))
+    other = next(((rank, node) for rank, (found, node) in enumerate(seen) if found != seen[0][0]), None)
+    if other is not None:
+        rank, node = other
+        raise DataError(
+            f"worker {rank} (node {node or 'this one'}) has prepared other samples than worker 0 "
+            f"(node {seen[0][1] or 'this one'}): let nodes share what is prepared once, with EAGLERAY_CACHE on a mount "
+            "that all of them see, or leave the step out that differs (spec.data.augment: back-translation)"
+        )
