@@ -17,6 +17,7 @@ import pytest
 from eagleray.flow.reshape import reshape
 from eagleray.spec.finetune import FineTune
 from eagleray.store import checkpoints, events, lease, ledger, paths, quarantine, stops
+from eagleray.store.renewal import renewed
 from eagleray.store.runs import ForkRecord
 from tests.support import tiny_models
 from tests.support.gloo import GlooWorkers
@@ -298,7 +299,7 @@ def test_a_reshaped_checkpoint_goes_on(
     newest = checkpoints.newest(run.objects, run.run)
     assert newest is not None
     assert run.lease is not None
-    with lease.renewed(run.objects, run.run, run.lease, on_trouble=print):
+    with renewed(run.objects, run.run, run.lease, on_trouble=print):
         pass  # released: its holder is this process, which lives
 
     reshaped = reshape(run.objects, newest, num_workers=num_workers)

@@ -109,7 +109,7 @@ def revoke(
 
 
 def _home_to_make(file: Path | None, storage: str | None) -> KeyHome:
-    from eagleray.store.keys import FileKeys, StoredKeys
+    from eagleray.store.key_homes import FileKeys, StoredKeys
     from eagleray.store.objects import open_storage
 
     _check_one(file, storage)
@@ -117,7 +117,7 @@ def _home_to_make(file: Path | None, storage: str | None) -> KeyHome:
 
 
 def _home_if_there(file: Path | None, storage: str | None) -> KeyHome | None:
-    from eagleray.store.keys import FileKeys, StoredKeys
+    from eagleray.store.key_homes import FileKeys, StoredKeys
 
     _check_one(file, storage)
     if file:

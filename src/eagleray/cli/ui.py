@@ -46,7 +46,7 @@ def ui(
     """
     objects, files = storages.open_there(storage), _tls(tls_cert, tls_key)
 
-    from eagleray.store.keys import FileKeys, StoredKeys
+    from eagleray.store.key_homes import FileKeys, StoredKeys
     from eagleray.ui import server
 
     home = FileKeys(keys_file) if keys_file else StoredKeys(objects)

@@ -30,7 +30,7 @@ from eagleray.store.events import Event
 from eagleray.store.objects import Objects
 from eagleray.store.runs import ProgressRecord, RunRecord
 from eagleray.store.sweeps import Sweep
-from eagleray.train.driver import Observer
+from eagleray.train.observer import Observer
 
 AT_END_S = 30.0
 """How long it is waited for Prometheus to see how a run has ended: two of its usual intervals. Who has not asked for

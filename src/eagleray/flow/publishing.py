@@ -17,6 +17,7 @@ from eagleray.store import gate, lease, registry
 from eagleray.store.lineage import VersionRecord
 from eagleray.store.objects import Objects
 from eagleray.store.registry import AliasChange
+from eagleray.store.renewal import renewed
 from eagleray.store.runs import RunRecord
 
 
@@ -67,7 +68,7 @@ class Publishing:
 
         run = self._model.run
         taken = lease.take(self.objects, run, lease.this_process(), now=_now, on_wait=self._observer.say)
-        with lease.renewed(self.objects, run, taken, on_trouble=self._observer.warn):
+        with renewed(self.objects, run, taken, on_trouble=self._observer.warn):
             self._found = register(
                 self.objects, run, name=self._name, cache_dir=self._cache_dir, say=self._observer.say, now=_now()
             )

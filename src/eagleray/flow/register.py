@@ -29,7 +29,7 @@ from eagleray.serving.loaded import Loaded
 from eagleray.spec import document
 from eagleray.spec.endpoint import TorchBackendSpec
 from eagleray.spec.finetune import FineTune
-from eagleray.store import paths, registry, runs
+from eagleray.store import paths, registry, runs, safe_keys
 from eagleray.store.lineage import GoldenRow, OnnxRecord, VersionFile, VersionRecord
 from eagleray.store.objects import Objects
 from eagleray.store.runs import LockRecord, RunRecord
@@ -137,7 +137,7 @@ def _put_files(objects: Objects, name: str, version: int, directory: Path) -> li
     return [
         registry.put_file(objects, name, version, file.relative_to(directory).as_posix(), file)
         for file in files
-        if not paths.problem_of(file.name)  # half a file that a killed process left on a local disk
+        if not safe_keys.problem(file.name)  # half a file that a killed process left on a local disk
     ]
 
 

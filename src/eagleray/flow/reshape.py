@@ -11,6 +11,7 @@ from eagleray.errors import UserError
 from eagleray.store import checkpoints, events, lease, ledger, paths
 from eagleray.store.checkpoints import CheckpointId, FileEntry, Manifest
 from eagleray.store.objects import Objects
+from eagleray.store.renewal import renewed
 from eagleray.train import shards
 
 
@@ -29,7 +30,7 @@ def reshape(
         raise UserError(f"the checkpoint of step {source.step} is cut for {num_workers} workers already")
     taken = lease.take(objects, source.run, lease.this_process(), now=_now)
     with (
-        lease.renewed(objects, source.run, taken, on_trouble=on_trouble),
+        renewed(objects, source.run, taken, on_trouble=on_trouble),
         tempfile.TemporaryDirectory(prefix="eagleray-reshape-") as scratch,
     ):
         target = CheckpointId(step=source.step, lease=taken.number)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 if TYPE_CHECKING:  # these modules bring torch and Ray
     from eagleray.store.keys import NewKey
-    from eagleray.train.driver import Observer as TrainObserver
+    from eagleray.train.observer import Observer as TrainObserver
     from eagleray.tune.driver import SweepObserver
 
 STEPS: Final = (

@@ -19,7 +19,7 @@ from eagleray.store import events, paths, runs, sweeps
 from eagleray.store.lineage import VersionRecord
 from eagleray.store.objects import Objects
 from eagleray.store.steps import read_steps
-from eagleray.train.driver import Observer
+from eagleray.train.observer import Observer
 
 EVERY_S = 10.0
 AT_END_S = 30.0

@@ -14,7 +14,8 @@ from eagleray.flow import places
 from eagleray.spec.endpoint import EndpointSpec, KeysAuthSpec, NoAuthSpec
 from eagleray.spec.serving import ServingSpec
 from eagleray.store import keys, references, registry
-from eagleray.store.keys import FileKeys, KeyHome, KeyRecord, NewKey, StoredKeys
+from eagleray.store.key_homes import FileKeys, StoredKeys
+from eagleray.store.keys import KeyHome, KeyRecord, NewKey
 from eagleray.store.lineage import VersionRecord
 from eagleray.store.objects import Objects
 

@@ -25,7 +25,8 @@ from eagleray.serving import problems
 from eagleray.serving.problems import Problem, ProblemError
 from eagleray.spec.endpoint import AuthSpec
 from eagleray.store import keys
-from eagleray.store.keys import FileKeys, KeyRing, StoredKeys
+from eagleray.store.key_homes import FileKeys, StoredKeys
+from eagleray.store.keys import KeyRing
 from eagleray.store.objects import Objects
 
 RELOAD_S = 5.0

@@ -9,11 +9,9 @@ commits anything it checks that its number is still the highest.
 from __future__ import annotations
 
 import math
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime
+from collections.abc import Callable
+from datetime import datetime
 from pathlib import PurePosixPath
 
 from pydantic import AwareDatetime, ValidationError
@@ -30,18 +28,15 @@ __all__ = [
     "LeaseHeld",
     "LeaseLost",
     "LeaseRecord",
-    "Renewal",
     "check",
     "heard_at",
     "is_released",
     "newest_number",
-    "renewed",
     "succeed",
     "take",
     "this_process",
 ]
 
-RENEW_EVERY_S = 5.0
 DEAD_AFTER_S = 30.0
 _LOOK_EVERY_S = 1.0
 
@@ -140,97 +135,6 @@ def is_released(objects: Objects, run: str) -> bool:
     """Whether the newest holder has said that it is done."""
     number = newest_number(objects, run)
     return number == 0 or _is_release(_heartbeat(objects, run, number))
-
-
-@contextmanager
-def renewed(
-    objects: Objects,
-    run: str,
-    lease: LeaseRecord,
-    *,
-    on_trouble: Callable[[str], None],
-    now: Clock = lambda: datetime.now(UTC),
-    every_s: float = RENEW_EVERY_S,
-) -> Iterator[Renewal]:
-    """Give signs of life while the body runs, then release the lease.
-
-    `on_trouble` is told, in another thread, why a sign could not be given: the first time, and when the reason changes.
-    """
-    renewal = Renewal(objects, run, lease, on_trouble=on_trouble, now=now)
-    ended = threading.Event()
-
-    def renew() -> None:
-        while renewal.beat() and not ended.wait(every_s):
-            pass
-
-    thread = threading.Thread(target=renew, name="lease", daemon=True)
-    thread.start()
-    try:
-        yield renewal
-    finally:
-        ended.set()
-        thread.join()
-        renewal.release()
-
-
-class Renewal:
-    """A lease that is kept."""
-
-    def __init__(
-        self, objects: Objects, run: str, lease: LeaseRecord, *, on_trouble: Callable[[str], None], now: Clock
-    ) -> None:
-        self.lost = threading.Event()
-        """Set once another has the run."""
-        self._objects, self._run, self._lease = objects, run, lease
-        self._on_trouble, self._now = on_trouble, now
-        self._count = 0
-        self._told = ""
-        self._lock = threading.Lock()  # else a sign for the old number finds the new one and takes it for another's
-
-    @property
-    def number(self) -> int:
-        """The number of the newest attempt."""
-        return self._lease.number
-
-    def succeed(self) -> LeaseRecord:
-        """Take the next number, for a new attempt. Raises LeaseLost."""
-        with self._lock:
-            self._lease = succeed(self._objects, self._run, self._lease, now=self._now)
-            return self._lease
-
-    def beat(self) -> bool:
-        """Give a sign of life; False where the lease is lost."""
-        try:
-            with self._lock:
-                check(self._objects, self._run, self.number)
-                self._put(is_released=False)
-        except LeaseLost as error:
-            self.lost.set()
-            self._tell(error)
-        except StorageError as error:  # tried again at the next sign
-            self._tell(error)
-        else:
-            self._told = ""
-        return not self.lost.is_set()
-
-    def release(self) -> None:
-        """Say that the holder is done, so that the next need not watch for it."""
-        if self.lost.is_set():
-            return
-        try:
-            self._put(is_released=True)
-        except StorageError as error:  # the next one watches, no more
-            self._tell(error)
-
-    def _put(self, *, is_released: bool) -> None:
-        self._count += 1
-        heartbeat = HeartbeatRecord(count=self._count, at=self._now(), is_released=is_released)
-        self._objects.put(paths.heartbeat(self._run, self.number), records.dump(heartbeat))
-
-    def _tell(self, error: StorageError) -> None:
-        if str(error) != self._told:
-            self._told = str(error)
-            self._on_trouble(self._told)
 
 
 def _watch(objects: Objects, run: str, lease: LeaseRecord, *, sleep: Callable[[float], None], num_looks: int) -> None:

@@ -6,14 +6,14 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, AwareDatetime, Field
 
-from eagleray.store import paths
+from eagleray.store import safe_keys
 from eagleray.store.records import Record
 from eagleray.store.runs import LockRecord
 
 
 def _plain_path(path: str) -> str:
     # A record from elsewhere must not write outside the directory that the version is fetched to.
-    problem = paths.problem_of(path)
+    problem = safe_keys.problem(path)
     if problem:
         raise ValueError(f"{path!r} cannot be a file of a version: {problem}")
     return path

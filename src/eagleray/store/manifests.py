@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, AwareDatetime, Field
 
-from eagleray.store import paths
+from eagleray.store import paths, safe_keys
 from eagleray.store.records import Record
 
 FORMAT = 1
@@ -28,7 +28,7 @@ class CheckpointId(Record):
 
 def _plain_path(path: str) -> str:
     # A manifest from elsewhere must not write outside the directory that it is downloaded to.
-    problem = "it is the name of the manifest" if path in ("manifest.json", SET_ASIDE) else paths.problem_of(path)
+    problem = "it is the name of the manifest" if path in ("manifest.json", SET_ASIDE) else safe_keys.problem(path)
     if problem:
         raise ValueError(f"{path!r} cannot be a file of a checkpoint: {problem}")
     return path

@@ -19,8 +19,7 @@ from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import LocalStore, MemoryStore
 
 from eagleray.errors import StorageError, UserError
-from eagleray.store import durable, refusals, remote
-from eagleray.store.paths import check_key
+from eagleray.store import durable, refusals, remote, safe_keys
 
 CHUNK_BYTES = 8 * 2**20
 _MAX_CHUNKS = 9000  # S3 takes 10,000 parts an object
@@ -90,12 +89,12 @@ class Objects:
     def read(self, key: str) -> bytes:
         """The whole object. Raises ObjectMissing."""
         with self._named("read", key):
-            return bytes(obstore.get(self._store, check_key(key)).bytes())
+            return bytes(obstore.get(self._store, safe_keys.check(key)).bytes())
 
     def chunks(self, key: str) -> Iterator[bytes]:
         """The object in pieces of at most CHUNK_BYTES, each a request of its own that is retried alone."""
         with self._named("read", key):
-            size_bytes = obstore.head(self._store, check_key(key))["size"]
+            size_bytes = obstore.head(self._store, safe_keys.check(key))["size"]
         for start in range(0, size_bytes, CHUNK_BYTES):
             length = min(CHUNK_BYTES, size_bytes - start)
             with self._named("read", key):
@@ -105,7 +104,7 @@ class Objects:
     def put(self, key: str, data: bytes) -> None:
         """Write an object whole or not at all, replacing what was there."""
         with self._named("write", key):
-            obstore.put(self._store, check_key(key), data)
+            obstore.put(self._store, safe_keys.check(key), data)
 
     def create(self, key: str, data: bytes) -> bool:
         """Write an object that must not exist; False where it does. Of many at once at most one gets True.
@@ -114,7 +113,7 @@ class Objects:
         """
         try:
             with self._named("create", key):
-                obstore.put(self._store, check_key(key), data, mode="create")
+                obstore.put(self._store, safe_keys.check(key), data, mode="create")
         except _Exists:
             return False
         return True
@@ -122,7 +121,7 @@ class Objects:
     def list(self, prefix: str = "") -> Listing:
         """Everything below the folder `prefix`, sorted by key."""
         with self._named("list", prefix):
-            batches = obstore.list(self._store, check_key(prefix) if prefix else None)
+            batches = obstore.list(self._store, safe_keys.check(prefix) if prefix else None)
             found = [
                 ObjectInfo(meta["path"], meta["size"], meta["last_modified"]) for batch in batches for meta in batch
             ]
@@ -131,12 +130,12 @@ class Objects:
     def folders(self, prefix: str) -> Names:
         """Names of the folders directly below the folder `prefix`, sorted. Much cheaper than `list` on S3."""
         with self._named("list", prefix):
-            found = obstore.list_with_delimiter(self._store, check_key(prefix))["common_prefixes"]
+            found = obstore.list_with_delimiter(self._store, safe_keys.check(prefix))["common_prefixes"]
         return sorted(folder.rstrip("/").rpartition("/")[2] for folder in found)
 
     def delete(self, keys: Iterable[str]) -> None:
         """Delete objects; one that is missing is fine."""
-        wanted = [check_key(key) for key in keys]
+        wanted = [safe_keys.check(key) for key in keys]
         try:
             self._delete(wanted)
         except ObjectMissing:  # some storages stop at the first missing one
@@ -157,7 +156,7 @@ class Objects:
         with self._named("write", key):
             obstore.put(
                 self._store,
-                check_key(key),
+                safe_keys.check(key),
                 path,
                 chunk_size=max(CHUNK_BYTES, size_bytes // _MAX_CHUNKS),
                 max_concurrency=_MAX_CONCURRENT_CHUNKS,
@@ -260,7 +259,7 @@ class LocalObjects(Objects):
             durable.remove_folder(self._file(prefix), last=self._file(last) if last else None)
 
     def _file(self, key: str) -> Path:
-        return self._root / check_key(key)
+        return self._root / safe_keys.check(key)
 
     @contextmanager
     def _named(self, operation: str, key: str) -> Iterator[None]:

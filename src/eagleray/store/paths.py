@@ -1,10 +1,10 @@
-"""Under which key everything of a run or a registered model lies, and which keys, ids and names are safe to use."""
+"""Under which key everything of a run or a registered model lies, and which ids and names are safe to use."""
 
 from __future__ import annotations
 
 import re
 
-from eagleray.errors import StorageError, UserError
+from eagleray.errors import UserError
 
 RUNS = "runs"
 MODELS = "models"
@@ -12,9 +12,6 @@ API_KEYS = "keys"
 
 _RUN_ID = re.compile(r"[a-z0-9]([-a-z0-9]{0,58}[a-z0-9])?")
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?")  # as `spec.base.Name`
-_STAGED = re.compile(r"#\d+$")
-_MAX_KEY_BYTES = 900  # S3 takes 1024, the storage's own prefix included
-_MAX_SEGMENT_BYTES = 200  # a file name has 255 bytes, of which staging takes some
 
 
 def run(run: str) -> str:
@@ -267,35 +264,6 @@ def heard(name: str, alias: str) -> str:
 def link(chain: str, number: int) -> str:
     """One object of a chain. The highest number counts."""
     return f"{chain}/{number:06d}.json"
-
-
-def check_key(key: str) -> str:
-    """Return `key`. Raises StorageError where it is not a plain relative path that every storage keeps as it is."""
-    problem = problem_of(key)
-    if problem:
-        raise StorageError(f"{key!r} cannot be a key on the storage: {problem}")
-    return key
-
-
-def problem_of(key: str) -> str:
-    """What keeps `key` from being a key; empty where nothing does."""
-    if not key or key.startswith("/"):
-        return "it must be a relative path that is not empty"
-    if len(key.encode(errors="replace")) > _MAX_KEY_BYTES:
-        return f"it is longer than {_MAX_KEY_BYTES} bytes"
-    return next(filter(None, map(_problem_of_segment, key.split("/"))), "")
-
-
-def _problem_of_segment(segment: str) -> str:
-    if segment in ("", ".", ".."):
-        return "'//', '.' and '..' are not allowed in it"
-    if not segment.isprintable() or "\\" in segment:
-        return "control characters and backslashes are not allowed in it"
-    if len(segment.encode()) > _MAX_SEGMENT_BYTES:
-        return f"one of its parts is longer than {_MAX_SEGMENT_BYTES} bytes"
-    if _STAGED.search(segment):
-        return "a name that ends in '#' and digits is that of a file still being written"
-    return ""
 
 
 def _checked(name: str, what: str) -> str:

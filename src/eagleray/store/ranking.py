@@ -9,7 +9,7 @@ from eagleray.spec.sweep import ConstraintSpec, ObjectiveSpec
 from eagleray.store import best, checkpoints
 from eagleray.store.checkpoints import Manifest
 from eagleray.store.objects import Objects
-from eagleray.store.sweeps import Report, Trial
+from eagleray.store.sweeps import Report, Sweep, Trial
 
 
 def primary(objectives: Sequence[ObjectiveSpec]) -> ObjectiveSpec:
@@ -90,6 +90,16 @@ def best_checkpoint(objects: Objects, trial: Trial, objectives: Sequence[Objecti
             if all(best.value_of(manifest.metrics, name) == value for name, value in report.metrics.items()):
                 return manifest
     return None
+
+
+def why_none(sweep: Sweep) -> str:
+    """Why no trial can be the best."""
+    errors = list(dict.fromkeys(trial.error.splitlines()[0] for trial in sweep.trials if trial.error))[:3]
+    reported = [trial for trial in sweep.trials if trial.reports]
+    if reported and sweep.constraints:
+        return f"of {len(reported)} trials that were evaluated none keeps the constraints: relax sweep.constraints"
+    told = "\n".join(f"  {error}" for error in errors)
+    return f"none of {len(sweep.trials)} trials has a checkpoint with a value of the objective\n{told}".rstrip()
 
 
 def _costs(found: tuple[float, ...], objectives: Sequence[ObjectiveSpec]) -> tuple[float, ...]:

@@ -1,4 +1,4 @@
-"""Which workers failed without writing down why, as far as Ray Train knows."""
+"""Which workers failed, as they have written down themselves or as Ray Train knows?"""
 
 from __future__ import annotations
 
@@ -7,11 +7,28 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from ray.exceptions import OutOfMemoryError, RayActorError
-from ray.train import ControllerError
+from ray.exceptions import OutOfMemoryError, RayActorError, RayError
+from ray.train import ControllerError, TrainingFailedError
 from ray.train.v2._internal.exceptions import WorkerGroupStartupFailedError, WorkerHealthCheckFailedError
 
+from eagleray.errors import ClusterError, StorageError
+from eagleray.store import failures
 from eagleray.store.failures import WORKER_DIED, FailureRecord
+from eagleray.store.objects import Objects
+
+
+def found(
+    objects: Objects, run: str, attempt: int, error: TrainingFailedError | RayError, *, now: datetime
+) -> list[FailureRecord]:
+    """What ended an attempt, the cause first: a worker that was killed, before those that then lost their peer.
+
+    What no worker has told itself is written down.
+    """
+    told = failures.of_attempt(objects, run, attempt)
+    unheard = silent(_worker_failures(error), told={failure.rank for failure in told}, attempt=attempt, now=now)
+    for failure in unheard:
+        failures.write(objects, run, failure)
+    return [*unheard, *told]
 
 
 def silent(
@@ -27,6 +44,21 @@ def silent(
     ]
 
 
+def said(failure: FailureRecord | None) -> str | None:
+    """Return who failed, and of what."""
+    if failure is None:
+        return None
+    if failure.kind == ClusterError.__name__:  # no worker's
+        return failure.message
+    return f"worker {failure.rank}: {failure.message}"
+
+
+def have_given_up_storage(error: TrainingFailedError | RayError) -> bool:
+    """Whether a worker has waited for the storage as long as makes sense."""
+    failed = _worker_failures(error).values()
+    return any(isinstance(getattr(each, "_base_exc", each), StorageError) for each in failed)
+
+
 def died_at_start(error: ControllerError) -> bool:
     """Whether workers that had a place died before they began; otherwise there was no place."""
     return isinstance(error.controller_failure, WorkerGroupStartupFailedError)
@@ -40,6 +72,10 @@ def hang_facts(failures: Sequence[FailureRecord], *, num_workers: int) -> dict[s
     silent = [rank for rank in range(num_workers) if rank not in answers]
     behind = silent[0] if silent else min(answers, key=lambda rank: (answers[rank].num_marks or 0, rank))
     return {"first_behind": behind, "without_answer": silent}
+
+
+def _worker_failures(error: TrainingFailedError | RayError) -> Mapping[int, Exception]:
+    return getattr(error, "worker_failures", {})
 
 
 def _kind(error: Exception) -> str:

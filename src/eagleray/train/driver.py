@@ -6,26 +6,26 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from ray.exceptions import RayError
 from ray.train import ControllerError, TrainingFailedError
 from ray.train.v2.api.exceptions import PreemptionError
 
-from eagleray.data.checks import DataReport
 from eagleray.errors import ClusterError, EaglerayError, Interrupted, StorageError
 from eagleray.spec.finetune import FineTune
 from eagleray.store import checkpoints, events, failures, lease, runs, stops
-from eagleray.store.events import Event
 from eagleray.store.failures import FailureRecord
-from eagleray.store.lease import LeaseLost, Renewal
+from eagleray.store.lease import LeaseLost
 from eagleray.store.objects import ObjectMissing, Objects
 from eagleray.store.patience import GIVE_UP_AFTER_S, persist
 from eagleray.store.records import Damaged
+from eagleray.store.renewal import Renewal
 from eagleray.store.runs import ProgressRecord, RunRecord
 from eagleray.train import attempts, capacity, casualties, cluster
 from eagleray.train.assembly import Job
 from eagleray.train.attempt import Attempt, Lost
+from eagleray.train.observer import ASKED, Observer
 from eagleray.train.resources import WorkerShape, num_fitting
 from eagleray.train.session import Outcome
 from eagleray.train.signals import Signals
@@ -38,31 +38,6 @@ WAITED_S = 10.0
 T = TypeVar("T")
 
 GO_ON = "run the same command again to go on"
-
-
-class Observer(Protocol):
-    """Who looks on: told what happens, in the driver's process."""
-
-    def say(self, message: str) -> None:
-        """Something worth a line."""
-
-    def warn(self, message: str) -> None:
-        """Something that the user should know before it is too late."""
-
-    def preparing(self, stage: str, count: int) -> None:
-        """The data is being prepared: a stage, and how far it has come."""
-
-    def data(self, report: DataReport) -> None:
-        """The data is prepared and looks like this."""
-
-    def created(self, record: RunRecord) -> None:
-        """The run exists on the storage under this id."""
-
-    def progress(self, progress: ProgressRecord) -> None:
-        """The workers have come this far."""
-
-    def event(self, event: Event) -> None:
-        """Something was written to the run's events."""
 
 
 class Driver:
@@ -88,8 +63,7 @@ class Driver:
         self._micro_batch_size: int | None = None
         self._progress: ProgressRecord | None = None
         self._has_started = False  # the workers of some attempt
-        self._looked_at = 0.0
-        self._could_grow = False
+        self._looked_at, self._could_grow = 0.0, False
         self._patience_s = GIVE_UP_AFTER_S
 
     def drive(self) -> RunRecord:
@@ -157,17 +131,12 @@ class Driver:
             if is_time_to_look:
                 self._looked_at = time.monotonic()
                 self._show_events()
-            wanted = self._signalled() or (self._cluster_wants(attempt) if is_time_to_look else None)
+            wanted = self._signals.reason or (self._cluster_wants(attempt) if is_time_to_look else None)
             if asked is None and wanted is not None:
                 asked = self._ask_to_stop(attempt, wanted)
         self._show_progress()
         self._show_events()
         return ended, asked
-
-    def _signalled(self) -> stops.Reason | None:
-        if self._signals.received is None:
-            return None
-        return "interrupt" if self._signals.exit_code == 130 else "preemption"
 
     def _cluster_wants(self, attempt: Attempt) -> stops.Reason | None:
         """Whether a node of the attempt will be taken away, or there is room for more workers (seen twice)."""
@@ -184,7 +153,7 @@ class Driver:
             stops.request(self._objects, self._run, attempt.job.lease, reason=reason, now=_now())
         except StorageError:  # asked again at the next look
             return None
-        self._observer.say(_ASKED[reason])
+        self._observer.say(ASKED[reason])
         return reason
 
     def _show_progress(self) -> None:
@@ -210,9 +179,9 @@ class Driver:
 
     def _recover(self, error: TrainingFailedError | RayError, number: int, *, is_preempted: bool) -> None:
         """Decide what to do about lost workers: returns when they may start again, or raises why not."""
-        self._patience_s = WAITED_S if _have_given_up_storage(error) else GIVE_UP_AFTER_S
+        self._patience_s = WAITED_S if casualties.have_given_up_storage(error) else GIVE_UP_AFTER_S
         self._check_lease()  # a driver that was only asleep must not write down what became of its workers
-        failed = self._patiently(lambda: self._failures(error))
+        failed = self._patiently(lambda: casualties.found(self._objects, self._run, self._job.lease, error, now=_now()))
         if not failed and isinstance(error, ControllerError):
             failed = [self._not_started(error)]
         hang = casualties.hang_facts(failed, num_workers=number)
@@ -237,23 +206,12 @@ class Driver:
             step=self._progress.step if self._progress else 0,
             saved_step=self._saved_step() or 0,
             micro_batch_limit=decision.micro_batch_limit,
-            what=_what(decision.failure),
+            what=casualties.said(decision.failure),
             **hang,
         )
         if decision.delay_s:
             self._observer.say(f"starting again in {decision.delay_s:g} s")
             self._pause(decision.delay_s)
-
-    def _failures(self, error: TrainingFailedError | RayError) -> list[FailureRecord]:
-        """What ended an attempt, the cause first: a worker that was killed, before those that then lost their peer."""
-        number = self._job.lease
-        told = failures.of_attempt(self._objects, self._run, number)
-        silent = casualties.silent(
-            getattr(error, "worker_failures", {}), told={failure.rank for failure in told}, attempt=number, now=_now()
-        )
-        for failure in silent:
-            failures.write(self._objects, self._run, failure)
-        return [*silent, *told]
 
     def _not_started(self, error: ControllerError) -> FailureRecord:
         """The failure of workers that did not come up. Raises ClusterError where they never have."""
@@ -274,7 +232,8 @@ class Driver:
         self._patiently(
             lambda: events.append(self._objects, self._run, kind="restarted", now=_now(), reason=reason, **kept)
         )
-        self._update(restarts=self._read().restarts + 1)
+        record = self._patiently(lambda: runs.read(self._objects, self._run))
+        self._update(restarts=record.restarts + 1)
         self._show_events()
 
     def _pause(self, seconds: float) -> None:
@@ -319,9 +278,6 @@ class Driver:
 
         return self._patiently(update)
 
-    def _read(self) -> RunRecord:
-        return self._patiently(lambda: runs.read(self._objects, self._run))
-
     def _patiently(self, operation: Callable[[], T]) -> T:
         try:
             return persist(
@@ -335,29 +291,9 @@ class Driver:
             raise _to_go_on(error) from error
 
 
-def _have_given_up_storage(error: TrainingFailedError | RayError) -> bool:
-    failed = getattr(error, "worker_failures", {}).values()
-    return any(isinstance(getattr(each, "_base_exc", each), StorageError) for each in failed)
-
-
 def _to_go_on(error: EaglerayError) -> StorageError:
     """A storage that refuses is mended by a person, who should know that nothing else is to be done."""
     return StorageError(f"{error}; once that is mended, {GO_ON}")
-
-
-def _what(failure: FailureRecord | None) -> str | None:
-    if failure is None:
-        return None
-    if failure.kind == ClusterError.__name__:  # no worker's
-        return failure.message
-    return f"worker {failure.rank}: {failure.message}"
-
-
-_ASKED: dict[stops.Reason, str] = {
-    "interrupt": "finishing the step and saving; Ctrl-C again stops at once",
-    "preemption": "this machine, or one of the workers', will be taken away: saving",
-    "resize": "there is room for more workers: saving, to go on with them",
-}
 
 
 def _now() -> datetime:

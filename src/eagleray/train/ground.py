@@ -13,12 +13,12 @@ from pathlib import Path
 from eagleray.errors import Interrupted
 from eagleray.spec.finetune import FineTune
 from eagleray.store import lease
-from eagleray.store.lease import Renewal
 from eagleray.store.objects import Objects, open_storage
+from eagleray.store.renewal import Renewal, renewed
 from eagleray.store.runs import LockRecord
 from eagleray.train import cluster, inputs, lock, losses, nodes, preflight
-from eagleray.train.driver import Observer
 from eagleray.train.inputs import Inputs
+from eagleray.train.observer import Observer
 from eagleray.train.ray_environment import is_embedded
 from eagleray.train.resources import WorkerShape, check_fits
 from eagleray.train.resumption import Basis
@@ -45,7 +45,7 @@ class Ground:
         """Take the lease of a run, unless it was taken before, and keep it to the end. Raises LeaseHeld."""
         if run not in self._held:
             taken = lease.take(self.objects, run, lease.this_process(), now=_now, on_wait=self._observer.say)
-            renewal = lease.renewed(self.objects, run, taken, on_trouble=self._observer.warn)
+            renewal = renewed(self.objects, run, taken, on_trouble=self._observer.warn)
             self._held[run] = self._stack.enter_context(renewal)
         return self._held[run]
 

@@ -11,7 +11,8 @@ from eagleray.store.objects import Objects
 from eagleray.store.runs import ForkRecord, LockRecord, RunRecord
 from eagleray.train import ground, resumption
 from eagleray.train.assembly import Job
-from eagleray.train.driver import Driver, Observer
+from eagleray.train.driver import Driver
+from eagleray.train.observer import Observer
 from eagleray.train.ray_environment import is_embedded
 from eagleray.train.resources import worker_shape
 from eagleray.train.resumption import Fork, GoOn, New

@@ -78,9 +78,7 @@ class Saver:
         origin: Manifest | None,
         mark: Callable[[str], None],
     ) -> None:
-        """`earlier` are the checkpoints up to the one that was restored, by step; that is `origin`, perhaps another
-        run's.
-        """
+        """`earlier`: the checkpoints up to the one that was restored, which is `origin`, perhaps of another run."""
         self._objects, self._run, self._lease_number = objects, run, lease_number
         self._spec, self._inputs, self._engine, self._group = spec, inputs, engine, group
         self._recorder, self._scratch, self._mark = recorder, scratch, mark

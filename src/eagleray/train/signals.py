@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+from eagleray.store.stops import Reason
+
 _LOOK_INTERVAL_S = 0.1
 
 
@@ -44,6 +46,13 @@ class Signals:
         while self.received is None and (left_s := deadline - time.monotonic()) > 0:
             time.sleep(min(_LOOK_INTERVAL_S, left_s))
         return self.received is not None
+
+    @property
+    def reason(self) -> Reason | None:
+        """Why a run is to stop; None while nobody has asked."""
+        if self.received is None:
+            return None
+        return "interrupt" if self.received == signal.SIGINT else "preemption"
 
     @property
     def exit_code(self) -> int:

@@ -20,13 +20,15 @@ from eagleray.spec.finetune import FineTune
 from eagleray.spec.sweep import ObjectiveSpec, SweepSpec
 from eagleray.store import checkpoints, events, failures, lease, paths, ranking, runs, stops, sweeps
 from eagleray.store.failures import FailureRecord
-from eagleray.store.lease import LeaseLost, Renewal
+from eagleray.store.lease import LeaseLost
 from eagleray.store.objects import Objects, open_storage
 from eagleray.store.patience import persist
+from eagleray.store.renewal import Renewal
 from eagleray.store.runs import RunRecord
 from eagleray.store.sweeps import Log, Sweep, Trial
 from eagleray.train import publication
-from eagleray.train.driver import GO_ON, Observer
+from eagleray.train.driver import GO_ON
+from eagleray.train.observer import Observer
 from eagleray.train.recorder import CLOSING_S, BackgroundWriter
 from eagleray.train.signals import Signals
 from eagleray.tune import capacity, disk, proposals, search
@@ -201,7 +203,7 @@ class Driver:
         chosen = next(filter(None, map(self._saved, ordered)), None)
         if chosen is None:
             self._write_report(sweep, "")
-            raise TrainingError(_why_none(sweep, self._run))
+            raise TrainingError(f"{self._run}: {ranking.why_none(sweep)}")
         trial, manifest = chosen
         best = proposals.document(self._document, self._setup.plan, number=trial.number, params=trial.params)
         metrics = {"validation": manifest.metrics}
@@ -288,18 +290,6 @@ def _cause(error: Exception) -> str:
     """The first line of an error; where Tune has made a text of a traceback, of the error at its end."""
     text = "".join(traceback.format_exception_only(error)).rpartition("Traceback (most recent call last):\n")[2]
     return next(line for line in text.splitlines() if line and not line[0].isspace())
-
-
-def _why_none(sweep: Sweep, run: str) -> str:
-    """Why no trial can be the best."""
-    errors = list(dict.fromkeys(trial.error.splitlines()[0] for trial in sweep.trials if trial.error))[:3]
-    reported = [trial for trial in sweep.trials if trial.reports]
-    if reported and sweep.constraints:
-        return (
-            f"{run}: of {len(reported)} trials that were evaluated none keeps the constraints: relax sweep.constraints"
-        )
-    told = "\n".join(f"  {error}" for error in errors)
-    return f"{run}: none of {len(sweep.trials)} trials has a checkpoint with a value of the objective\n{told}".rstrip()
 
 
 def _now() -> datetime:

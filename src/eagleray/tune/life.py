@@ -16,6 +16,7 @@ from eagleray.spec.finetune import FineTune
 from eagleray.store import best, checkpoints, lease, runs, sweeps
 from eagleray.store.objects import open_storage
 from eagleray.store.patience import persist
+from eagleray.store.renewal import renewed
 from eagleray.store.runs import ForkRecord, LockRecord, RunRecord
 from eagleray.train import resumption
 from eagleray.train.assembly import Job
@@ -128,7 +129,7 @@ class Life:
         document = proposals.document(shared.document, shared.plan, number=self.number, params=self._params)
         record = self._find(document)
         taken = lease.take(objects, record.run, lease.this_process(), now=_now)
-        renewal = lease.renewed(objects, record.run, taken, on_trouble=lambda message: None)  # the run finds out itself
+        renewal = renewed(objects, record.run, taken, on_trouble=lambda message: None)  # the run finds out itself
         self._stack.enter_context(renewal)
         newest = checkpoints.newest(objects, record.run)
         fork_step = record.forked_from.step if record.forked_from else 0

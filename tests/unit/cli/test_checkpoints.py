@@ -14,6 +14,7 @@ from eagleray.errors import UserError
 from eagleray.store import checkpoints, lease, paths, runs
 from eagleray.store.checkpoints import Manifest
 from eagleray.store.objects import Objects, open_storage
+from eagleray.store.renewal import renewed
 from tests.support.records import NOW, new_checkpoint, new_run
 
 
@@ -176,7 +177,7 @@ def test_export_without_a_model(objects: Objects, tmp_path: Path) -> None:
 
 def test_a_run_that_goes_on_is_not_reshaped(objects: Objects, saved: list[Manifest]) -> None:
     taken = lease.take(objects, "demo-0001", lease.this_process(), now=lambda: NOW)
-    with lease.renewed(objects, "demo-0001", taken, on_trouble=print, every_s=0.1):
+    with renewed(objects, "demo-0001", taken, on_trouble=print, every_s=0.1):
         assert "run demo-0001 is being driven by process" in _told("reshape", "demo", "--num-workers", "1")
     assert len(checkpoints.list_manifests(objects, "demo-0001")) == 3
 

@@ -18,7 +18,7 @@ from eagleray.cli.watch_view import WatchView
 from eagleray.logs import Lines
 from eagleray.store import keys, sweeps
 from eagleray.store.events import Event
-from eagleray.store.keys import StoredKeys
+from eagleray.store.key_homes import StoredKeys
 from eagleray.store.objects import open_storage
 from eagleray.store.runs import ProgressRecord, RunRecord
 from tests.support import documents

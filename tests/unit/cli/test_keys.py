@@ -12,7 +12,8 @@ from typer.testing import CliRunner, Result
 from eagleray.cli.keys import app
 from eagleray.errors import UserError
 from eagleray.store import keys
-from eagleray.store.keys import FileKeys, KeyHome, StoredKeys
+from eagleray.store.key_homes import FileKeys, StoredKeys
+from eagleray.store.keys import KeyHome
 from eagleray.store.objects import open_storage
 
 

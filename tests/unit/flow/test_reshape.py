@@ -14,6 +14,7 @@ from eagleray.store import checkpoints, events, lease, ledger, paths
 from eagleray.store.checkpoints import CheckpointDamaged, Manifest
 from eagleray.store.ledger import StepUse
 from eagleray.store.objects import Objects, open_storage
+from eagleray.store.renewal import renewed
 from eagleray.train.shards import Snapshot, StateFiles
 from tests.support.records import NOW, new_checkpoint, new_run
 
@@ -43,7 +44,7 @@ def source(objects: Objects, tmp_path: Path) -> Manifest:
     run = new_run(objects).run
     taken = lease.take(objects, run, lease.this_process(), now=lambda: NOW)
     files = {paths.state_shard(rank): _shard(tmp_path, 4 * rank) for rank in range(2)}
-    with lease.renewed(objects, run, taken, on_trouble=print):
+    with renewed(objects, run, taken, on_trouble=print):
         manifest = new_checkpoint(objects, run, step=2, scratch=tmp_path, files={"model.bin": b"weights", **files})
         ledger.write(objects, run, manifest.id, parent=None, num_samples=4, steps=STEPS)
     return manifest

@@ -23,7 +23,8 @@ from eagleray.errors import StorageError, UserError
 from eagleray.serving import auth, problems
 from eagleray.serving.auth import Authority, Caller, NoAuth, Refused, Tokens
 from eagleray.store import keys
-from eagleray.store.keys import FileKeys, KeyRing
+from eagleray.store.key_homes import FileKeys
+from eagleray.store.keys import KeyRing
 from tests.support.records import NOW
 
 SECRET = b"s" * 32

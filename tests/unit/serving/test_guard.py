@@ -21,7 +21,7 @@ from eagleray.serving import guard
 from eagleray.serving.auth import Authority, NoAuth
 from eagleray.spec.endpoint import EndpointSpec
 from eagleray.store import keys
-from eagleray.store.keys import StoredKeys
+from eagleray.store.key_homes import StoredKeys
 from eagleray.store.objects import open_storage
 
 CHAT = "/v1/chat/completions"

@@ -21,7 +21,7 @@ from eagleray.serving.service import Service
 from eagleray.spec.endpoint import EndpointSpec
 from eagleray.spec.task import CausalLmSpec, TextClassificationSpec
 from eagleray.store import keys, paths
-from eagleray.store.keys import FileKeys
+from eagleray.store.key_homes import FileKeys
 from eagleray.store.objects import Objects, open_storage
 from eagleray.store.registry import GoldenRow
 from tests.support.served_models import CONTINUE, new_version

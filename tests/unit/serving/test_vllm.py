@@ -19,7 +19,7 @@ from eagleray.errors import UserError
 from eagleray.spec.endpoint import EndpointSpec, VllmBackendSpec
 from eagleray.spec.serving import ServingSpec
 from eagleray.store import keys, registry
-from eagleray.store.keys import StoredKeys
+from eagleray.store.key_homes import StoredKeys
 from eagleray.store.objects import Objects, open_storage
 from eagleray.tasks import trained
 from tests.support import tiny_models

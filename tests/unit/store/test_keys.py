@@ -13,7 +13,8 @@ import pytest
 
 from eagleray.errors import StorageError, UserError
 from eagleray.store import keys, paths
-from eagleray.store.keys import FileKeys, KeyHome, KeyRecord, KeyRing, StoredKeys
+from eagleray.store.key_homes import FileKeys, StoredKeys
+from eagleray.store.keys import KeyHome, KeyRecord, KeyRing
 from eagleray.store.objects import Objects, open_storage
 from eagleray.store.records import Damaged
 from tests.support.records import NOW

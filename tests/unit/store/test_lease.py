@@ -17,6 +17,7 @@ from eagleray.errors import StorageError
 from eagleray.store import lease, paths, records
 from eagleray.store.lease import HeartbeatRecord, Holder, LeaseHeld, LeaseLost, LeaseRecord, this_process
 from eagleray.store.objects import Objects
+from eagleray.store.renewal import renewed
 from tests.support.records import NOW
 
 RUN = "a-0001"
@@ -264,7 +265,7 @@ def _heartbeat(objects: Objects, number: int) -> HeartbeatRecord:
 def test_a_renewed_lease_shows_signs_of_life_and_is_released(local: Objects) -> None:
     told: list[str] = []
     taken = _take(local, _holder("a"))
-    with lease.renewed(local, RUN, taken, on_trouble=told.append, now=lambda: NOW, every_s=0.001) as renewal:
+    with renewed(local, RUN, taken, on_trouble=told.append, now=lambda: NOW, every_s=0.001) as renewal:
         _until(lambda: _counted(local, 1) > 3)
         assert not _heartbeat(local, 1).is_released
         assert renewal.succeed().number == renewal.number == 2
@@ -277,7 +278,7 @@ def test_a_renewed_lease_shows_signs_of_life_and_is_released(local: Objects) -> 
 def test_it_is_released_by_an_error_too(local: Objects) -> None:
     with (
         pytest.raises(KeyboardInterrupt),
-        lease.renewed(local, RUN, _take(local, _holder("a")), on_trouble=_fail),
+        renewed(local, RUN, _take(local, _holder("a")), on_trouble=_fail),
     ):
         raise KeyboardInterrupt
     assert _heartbeat(local, 1).is_released
@@ -286,7 +287,7 @@ def test_it_is_released_by_an_error_too(local: Objects) -> None:
 def test_a_lease_that_is_lost_is_not_renewed_nor_released(local: Objects) -> None:
     told: list[str] = []
     taken = _take(local, _holder("a"))
-    with lease.renewed(local, RUN, taken, on_trouble=told.append, every_s=0.001) as renewal:
+    with renewed(local, RUN, taken, on_trouble=told.append, every_s=0.001) as renewal:
         local.create(paths.lease(RUN, 2), records.dump(_record(2, "b")))
         assert renewal.lost.wait(10)
     assert told == ["run a-0001 is driven by process 7 on b now (lease 2): what had lease 1 must not write any more"]
@@ -297,7 +298,7 @@ def test_trouble_is_told_once_and_tried_again(local: Objects) -> None:
     assert local.local_path is not None
     away = local.local_path.with_name("away")
     told: list[str] = []
-    with lease.renewed(local, RUN, _take(local, _holder("a")), on_trouble=told.append, every_s=0.001) as renewal:
+    with renewed(local, RUN, _take(local, _holder("a")), on_trouble=told.append, every_s=0.001) as renewal:
         _until(lambda: _counted(local, 1) > 0)
         local.local_path.rename(away)
         _until(lambda: len(told) > 0)
@@ -335,9 +336,10 @@ import sys
 from datetime import UTC, datetime
 from eagleray.store import lease
 from eagleray.store.objects import open_storage
+from eagleray.store.renewal import renewed
 objects, run = open_storage(sys.argv[1]), sys.argv[2]
 taken = lease.take(objects, run, lease.this_process(), now=lambda: datetime.now(UTC))
-with lease.renewed(objects, run, taken, on_trouble=print, every_s=0.05) as renewal:
+with renewed(objects, run, taken, on_trouble=print, every_s=0.05) as renewal:
     print(taken.number, flush=True)
     renewal.lost.wait()
 """

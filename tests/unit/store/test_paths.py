@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from eagleray.errors import StorageError, UserError
-from eagleray.store import paths
+from eagleray.store import paths, safe_keys
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ from eagleray.store import paths
     ],
 )
 def test_keys(key: str, expected: str) -> None:
-    assert key == expected == paths.check_key(key)
+    assert key == expected == safe_keys.check(key)
 
 
 @pytest.mark.parametrize(
@@ -49,4 +49,4 @@ def test_the_longest_name_makes_a_run_id() -> None:
 
 def test_a_bad_key_says_what_is_wrong_with_it() -> None:
     with pytest.raises(StorageError, match=r"'a/\.\./b' cannot be a key on the storage: '//', '\.' and '\.\.' are not"):
-        paths.check_key("a/../b")
+        safe_keys.check("a/../b")

@@ -13,7 +13,7 @@ import pytest
 
 from eagleray.errors import StorageError, UserError
 from eagleray.spec.base import Name
-from eagleray.store import paths, registry, rollouts
+from eagleray.store import paths, registry, rollouts, safe_keys
 from eagleray.store.objects import Objects, open_storage
 from eagleray.store.records import Damaged
 from eagleray.store.references import parse
@@ -37,7 +37,7 @@ from tests.support.versions import FILES, GOLDEN, new_version, promote, put_file
     ],
 )
 def test_keys(key: str, expected: str) -> None:
-    assert key == expected == paths.check_key(key)
+    assert key == expected == safe_keys.check(key)
 
 
 @pytest.mark.parametrize("name", ["", "..", "a/b", "A", "a_1", "a\n", "-a", "a-", "a" * 41, "ü"], ids=repr)

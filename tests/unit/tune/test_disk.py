@@ -9,6 +9,7 @@ import pytest
 from eagleray.spec.sweep import ConstraintSpec, ObjectiveSpec
 from eagleray.store import checkpoints, lease, paths
 from eagleray.store.objects import Objects, open_storage
+from eagleray.store.renewal import renewed
 from eagleray.store.sweeps import Life, Report, State, Sweep, Trial
 from eagleray.tune import disk
 from tests.support.records import NOW, new_checkpoint
@@ -153,7 +154,7 @@ def test_a_trial_whose_process_has_not_left_it_is_pruned_later(objects: Objects,
         prune()
 
     assert _kept(objects, *trials) == {"trial-0-0001": [10], "trial-1-0001": [10]}
-    with lease.renewed(objects, "trial-1-0001", taken, on_trouble=pytest.fail):
+    with renewed(objects, "trial-1-0001", taken, on_trouble=pytest.fail):
         """Release it."""
     (again,) = pruner.due(sweep)
     again()

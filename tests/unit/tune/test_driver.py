@@ -9,6 +9,7 @@ import pytest
 from eagleray.errors import EaglerayError, TrainingError
 from eagleray.store import lease, paths, runs, sweeps
 from eagleray.store.objects import Objects, open_storage
+from eagleray.store.renewal import renewed
 from eagleray.store.runs import ProgressRecord, RunRecord
 from eagleray.train.resources import WorkerShape
 from eagleray.tune.board import Board
@@ -96,7 +97,7 @@ def driver(objects: Objects) -> Iterator[Driver]:
         plan=PLAN,
     )
     taken = lease.take(objects, record.run, lease.this_process(), now=lambda: records.NOW, on_wait=print)
-    with lease.renewed(objects, record.run, taken, on_trouble=print) as held:
+    with renewed(objects, record.run, taken, on_trouble=print) as held:
         yield Driver(objects, document, setup, shared, run=record.run, held=held, observer=Looker())
 
 

@@ -15,7 +15,7 @@ from fastapi.testclient import TestClient
 from eagleray.report.palette import COLOURS
 from eagleray.serving.auth import Authority, NoAuth
 from eagleray.store import events, keys, paths, runs
-from eagleray.store.keys import StoredKeys
+from eagleray.store.key_homes import StoredKeys
 from eagleray.store.objects import Objects, open_storage
 from eagleray.ui import app
 from eagleray.ui.looks import Looks
