@@ -187,7 +187,7 @@ def test_a_storage_that_goes_away_for_a_while_is_waited_for(
     gloo_workers: Workers, run: GlooRun, model: Path, data: Path, tmp_path: Path, cache: Path
 ) -> None:
     """Training goes on meanwhile: as many steps as take longer than the storage is away."""
-    longer = _document(model, data, train={"epochs": 60}, checkpoint={"every_steps": 20})
+    longer = _document(model, data, train={"epochs": 30}, checkpoint={"every_steps": 20})
     expected = GlooRun(tmp_path / "undisturbed", cache).attempt(gloo_workers(2), longer)
     storage, away = tmp_path / "storage", tmp_path / "away"
 
@@ -195,7 +195,7 @@ def test_a_storage_that_goes_away_for_a_while_is_waited_for(
         while checkpoints.newest(run.objects, run.run) is None:
             time.sleep(0.02)
         storage.rename(away)
-        time.sleep(6.0)
+        time.sleep(3.0)
         away.rename(storage)
 
     thread = threading.Thread(target=take_away_and_bring_back)
@@ -233,7 +233,7 @@ def test_a_run_that_was_taken_over_commits_nothing_more(
 def test_a_stop_is_saved_just_in_time(
     gloo_workers: Workers, run: GlooRun, model: Path, data: Path, tmp_path: Path, cache: Path
 ) -> None:
-    longer = _document(model, data, train={"epochs": 60}, checkpoint={"every_steps": 1000})
+    longer = _document(model, data, train={"epochs": 20}, checkpoint={"every_steps": 1000})
     expected = GlooRun(tmp_path / "undisturbed", cache).attempt(gloo_workers(2), longer)
     stops.request(run.objects, run.run, 1, reason="preemption", now=datetime.now(UTC))
 
@@ -241,7 +241,7 @@ def test_a_stop_is_saved_just_in_time(
     trained = run.attempt(gloo_workers(2), longer)
 
     assert stopped.outcome["stop_reason"] == "preemption"
-    assert 0 < stopped.outcome["step"] < 420
+    assert 0 < stopped.outcome["step"] < 140
     (restored,) = [event.fields for event in _events(run) if event.kind == "restored"]
     assert restored["step"] == stopped.outcome["step"], "no step is lost"
     assert trained.losses == expected.losses
