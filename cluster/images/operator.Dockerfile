@@ -7,10 +7,8 @@ WORKDIR /build
 COPY requirements.lock ./
 COPY pyproject.toml README.md LICENSE CHANGELOG.md ./
 COPY src ./src
-# The client once more for asyncio, which nothing here uses, is a third of all that is installed.
 RUN grep -Ev '^(#|pip=|setuptools=)' requirements.lock > constraints.txt \
- && pip install --constraint constraints.txt ".[operator]" \
- && rm -r /opt/eagleray/lib/python3.11/site-packages/kubernetes/aio
+ && pip install --constraint constraints.txt ".[operator]"
 
 FROM python:3.11-slim-bookworm
 RUN useradd --uid 1000 --create-home --home-dir /home/eagleray --shell /usr/sbin/nologin eagleray

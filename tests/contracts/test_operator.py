@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 import venv
@@ -59,7 +58,6 @@ def test_it_is_light(tmp_path: Path) -> None:
     before = _bytes(site)
     command = [python, "-m", "pip", "install", "--quiet", "--constraint", constraints, f"{ROOT}[operator]"]
     subprocess.run(command, check=True)
-    shutil.rmtree(site / "kubernetes" / "aio")  # as cluster/images/operator.Dockerfile does
     assert not [name for name in HEAVY if (site / name).exists()]
     assert _bytes(site) - before < MOST_BYTES
     subprocess.run([python, "-m", "eagleray", "operator", "--help"], check=True, capture_output=True)

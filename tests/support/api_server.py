@@ -31,10 +31,8 @@ class ApiServer:
         """A client of it."""
         settings = client.Configuration()
         settings.host = f"http://127.0.0.1:{self.port}"
-        settings.api_key = {"BearerToken": "a-token"}
-        settings.api_key_prefix = {"BearerToken": "Bearer"}
-        settings.retries = False
-        return Api(client.ApiClient(settings))
+        settings.api_key = {"authorization": "Bearer a-token"}
+        return Api(settings)
 
     def kubeconfig(self) -> str:
         """The text of a file by which `kubectl` would find it."""

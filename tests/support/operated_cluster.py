@@ -175,9 +175,8 @@ class Operated:
     def start(self, *, token: str = "operator") -> None:
         """A new operator, which knows nothing of the one before."""
         settings = kubernetes.Configuration(host=self.server.url)
-        settings.retries = False
         settings.api_key = {"authorization": f"Bearer {token}"}
-        self.cluster, self.world = Cluster(Api(kubernetes.ApiClient(settings))), World()
+        self.cluster, self.world = Cluster(Api(settings)), World()
         self.reconciler = Reconciler(
             self.cluster,
             self.world,

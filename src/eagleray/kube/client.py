@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Final, Protocol
+from typing import Any, Final
 from urllib.parse import urlencode
 
 import urllib3
 from kubernetes import client, config
+from kubernetes.client import rest
 
 from eagleray.errors import ClusterError, UserError
 from eagleray.kube.target import Manifest
@@ -53,13 +54,6 @@ _UNKNOWN: Final = "the cluster does not know this kind"
 _CRDS: Final = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
 
-class Transport(Protocol):
-    """What carries a request there: the client of the package `kubernetes`, signed in."""
-
-    def param_serialize(self, *args: Any, **kwargs: Any) -> Any: ...
-    def call_api(self, *args: Any, **kwargs: Any) -> Any: ...
-
-
 class Refused(ClusterError):
     """The API server does not want it."""
 
@@ -71,8 +65,10 @@ class Refused(ClusterError):
 class Api:
     """A cluster's API server."""
 
-    def __init__(self, transport: Transport) -> None:
-        self._transport = transport
+    def __init__(self, settings: client.Configuration) -> None:
+        self._settings = settings
+        # Its connections alone: how a request is made changes from one version of the package to the next.
+        self._connections = rest.RESTClientObject(settings).pool_manager
 
     def read(self, manifest: Manifest) -> Manifest | None:
         """Return the object as it is there, None where it is not."""
@@ -109,19 +105,18 @@ class Api:
 
     def ask(self, method: str, where: str, *, body: Any = None, content: str = APPLY) -> dict[str, Any]:
         """Send a request. Raises Refused, or ClusterError where there is no answer."""
-        # JSON is YAML; the package would not serialise it for that content type, and does for the others.
-        sent = json.dumps(body) if content == APPLY and body is not None else body
-        headers = {"Accept": "application/json"}
-        if sent is not None:
-            headers["Content-Type"] = content
-        request = self._transport.param_serialize(
-            method, where, header_params=headers, body=sent, auth_settings=["BearerToken"]
-        )
+        signed = {each["key"]: each["value"] for each in self._settings.auth_settings().values()}
+        headers = {"Accept": "application/json", **signed}
+        sent = None
+        if body is not None:
+            headers["Content-Type"], sent = content, json.dumps(body).encode()  # JSON is YAML, too
         try:
-            response = self._transport.call_api(*request, _request_timeout=TIMEOUT_S)
-            answer = _answer(response.read())
-        except (urllib3.exceptions.HTTPError, client.OpenApiException) as error:
+            response = self._connections.request(
+                method, f"{self._settings.host}{where}", body=sent, headers=headers, timeout=TIMEOUT_S, retries=False
+            )
+        except urllib3.exceptions.HTTPError as error:
             raise ClusterError(f"the Kubernetes API server does not answer: {error}") from error
+        answer = _answer(response.data)
         if response.status >= 400:
             told = answer.get("message") or f"{method} {where}: {response.status}"
             wait = response.headers.get("Retry-After", "")
@@ -149,16 +144,15 @@ def connect(kubeconfig: str | None) -> Api:
     """Sign in as kubectl would: these files, else ~/.kube/config, else the account of the pod. Raises UserError."""
     settings = client.Configuration()
     try:
-        config.load_kube_config(config_file=kubeconfig, client_configuration=settings)  # type: ignore[no-untyped-call]
+        config.load_kube_config(config_file=kubeconfig, client_configuration=settings)
     except config.ConfigException:
         try:
-            config.load_incluster_config(client_configuration=settings)  # type: ignore[no-untyped-call]
+            config.load_incluster_config(client_configuration=settings)
         except config.ConfigException as error:
             raise UserError(
                 "there is no Kubernetes cluster to ask: set KUBECONFIG; `--validate --crds DIR` needs none"
             ) from error
-    settings.retries = False
-    return Api(client.ApiClient(settings))
+    return Api(settings)
 
 
 def path(manifest: Manifest) -> str:

@@ -19,9 +19,8 @@ class Replicas:
 
     def __init__(self, server: ApiServer) -> None:
         settings = kubernetes.Configuration(host=server.url)
-        settings.retries = False
         self.server, self.seconds = server, 0.0
-        cluster = Cluster(Api(kubernetes.ApiClient(settings)))
+        cluster = Cluster(Api(settings))
         self.one, self.two = (
             Leader(
                 cluster,
