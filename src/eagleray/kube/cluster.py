@@ -16,7 +16,7 @@ from eagleray.kube.kinds import LABELLED, Kind
 from eagleray.kube.target import Manifest
 
 MANAGER: Final = "eagleray-operator"
-_PAGE: Final = 500
+_PAGE: Final = 100
 _CRD: Final = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
 
