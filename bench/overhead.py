@@ -20,7 +20,6 @@ can be lost at most, on a machine without a core to spare. At most 1 % of the sp
 from __future__ import annotations
 
 import argparse
-import json
 import multiprocessing
 import os
 import socket
@@ -40,10 +39,11 @@ from statistics import median
 from typing import Any
 from urllib.request import urlopen
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
-import train_throughput
-from train_throughput import Setup
+from bench import films, train_throughput, turns
+from bench.peers import group_of_one
+from bench.train_throughput import Setup
 
 LEAST_RATIO = 0.99
 WARMUP_STEPS = 10
@@ -103,10 +103,9 @@ class Driver:
 
 def main() -> None:
     arguments = _arguments()
-    print(train_throughput.machine(arguments.threads))
     steps = 2 * arguments.pairs * arguments.steps + WARMUP_STEPS
     with tempfile.TemporaryDirectory(prefix="eagleray-bench-") as directory:
-        train_throughput.write_rows(Path(directory), num_rows=1600)
+        films.write(Path(directory), train=1600, validation=train_throughput.BATCH_SIZE)
         setup = Setup(
             directory=directory,
             epochs=1 + steps // (1600 // train_throughput.BATCH_SIZE),
@@ -120,8 +119,7 @@ def main() -> None:
             state = f"on, Prometheus asked {block.num_asked} times" if block.is_on else "off"
             print(f"1,000 cells in {block.wall_ms:.1f} ms, {block.cpu_ms:.1f} ms of CPU: {state}", flush=True)
     print_ratios(blocks)
-    if arguments.json:
-        arguments.json.write_text(json.dumps([asdict(block) for block in blocks], indent=2), encoding="utf-8")
+    turns.finish(__file__, {}, arguments, blocks=[asdict(block) for block in blocks])
 
 
 def train(setup: Setup, *, num_pairs: int, block_steps: int) -> Iterator[Block]:
@@ -149,7 +147,7 @@ def train(setup: Setup, *, num_pairs: int, block_steps: int) -> Iterator[Block]:
     cache = f"{setup.directory}/cache"
     job = Job(document=document.model_dump_json(), storage=storage, run=record.run, cache_dir=cache, lease=taken.number)
     driver = Driver(setup, record.run, dump(document))
-    with train_throughput._group_of_one() as group, ExitStack() as stack:
+    with group_of_one() as group, ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         built = assemble(job, group, loader=Loader(), scratch=scratch, mark=lambda doing: None, stack=stack)
         built.recorder.close()
@@ -269,11 +267,10 @@ def _now() -> datetime:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = turns.parser(__doc__)
     parser.add_argument("--pairs", type=int, default=20)
     parser.add_argument("--steps", type=int, default=20, help="steps of a block")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--json", type=Path, help="write all figures there")
     return parser.parse_args()
 
 
