@@ -54,6 +54,7 @@ def main() -> int:
     rows = tuple(row for row in fitting if not wanted or row.name in wanted)
     order = Order(rows, frozenset(arguments.again), arguments.rounds, arguments.quick)
     folder = RESULTS / "quick" if arguments.quick else RESULTS
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a row that is left alone would go on
     try:
         failed = work(order, folder, run=run)
     except KeyboardInterrupt:

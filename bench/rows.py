@@ -47,9 +47,9 @@ ROWS = (
             Demand("bare DeepSpeed", "ours.samples_per_s", "bare.samples_per_s", at_least=0.98, is_limit=True),
         ),
         minutes=8,
-        arguments=("--rounds", "5"),
-        quick=("--rows", "320", "--rounds", "1"),
-        quick_minutes=1.0,
+        arguments=("--rounds", "3"),
+        quick=("--rows", "320", "--rounds", "1", "--contenders", "ours", "bare", "trainer"),
+        quick_minutes=1.5,
         section="how-fast-is-a-step",
     ),
     *(

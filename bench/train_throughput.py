@@ -46,7 +46,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from bench import films, turns
+from bench import deepspeed_loop, films, turns
 from bench.peers import encoder, group_of_one
 
 DOCUMENT = Path(__file__).parents[1] / "jobs" / "finetune" / "text-classification-cpu.yaml"
@@ -137,38 +137,13 @@ def ours(setup: Setup, turns: Turns) -> None:
 
 def bare(setup: Setup, turns: Turns) -> None:
     """A loop on DeepSpeed over batches that are there already."""
-    import deepspeed
-
-    from eagleray.model.load import load_model
-    from eagleray.train import deepspeed_config, inputs, optimizers
+    from eagleray.train import inputs
 
     spec = _document(setup).spec
-    # As the product: the op, for a collective that training never calls, would be compiled for a minute.
-    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
     with group_of_one():
         loaded = inputs.load(spec, cache_dir=Path(setup.directory) / "cache")
-        batches = _batches(spec, loaded)
-        model = load_model(
-            loaded.task.model_class(),
-            source=spec.model.source,
-            dtype=_fp32(),
-            config_overrides=loaded.task.config_overrides(loaded.tokenizer),
-        )
-        optimizer = optimizers.build(
-            model,
-            spec.train.optimizer,
-            learning_rate=spec.train.learning_rate,
-            weight_decay=spec.train.weight_decay,
-            fused=True,
-        )
-        config = deepspeed_config.build(
-            spec.scale.zero, world_size=1, precision="fp32", gradient_clip=spec.train.gradient_clip
-        )
-        # The product tells DeepSpeed itself when a step is due; here DeepSpeed counts, and clips at any stage.
-        sizes = {"train_batch_size": BATCH_SIZE, "train_micro_batch_size_per_gpu": BATCH_SIZE}
-        config |= {**sizes, "gradient_accumulation_steps": 1, "gradient_clipping": spec.train.gradient_clip}
-        engine = deepspeed.initialize(model=model, optimizer=optimizer, config=config)[0]
-        engine.train()
+        batches = deepspeed_loop.batches(spec, loaded, rank=0, world_size=1)
+        engine = deepspeed_loop.engine(spec, loaded, world_size=1)
         turns.begin()
         for batch in batches:
             loss = engine(**batch).loss
@@ -314,46 +289,6 @@ def _document(setup: Setup) -> Any:
         f"scale.zero.stage={setup.zero_stage}",
     ]
     return load(DOCUMENT, overrides=overrides).document
-
-
-def _batches(spec: Any, loaded: Any) -> list[dict[str, Any]]:
-    """The batches that ours makes, in its order, ready for the model."""
-    import numpy as np
-
-    from eagleray.data.batches import micro_batches
-    from eagleray.data.order import global_batches
-
-    train = loaded.data.train
-    batches = []
-    for epoch in range(spec.train.epochs):
-        order = global_batches(
-            train.lengths,
-            seed=spec.train.seed,
-            epoch=epoch,
-            fingerprint=loaded.data.fingerprint,
-            global_batch_size=BATCH_SIZE,
-            batching=spec.data.batching.type,
-            window_batches=spec.data.batching.window_batches,
-        )
-        for k in range(len(order)):
-            [(rows, weights)] = micro_batches(
-                order[k], train.lengths, world_size=1, rank=0, accumulation=1, balance="length"
-            )
-            assert np.all(weights == 1.0)
-            batch = loaded.task.collate(
-                train.samples(rows),
-                weights=weights,
-                pad_id=loaded.tokenizer.pad_token_id,
-                max_length=spec.data.max_length,
-            )
-            batches.append({name: tensor for name, tensor in batch.items() if name != "weights"})
-    return batches
-
-
-def _fp32() -> Any:
-    import torch
-
-    return torch.float32
 
 
 def _arguments() -> argparse.Namespace:
