@@ -36,14 +36,13 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from bench import turns
+from bench import turns, worker
 from bench.peers import group_of_one
 
 WORDS = [
@@ -181,7 +180,7 @@ def predict(directory: Path) -> dict[str, Any]:
     def answers(name: str) -> Iterator[dict[str, Any]]:
         return results(model, read_rows(str(directory / f"{name}.jsonl"), split="test"), batch_size=BATCH_SIZE)
 
-    model = trained.load(directory / "storage" / paths.model("memory-0001"), device=torch.device("cpu"))
+    model = trained.load(directory / "storage" / paths.model("bench-0001"), device=torch.device("cpu"))
     deque(answers("validation"), maxlen=0)
     watch = Watch()
     for number, _ in enumerate(answers("input")):
@@ -274,16 +273,9 @@ def _document(directory: Path) -> str:
 
 
 def _job(directory: Path) -> Any:
-    from eagleray.store import lease, runs
-    from eagleray.store.objects import open_storage
-    from eagleray.train.assembly import Job
+    from eagleray.spec.finetune import FineTune
 
-    storage = str(directory / "storage")
-    lock = runs.LockRecord(versions={}, git_commit="", data_fingerprint="", seed=0, hardware={}, python="")
-    record = runs.create(open_storage(storage), name="memory", document="", lock=lock, now=datetime.now(UTC))
-    taken = lease.take(open_storage(storage), record.run, lease.this_process(), now=lambda: datetime.now(UTC))
-    cache = str(directory / "cache")
-    return Job(_document(directory), storage=storage, run=record.run, cache_dir=cache, lease=taken.number)
+    return worker.job(FineTune.model_validate_json(_document(directory)), directory)
 
 
 def _write_reviews(path: Path, *, first: int, num_rows: int) -> None:

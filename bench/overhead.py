@@ -31,7 +31,6 @@ import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
 from itertools import cycle, islice
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -41,7 +40,7 @@ from urllib.request import urlopen
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from bench import films, train_throughput, turns
+from bench import films, train_throughput, turns, worker
 from bench.peers import group_of_one
 from bench.train_throughput import Setup
 
@@ -130,23 +129,17 @@ def train(setup: Setup, *, num_pairs: int, block_steps: int) -> Iterator[Block]:
 
     from eagleray.model import quiet
     from eagleray.spec.document import dump
-    from eagleray.store import lease, runs
-    from eagleray.store.objects import open_storage
     from eagleray.train import stepping
-    from eagleray.train.assembly import Job, assemble
+    from eagleray.train.assembly import assemble
     from eagleray.train.loading import Loader
     from eagleray.train.recorder import SilentRecorder
 
     torch.set_num_threads(setup.num_threads)
     quiet.silence()
-    storage = str(Path(setup.directory) / "storage")
     document = train_throughput._document(setup)
-    lock = runs.LockRecord(versions={}, git_commit="", data_fingerprint="", seed=0, hardware={}, python="")
-    record = runs.create(open_storage(storage), name="bench", document="", lock=lock, now=_now())
-    taken = lease.take(open_storage(storage), record.run, lease.this_process(), now=_now)
-    cache = f"{setup.directory}/cache"
-    job = Job(document=document.model_dump_json(), storage=storage, run=record.run, cache_dir=cache, lease=taken.number)
-    driver = Driver(setup, record.run, dump(document))
+    job = worker.job(document, Path(setup.directory))
+    storage = job.storage
+    driver = Driver(setup, job.run, dump(document))
     with group_of_one() as group, ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         built = assemble(job, group, loader=Loader(), scratch=scratch, mark=lambda doing: None, stack=stack)
@@ -158,7 +151,7 @@ def train(setup: Setup, *, num_pairs: int, block_steps: int) -> Iterator[Block]:
         for is_on in islice(cycle((False, True, True, False)), 2 * num_pairs):
             if is_on:
                 writes = stack.enter_context(ExitStack())
-                recorder = _recorder(storage, record.run, taken.number, built.total_steps, log_every_steps, scratch)
+                recorder = _recorder(storage, job.run, job.lease, built.total_steps, log_every_steps, scratch)
                 writes.callback(recorder.close)
                 driver.wake()
                 block = _block(reports, recorder, is_on=True, steps=block_steps)
@@ -260,10 +253,6 @@ def print_ratios(blocks: list[Block]) -> None:
     print(f"share of one core that the recorder's thread takes: {sum(b.writer_cpu_s for b in on) / wall_s:.4%}")
     print(f"share of one core that the driver takes: {sum(b.driver_cpu_s for b in on) / wall_s:.4%}")
     print(f"speed is to be at least {LEAST_RATIO}")
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
 
 
 def _arguments() -> argparse.Namespace:

@@ -71,7 +71,7 @@ def _lines(row: Row, result: Result | None) -> list[str]:
     head = f"| **{link}** | {row.data}; threads: {row.threads}; {row.backend} |"
     if result is None:
         return [f"{head} not run in this form | | | |", *(_line(demand, "", "", "") for demand in row.demands)]
-    return [f"{head} | | | |", *(_judged(demand, result) for demand in row.demands)]
+    return [f"{head} load {result.load:.1f} | | | |", *(_judged(demand, result) for demand in row.demands)]
 
 
 def _judged(demand: Demand, result: Result) -> str:

@@ -38,6 +38,10 @@ from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from bench.turns import QUIET
+
 HERE = Path(__file__).resolve()
 MODEL = "film-sentiment-zero2"
 DOCUMENT = HERE.parents[1] / "jobs" / "finetune" / "text-classification-zero2.yaml"
@@ -230,10 +234,10 @@ CONTENDERS = {"flask": by_flask, "waitress": by_waitress, "serve": by_serve}
 def _pipeline(directory: Path) -> Any:
     from transformers import pipeline
 
-    return pipeline("text-classification", model=str(_model(directory)), device="cpu")
+    return pipeline("text-classification", model=str(model_files(directory)), device="cpu")
 
 
-def _model(directory: Path) -> Path:
+def model_files(directory: Path) -> Path:
     """The files of the registered version; a pipeline needs no more of them than config, weights and tokenizer."""
     return directory / "storage" / "models" / MODEL / "versions" / "000001" / "files"
 
@@ -344,7 +348,7 @@ def _offline(directory: Path, kind: str, *, batched: bool) -> dict[str, float]:
     from eagleray.serving import loaded
     from eagleray.spec.endpoint import OnnxBackendSpec
 
-    model = loaded.load(_model(directory), backend=OnnxBackendSpec(type="onnx"), num_threads=1)
+    model = loaded.load(model_files(directory), backend=OnnxBackendSpec(type="onnx"), num_threads=1)
     texts = json.loads((directory / f"{kind}.json").read_text(encoding="utf-8"))
     samples = model.encode({"text": text} for text in texts)
     if batched:
@@ -409,7 +413,7 @@ def _quoted(text: str) -> str:
 def environment(directory: Path) -> dict[str, str]:
     cache = str(directory / "cache")
     storage = str(directory / "storage")
-    return {**os.environ, "EAGLERAY_STORAGE": storage, "EAGLERAY_CACHE": cache}
+    return {**os.environ, **QUIET, "EAGLERAY_STORAGE": storage, "EAGLERAY_CACHE": cache}
 
 
 def _arguments() -> argparse.Namespace:

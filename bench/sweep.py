@@ -581,7 +581,7 @@ def _contend(name: str, *more: str) -> None:
 def _environment() -> dict[str, str]:
     cache = Path(tempfile.gettempdir()) / "eagleray-bench-cache"
     quiet = {"RAY_AUTH_MODE": "disabled", "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1", "PYTHONWARNINGS": "ignore"}
-    return {**os.environ, **quiet, "EAGLERAY_CACHE": str(cache), "OMP_NUM_THREADS": "1"}
+    return {**os.environ, **turns.QUIET, **quiet, "EAGLERAY_CACHE": str(cache), "OMP_NUM_THREADS": "1"}
 
 
 def _start_ray() -> None:

@@ -31,22 +31,18 @@ from __future__ import annotations
 
 import argparse
 import math
-import multiprocessing
 import os
 import sys
 import tempfile
-import time
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from bench import deepspeed_loop, films, turns
+from bench import deepspeed_loop, films, turns, worker
+from bench.contenders import Turns, waiting
 from bench.peers import encoder, group_of_one
 
 DOCUMENT = Path(__file__).parents[1] / "jobs" / "finetune" / "text-classification-cpu.yaml"
@@ -64,75 +60,9 @@ class Setup:
     num_threads: int
 
 
-@dataclass(frozen=True, slots=True)
-class Round:
-    """What a contender did in one turn."""
-
-    samples: int
-    cells: int
-    wall_s: float
-    cpu_s: float  # of all threads
-
-
-class Turns:
-    """A contender's side: it calls `step` after each of its steps, and sleeps there until its next turn."""
-
-    def __init__(self, pipe: Connection) -> None:
-        self._pipe = pipe
-        self._samples = self._cells = 0
-
-    def begin(self) -> None:
-        """Say that all is built, and wait for the first turn."""
-        self._pipe.send(None)
-        self._wait()
-
-    def count(self, *, samples: int, cells: int) -> None:
-        """Note a batch."""
-        self._samples += samples
-        self._cells += cells
-
-    def step(self) -> bool:
-        """Note a step; ends the round where it was the last. False: there is no other round."""
-        self._left -= 1
-        if self._left:
-            return True
-        wall_s, cpu_s = time.perf_counter() - self._wall, time.process_time() - self._cpu
-        self._pipe.send(Round(self._samples, self._cells, wall_s, cpu_s))
-        return self._wait()
-
-    def _wait(self) -> bool:
-        self._left = self._pipe.recv()
-        self._samples = self._cells = 0
-        self._wall, self._cpu = time.perf_counter(), time.process_time()
-        return self._left > 0
-
-
 def ours(setup: Setup, turns: Turns) -> None:
     """The product's own worker."""
-    from datetime import UTC, datetime
-
-    from eagleray.store import lease, runs
-    from eagleray.store.objects import open_storage
-    from eagleray.train import stepping
-    from eagleray.train.assembly import Job, assemble
-    from eagleray.train.loading import Loader
-
-    storage = str(Path(setup.directory) / "storage")
-    lock = runs.LockRecord(versions={}, git_commit="", data_fingerprint="", seed=0, hardware={}, python="")
-    record = runs.create(open_storage(storage), name="bench", document="", lock=lock, now=datetime.now(UTC))
-    document = _document(setup).model_dump_json()
-    taken = lease.take(open_storage(storage), record.run, lease.this_process(), now=lambda: datetime.now(UTC))
-    cache = f"{setup.directory}/cache"
-    job = Job(document=document, storage=storage, run=record.run, cache_dir=cache, lease=taken.number)
-    with group_of_one() as group, ExitStack() as stack:
-        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        built = assemble(job, group, loader=Loader(), scratch=scratch, mark=lambda doing: None, stack=stack)
-        turns.begin()
-        for report in stepping.steps(built, 0):
-            built.recorder.step(report)
-            turns.count(samples=report.num_samples, cells=report.num_cells)
-            if not turns.step():
-                break
+    worker.train(_document(setup), Path(setup.directory), turns)
 
 
 def bare(setup: Setup, turns: Turns) -> None:
@@ -219,61 +149,10 @@ def main() -> None:
             zero_stage=arguments.zero_stage,
             num_threads=arguments.threads,
         )
-        with contenders(arguments.contenders, setup, warmup_steps=arguments.warmup_steps) as pipes:
-            takers = {name: _taker(pipe, steps) for name, pipe in pipes.items()}
+        chosen = {name: CONTENDERS[name] for name in arguments.contenders}
+        with waiting(chosen, setup, steps=steps, warmup_steps=arguments.warmup_steps) as takers:
             figures = turns.take(takers, rounds=arguments.rounds)
     turns.finish(__file__, figures, arguments, setup=asdict(setup))
-
-
-@contextmanager
-def contenders(names: list[str], setup: Setup, *, warmup_steps: int) -> Iterator[dict[str, Connection]]:
-    """Start one after the other, and warm each up."""
-    context = multiprocessing.get_context("spawn")
-    pipes: dict[str, Connection] = {}
-    processes = []
-    for name in names:
-        pipes[name], theirs = context.Pipe()
-        process = context.Process(target=_contend, args=(name, setup, theirs), daemon=True)
-        process.start()
-        theirs.close()  # so that the end of the process is seen as the end of the pipe
-        processes.append(process)
-        pipes[name].recv()
-        _turn(pipes[name], warmup_steps)
-    yield pipes
-    for pipe, process in zip(pipes.values(), processes, strict=True):
-        pipe.send(0)
-        process.join(timeout=60)
-
-
-def _taker(pipe: Connection, steps: int) -> Callable[[int], dict[str, float]]:
-    def take(number: int) -> dict[str, float]:
-        done = _turn(pipe, steps)
-        return {
-            "samples_per_s": done.samples / done.wall_s,
-            "cells_a_sample": done.cells / done.samples,
-            "cpu_s_a_thousand": 1000 * done.cpu_s / done.samples,
-        }
-
-    return take
-
-
-def _contend(name: str, setup: Setup, pipe: Connection) -> None:
-    """The process of a contender."""
-    os.environ["DS_ACCELERATOR"] = "cpu"
-    warnings.filterwarnings("ignore")
-    sys.stdout = sys.stderr  # where DeepSpeed and the Trainer may print
-    import torch
-
-    from eagleray.model import quiet
-
-    torch.set_num_threads(setup.num_threads)
-    quiet.silence()
-    CONTENDERS[name](setup, Turns(pipe))
-
-
-def _turn(pipe: Connection, steps: int) -> Round:
-    pipe.send(steps)
-    return pipe.recv()
 
 
 def _document(setup: Setup) -> Any:

@@ -18,8 +18,14 @@ from bench.figures import Figures
 from bench.results import fingerprint
 from bench.rows import ROWS
 
-QUIET = {"DS_ACCELERATOR": "cpu", "DS_IGNORE_CUDA_DETECTION": "1", "RAY_USAGE_STATS_ENABLED": "0"}
-"""No search for a CUDA compiler when DeepSpeed is imported, no usage statistics: of all sides alike."""
+QUIET = {
+    "DS_ACCELERATOR": "cpu",
+    "DS_IGNORE_CUDA_DETECTION": "1",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_worker_niceness": "0",
+}
+"""Of all sides alike: no search for a CUDA compiler when DeepSpeed is imported, no usage statistics, and workers of Ray
+that do not give way to whatever else the machine does (Ray starts them with a niceness of 15)."""
 
 
 def parser(doc: str | None, *, rounds: int | None = None) -> argparse.ArgumentParser:
