@@ -68,9 +68,9 @@ def work(order: Order, folder: Path, *, run: Runs) -> list[str]:
     """Run what is missing; returns the rows that failed."""
     here, there, failed = results.fingerprint(), results.read(folder), []
     for row in order.rows:
-        command = command_of(row, order)
-        if row.name in there and row.name not in order.again and there[row.name].holds(command, here):
-            print(f"{row.name}: there already, of {there[row.name].at}", flush=True)
+        command, script, kept = command_of(row, order), results.digest(row.script), there.get(row.name)
+        if kept and row.name not in order.again and kept.holds(command, here, script):
+            print(f"{row.name}: there already, of {kept.at}", flush=True)
             continue
         print(f"{row.name}: {row.title}, some {row.quick_minutes if order.is_quick else row.minutes:g} min", flush=True)
         result = measured(row, command, folder, run=run, fingerprint=here)
@@ -91,7 +91,8 @@ def measured(
     folder.mkdir(parents=True, exist_ok=True)
     out = folder / f"{row.name}.figures"
     out.unlink(missing_ok=True)
-    load, at, started = os.getloadavg()[0], datetime.now(UTC), time.monotonic()
+    script, load = results.digest(row.script), os.getloadavg()[0]  # before it runs
+    at, started = datetime.now(UTC), time.monotonic()
     status = run([*command, "--json", str(out)], folder / f"{row.name}.log")
     if status or not out.exists():
         return None
@@ -107,6 +108,7 @@ def measured(
         load=load,
         figures=told["figures"],
         raw=told["raw"],
+        script=script,
     )
 
 

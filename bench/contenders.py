@@ -1,4 +1,4 @@
-"""How do processes train in turn? Each builds its model and waits; in its turn it takes a round's steps."""
+"""How do processes train in turn? Each builds its model and waits; in its turn it takes a few steps, then sleeps."""
 
 from __future__ import annotations
 
@@ -10,8 +10,14 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import reduce
 from multiprocessing.connection import Connection
+from operator import add
 from typing import Any, Protocol
+
+from bench.figures import Figures
+
+STEPS_A_TURN = 5
 
 
 class Setup(Protocol):
@@ -30,6 +36,9 @@ class Round:
     targets: int
     wall_s: float
     cpu_s: float  # of all threads
+
+    def __add__(self, other: Round) -> Round:
+        return Round(*(getattr(self, name) + getattr(other, name) for name in Round.__slots__))
 
     @property
     def figures(self) -> dict[str, float]:
@@ -78,11 +87,25 @@ class Turns:
 Contender = Callable[[Any, Turns], None]
 
 
+def take(pipes: Mapping[str, Connection], *, steps: int, rounds: int) -> Figures:
+    """Rounds of so many steps each, in turns of a few: a change of the machine's speed then meets all of them."""
+    found: dict[str, dict[str, list[float]]] = {name: {} for name in pipes}
+    for number in range(1, rounds + 1):
+        done: dict[str, list[Round]] = {name: [] for name in pipes}
+        for begun in range(0, steps, STEPS_A_TURN):
+            for name, pipe in pipes.items():
+                done[name].append(_turn(pipe, min(STEPS_A_TURN, steps - begun)))
+        for name, turns in done.items():
+            figures = reduce(add, turns).figures
+            for quantity, value in figures.items():
+                found[name].setdefault(quantity, []).append(value)
+            print(f"round {number}, {name}: {figures['samples_per_s']:.4g} samples/s", flush=True)
+    return found
+
+
 @contextmanager
-def waiting(
-    contenders: Mapping[str, Contender], setup: Setup, *, steps: int, warmup_steps: int
-) -> Iterator[dict[str, Callable[[int], dict[str, float]]]]:
-    """Start one after the other, and warm each up; yields what lets each take a round of so many steps."""
+def waiting(contenders: Mapping[str, Contender], setup: Setup, *, warmup_steps: int) -> Iterator[dict[str, Connection]]:
+    """Start one after the other, and warm each up; yields the pipes by which each is told to go on."""
     context = multiprocessing.get_context("spawn")
     pipes: dict[str, Connection] = {}
     processes = []
@@ -94,14 +117,10 @@ def waiting(
         processes.append(process)
         pipes[name].recv()
         _turn(pipes[name], warmup_steps)
-    yield {name: _taker(pipe, steps) for name, pipe in pipes.items()}
+    yield pipes
     for pipe, process in zip(pipes.values(), processes, strict=True):
         pipe.send(0)
         process.join(timeout=60)
-
-
-def _taker(pipe: Connection, steps: int) -> Callable[[int], dict[str, float]]:
-    return lambda number: _turn(pipe, steps).figures
 
 
 def _contend(contender: Contender, setup: Setup, pipe: Connection) -> None:

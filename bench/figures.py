@@ -12,6 +12,10 @@ Figures = Mapping[str, Mapping[str, Sequence[float]]]
 """By contender and quantity, a number a round; one number where it was measured once for all rounds."""
 
 
+SETTLED = 1.5
+"""By how much the ratio of one round may be that of another."""
+
+
 @dataclass(frozen=True, slots=True)
 class Demand:
     """`over` by `under`, each a `contender.quantity`; without `under`, what `over` itself is to be."""
@@ -60,6 +64,11 @@ def is_met(demand: Demand, found: Found) -> bool:
     if demand.at_least is not None and found.value < demand.at_least:
         return False
     return demand.at_most is None or found.value <= demand.at_most
+
+
+def is_settled(found: Found) -> bool:
+    """Whether the rounds agree well enough to judge by: with other work on the machine some differ by a factor."""
+    return found.low <= 0 or found.high <= SETTLED * found.low
 
 
 def slope(sizes: Sequence[float], costs: Sequence[float]) -> float:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bench.figures import Demand, find, is_met
+from bench.figures import Demand, Found, find, is_met, is_settled
 from bench.results import Result, parse, plain
 from bench.rows import Row
 
@@ -30,7 +30,7 @@ def missed(rows: tuple[Row, ...], results: Mapping[str, Result]) -> list[str]:
         for row in rows
         if row.name in results
         for demand in row.demands
-        if (found := find(demand, results[row.name].figures)) and not is_met(demand, found)
+        if (found := find(demand, results[row.name].figures)) and is_settled(found) and not is_met(demand, found)
     ]
 
 
@@ -78,8 +78,17 @@ def _judged(demand: Demand, result: Result) -> str:
     found = find(demand, result.figures)
     if found is None:
         return _line(demand, "not run", "", "")
-    verdict = "" if demand.bound == "told" else "reached" if is_met(demand, found) else "**missed**"
-    return _line(demand, _number(found.value), f"{_number(found.low)} to {_number(found.high)}", verdict)
+    return _line(
+        demand, _number(found.value), f"{_number(found.low)} to {_number(found.high)}", _verdict(demand, found)
+    )
+
+
+def _verdict(demand: Demand, found: Found) -> str:
+    if demand.bound == "told":
+        return ""
+    if not is_settled(found):
+        return "not judged: the rounds disagree"
+    return "reached" if is_met(demand, found) else "**missed**"
 
 
 def _line(demand: Demand, value: str, rounds: str, verdict: str) -> str:

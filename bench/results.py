@@ -1,7 +1,7 @@
 """What is kept of a row that was run, and does it still hold?
 
-One file a row under `bench/results/`, which git ignores. It holds as long as machine, versions, the product's source
-and the row's command are what they were; a commit that touches nothing under `src/` takes no hour to measure again.
+One file a row under `bench/results/`, which git ignores. It holds as long as machine, versions, the product's source,
+the row's script and its command are what they were; a commit that touches none of them takes no hour to measure again.
 """
 
 from __future__ import annotations
@@ -65,10 +65,11 @@ class Result:
     load: float  # of the machine, the minute before
     figures: Figures
     raw: dict[str, Any] = field(default_factory=dict)
+    script: str = ""  # what `digest` says of it
 
-    def holds(self, command: list[str], fingerprint: Fingerprint) -> bool:
+    def holds(self, command: list[str], fingerprint: Fingerprint, script: str) -> bool:
         """Whether to run the row again would measure the same thing."""
-        return self.command == command and self.fingerprint == fingerprint
+        return (self.command, self.fingerprint, self.script) == (command, fingerprint, script)
 
 
 def read(folder: Path) -> dict[str, Result]:
@@ -116,6 +117,12 @@ def fingerprint() -> Fingerprint:
         versions=found,
         source=_git("rev-parse", "HEAD:src")[:12] + dirty,
     )
+
+
+def digest(script: str) -> str:
+    """Of a script's text; empty where there is none."""
+    path = ROOT / "bench" / f"{script}.py"
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:12] if path.exists() else ""
 
 
 def commit() -> str:

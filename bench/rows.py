@@ -119,7 +119,7 @@ ROWS = (
                 ),
             ),
             minutes=4,
-            arguments=("--backend", backend),
+            arguments=("--backend", backend, "--rows", "1024", "--rounds", "5"),
             quick=("--backend", backend, "--rows", "640", "--rounds", "1"),
             quick_minutes=0.6,
         )

@@ -25,7 +25,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from bench import films, turns, worker
-from bench.contenders import Turns, waiting
+from bench.contenders import Turns, take, waiting
 
 DOCUMENT = Path(__file__).parents[1] / "jobs" / "finetune" / "causal-lm-pretraining.yaml"
 NUM_LAYERS = 4
@@ -128,8 +128,8 @@ def main() -> None:
         films.write(directory, train=NUM_ROWS, validation=64)
         cut(directory / "model")
         setup = Setup(scratch, arguments.threads)
-        with waiting(CONTENDERS, setup, steps=arguments.steps, warmup_steps=3) as takers:
-            figures = turns.take(takers, rounds=arguments.rounds)
+        with waiting(CONTENDERS, setup, warmup_steps=3) as pipes:
+            figures = take(pipes, steps=arguments.steps, rounds=arguments.rounds)
     turns.finish(__file__, figures, arguments, steps=arguments.steps)
 
 

@@ -1,8 +1,8 @@
 """How many samples a second does one worker train, beside a bare DeepSpeed loop and the Trainer of transformers?
 
 The same encoder (MiniLM), the same film sentences, batches of 32, the same number of threads, fp32. Each contender is
-a process of its own that has built its model and waits; they train in turn, round after round (A B C D A B C D …),
-while the others sleep, so that a change of the machine's speed meets all of them. A round is one pass over the rows.
+a process of its own that has built its model and waits; they train in turn, five steps each (A B C D A B C D …), while
+the others sleep, so that a change of the machine's speed meets all of them. A round is one pass over the rows.
 
 ours      what a worker does: `train.assembly` builds it, `train.session` takes the steps, its recorder writes them
           down; batches grouped by length.
@@ -42,7 +42,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from bench import deepspeed_loop, films, turns, worker
-from bench.contenders import Turns, waiting
+from bench.contenders import Turns, take, waiting
 from bench.peers import encoder, group_of_one
 
 DOCUMENT = Path(__file__).parents[1] / "jobs" / "finetune" / "text-classification-cpu.yaml"
@@ -150,8 +150,8 @@ def main() -> None:
             num_threads=arguments.threads,
         )
         chosen = {name: CONTENDERS[name] for name in arguments.contenders}
-        with waiting(chosen, setup, steps=steps, warmup_steps=arguments.warmup_steps) as takers:
-            figures = turns.take(takers, rounds=arguments.rounds)
+        with waiting(chosen, setup, warmup_steps=arguments.warmup_steps) as pipes:
+            figures = take(pipes, steps=steps, rounds=arguments.rounds)
     turns.finish(__file__, figures, arguments, setup=asdict(setup))
 
 

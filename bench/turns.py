@@ -63,8 +63,7 @@ def finish(script: str, figures: Figures, arguments: argparse.Namespace, **raw: 
         if found is None or demand in said:
             continue
         said.add(demand)
-        verdict = "" if demand.bound == "told" else "  reached" if judging.is_met(demand, found) else "  MISSED"
-        print(f"{demand.against}: {found.value:.3f}, {found.low:.3f} to {found.high:.3f} ({demand.bound}){verdict}")
+        print(f"{demand.against}: {found.value:.3f}, {found.low:.3f} to {found.high:.3f} ({demand.bound})")
     if arguments.json:
         arguments.json.write_text(json.dumps({"figures": figures, "raw": raw}, indent=1, default=str), encoding="utf-8")
 

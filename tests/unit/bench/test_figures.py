@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from bench.figures import Demand, Found, find, is_met, slope
+from bench.figures import Demand, Found, find, is_met, is_settled, slope
 
 FIGURES = {
     "ours": {"speed": [10.0, 12.0, 11.0], "points": [80.0]},
@@ -42,6 +42,18 @@ def test_a_difference() -> None:
 )
 def test_is_met(bounds: dict[str, float], value: float, met: bool) -> None:
     assert is_met(Demand("peer", "a.b", **bounds), Found(value, value, value)) is met
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "settled"),
+    [
+        pytest.param(0.9, 1.1, True, id="rounds that agree"),
+        pytest.param(0.3, 1.1, False, id="rounds of a machine that does other work"),
+        pytest.param(-0.4, 0.2, True, id="a difference around none"),
+    ],
+)
+def test_is_settled(low: float, high: float, settled: bool) -> None:
+    assert is_settled(Found(1.0, low, high)) is settled
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from bench import page
 from bench.figures import Demand
@@ -48,6 +50,13 @@ def test_a_row_that_was_not_run_says_so() -> None:
 
     assert "| not run in this form |" in lines[2]
     assert lines[3] == "| | Trainer |  |  | ≥ 1.6 |  |"
+
+
+def test_rounds_that_disagree_are_not_judged() -> None:
+    noisy = dataclasses.replace(RESULT, figures={**FIGURES, "ours": {"speed": [5.0, 17.0]}})
+
+    assert "not judged: the rounds disagree" in page.table((ROW,), {"a": noisy})
+    assert page.missed((ROW,), {"a": noisy}) == []
 
 
 def test_missed() -> None:
