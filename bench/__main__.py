@@ -145,6 +145,7 @@ def show(order: Order, folder: Path) -> None:
         return
     kept = page.load(DOCS / "benchmarks.json") | there
     page.dump(DOCS / "benchmarks.json", ROWS, kept)
+    page.draw(DOCS / "growth", ROWS, kept)
     path = DOCS / "benchmarks.md"
     path.write_text(page.fill(path.read_text(encoding="utf-8"), page.whole(ROWS, kept)), encoding="utf-8")
 

@@ -23,7 +23,6 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # the gloo workers are those
 
 from bench import films, turns
 from bench.peers import DOCUMENT
-
 from tests.support.gloo import GlooWorkers
 
 PRECISIONS = ("bf16", "fp32")

@@ -49,7 +49,6 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # the gloo workers and the S
 
 from bench import peers, turns
 from bench.peers import DOCUMENT
-
 from tests.support import s3
 from tests.support.gloo import GlooWorkers
 

@@ -9,8 +9,8 @@ def engine(spec: Any, loaded: Any, *, world_size: int) -> Any:
     """DeepSpeed's engine around model and optimizer of a document, in training mode."""
     import deepspeed
     import torch
-    from bench.peers import compile_nothing
 
+    from bench.peers import compile_nothing
     from eagleray.model.load import load_model
     from eagleray.train import deepspeed_config, optimizers
 

@@ -25,7 +25,6 @@ from statistics import median
 sys.path.insert(0, str(Path(__file__).parents[1]))  # the gloo workers are those of the tests
 
 from bench.accuracy import machine, write_splits
-
 from eagleray.model import quiet
 from eagleray.spec.document import load
 from eagleray.spec.finetune import FineTune

@@ -26,8 +26,12 @@ def write(directory: Path, *, seed: int = 0, **sizes: int) -> None:
     """One file a split, of so many rows each and none in common."""
     rows = iter(sentences(seed=seed))
     for name, size in sizes.items():
-        text = "".join(json.dumps(next(rows)) + "\n" for _ in range(size))
-        (directory / f"{name}.jsonl").write_text(text, encoding="utf-8")
+        dump(directory / f"{name}.jsonl", [next(rows) for _ in range(size)])
+
+
+def dump(path: Path, rows: list[dict[str, str]]) -> None:
+    """These rows as JSON lines."""
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
 
 def read(path: Path) -> list[dict[str, str]]:

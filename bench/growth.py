@@ -29,7 +29,6 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # the gloo workers are those
 
 from bench import tokenising, turns
 from bench.figures import slope
-
 from tests.support import operated, tiny_models, versions
 from tests.support.gloo import GlooWorkers
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.figures import Demand, Found, find, is_met, is_settled
+from bench.plot import svg
 from bench.results import Result, parse, plain
 from bench.rows import Row
 
@@ -49,7 +50,22 @@ def whole(rows: tuple[Row, ...], results: Mapping[str, Result]) -> str:
     commits = ", ".join(sorted({f"`{result.commit[:7]}`" for result in results.values()}))
     told = "\n".join(f"On {each}." for each in machines)
     where = f"{told}\nRun at {commits}; every raw figure is in [benchmarks.json](benchmarks.json)."
-    return f"{where}\n\n{table(rows, results)}"
+    plots = "".join(f"\n![{row.title}](growth/{row.name}.svg)" for row in grown(rows, results))
+    return f"{where}\n\n{table(rows, results)}\n{plots}".rstrip("\n")
+
+
+def grown(rows: tuple[Row, ...], results: Mapping[str, Result]) -> list[Row]:
+    """The rows that have a plot: those that were asked at several sizes."""
+    return [row for row in rows if row.name in results and "size" in results[row.name].figures.get("ours", {})]
+
+
+def draw(folder: Path, rows: tuple[Row, ...], results: Mapping[str, Result]) -> None:
+    """One plot each."""
+    for row in grown(rows, results):
+        folder.mkdir(exist_ok=True)
+        found = results[row.name].figures["ours"]
+        text = svg(row.name.replace("growth-", "seconds by "), found["size"], found["seconds"])
+        (folder / f"{row.name}.svg").write_text(text, encoding="utf-8")
 
 
 def load(path: Path) -> dict[str, Result]:

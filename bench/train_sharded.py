@@ -29,7 +29,6 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # the gloo workers are those
 
 from bench import deepspeed_loop, films, peers, turns
 from bench.peers import DOCUMENT, MICRO_BATCH_SIZE
-
 from tests.support.gloo import GlooWorkers
 
 NUM_WORKERS = 2

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+
 from bench.figures import Demand, Found, find, is_met, is_settled, slope
 
 FIGURES = {

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from bench import __main__ as bench
 from bench import results
 from bench.__main__ import Order, command_of, work

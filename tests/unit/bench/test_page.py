@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
+
 from bench import page
 from bench.figures import Demand
 from bench.results import Fingerprint, Result

@@ -3,6 +3,7 @@ from __future__ import annotations
 import re
 
 import pytest
+
 from bench import page
 from bench.results import ROOT
 from bench.rows import ROWS, Row
