@@ -37,7 +37,7 @@ MAX_LENGTH = 256  # of the trained model
 def main() -> None:
     arguments = _arguments()
     with tempfile.TemporaryDirectory(prefix="eagleray-bench-") as scratch:
-        directory = Path(arguments.directory or scratch)
+        directory = Path(arguments.directory or scratch).resolve()
         serving.prepare(directory)
         rows = films.sentences(seed=1)[: arguments.rows]
         takers = _takers(serving.model_files(directory), rows, arguments)

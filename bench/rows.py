@@ -31,6 +31,7 @@ class Row:
 
 
 FILM = "MiniLM, film sentences"
+SERVED = ("--directory", "bench/results/served")  # one trained and registered model for all that ask it
 TWO = "2 workers of 1"
 
 ROWS = (
@@ -119,8 +120,8 @@ ROWS = (
                 ),
             ),
             minutes=4,
-            arguments=("--backend", backend, "--rows", "1024", "--rounds", "5"),
-            quick=("--backend", backend, "--rows", "640", "--rounds", "1"),
+            arguments=("--backend", backend, "--rows", "1024", "--rounds", "5", *SERVED),
+            quick=("--backend", backend, "--rows", "640", "--rounds", "1", *SERVED),
             quick_minutes=0.6,
         )
         for backend, least in (("torch", 1.4), ("onnx", 2.0))
@@ -222,8 +223,8 @@ ROWS = (
             Demand("Serve answering nothing", "onnx-fp32.per_s", "nothing.per_s", is_limit=True),
         ),
         minutes=16,
-        arguments=("--parts", "throughput", "--seconds", "10"),
-        quick=("--parts", "throughput", "--seconds", "5", "--rounds", "1", "--servers", "flask", "onnx-fp32"),
+        arguments=("--parts", "throughput", "--seconds", "10", *SERVED),
+        quick=("--parts", "throughput", "--seconds", "5", "--rounds", "1", *SERVED, "--servers", "flask", "onnx-fp32"),
         quick_minutes=2.0,
         section="how-fast-does-an-endpoint-answer",
     ),
@@ -239,7 +240,7 @@ ROWS = (
             Demand("offline ONNX, as many threads", "onnx-fp32.per_s", "offline.per_s", at_least=0.75, is_limit=True),
         ),
         minutes=8,
-        arguments=("--parts", "long", "--seconds", "15"),
+        arguments=("--parts", "long", "--seconds", "15", *SERVED),
         section="how-fast-does-an-endpoint-answer",
     ),
     Row(
@@ -254,7 +255,7 @@ ROWS = (
             Demand("`transformers serve`", "ours.eight_per_s", "transformers.eight_per_s", at_least=1.0),
         ),
         minutes=6,
-        arguments=("--parts", "streams", "--rounds", "3"),
+        arguments=("--parts", "streams", "--rounds", "3", *SERVED),
         section="what-does-an-endpoint-keep-to-under-load",
     ),
     Row(

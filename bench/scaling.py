@@ -6,8 +6,8 @@ machine. With `n` workers on `p` cores, a step of ZeRO stage `s` is modelled as
     t(n) = c x max(1, n / p) + v(s) x W x (n - 1) / n / B x max(1, n / p)
 
 where `c` is a worker's own time (measured with one), `W` the bytes of the weights that learn, `v` how often they are
-sent (2 up to stage 2, 3 at stage 3) and `B` the bandwidth of gloo here, fitted to two workers. Then four are predicted and
-measured. Beside it the time of an all-reduce of as many bytes, by itself.
+sent (2 up to stage 2, 3 at stage 3) and `B` the bandwidth of gloo here, fitted to two workers. Then four are predicted
+and measured. Beside it the time of an all-reduce of as many bytes, by itself.
 
     python bench/scaling.py --stages 0 2 3        # six minutes on two cores
 """

@@ -61,7 +61,7 @@ def main() -> None:
         return
     figures: dict[str, dict[str, list[float]]] = {}
     with tempfile.TemporaryDirectory(prefix="eagleray-bench-") as scratch:
-        directory = Path(arguments.directory or scratch)
+        directory = Path(arguments.directory or scratch).resolve()
         prepare(directory)
         for part in arguments.parts:
             found = PARTS[part](directory, arguments)
@@ -72,6 +72,7 @@ def main() -> None:
 
 def prepare(directory: Path) -> None:
     """Train, register and promote the model, unless it is there; write the texts."""
+    directory.mkdir(parents=True, exist_ok=True)
     variables = environment(directory)
     if not (directory / "storage" / "models").exists():
         run = ("train", str(DOCUMENT), "--quiet", "--set", "train.max_steps=20", "--set", "data.max_length=256")

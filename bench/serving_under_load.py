@@ -58,7 +58,7 @@ def main() -> None:
     figures: dict[str, dict[str, list[float]]] = {}
     raw: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="eagleray-bench-") as scratch:
-        directory = Path(arguments.directory or scratch)
+        directory = Path(arguments.directory or scratch).resolve()
         if arguments.parts != ["streams"]:
             prepare(directory)
         for part in arguments.parts:
