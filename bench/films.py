@@ -24,7 +24,10 @@ def sentences(*, seed: int = 0) -> list[dict[str, str]]:
 
 def write(directory: Path, *, seed: int = 0, **sizes: int) -> None:
     """One file a split, of so many rows each and none in common."""
-    rows = iter(sentences(seed=seed))
+    found = sentences(seed=seed)
+    if sum(sizes.values()) > len(found):
+        raise ValueError(f"{sum(sizes.values()):,} rows are asked for, the corpus has {len(found):,}")
+    rows = iter(found)
     for name, size in sizes.items():
         dump(directory / f"{name}.jsonl", [next(rows) for _ in range(size)])
 

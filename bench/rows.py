@@ -275,6 +275,20 @@ ROWS = (
         quick=("--rounds", "1", "--rows", "100000"),
         quick_minutes=1.0,
     ),
+    Row(
+        name="scaling",
+        title="a step of 4 workers, as docs/scaling.md reckons it from 1 and 2, by what it takes",
+        script="scaling",
+        data=f"{FILM} of one length, batch 4 a worker",
+        threads="1 a worker",
+        backend="torch fp32, gloo",
+        demands=tuple(
+            Demand(f"measured, ZeRO-{stage}", f"zero-{stage}.four_predicted_s", f"zero-{stage}.four_s")
+            for stage in (0, 2, 3)
+        ),
+        minutes=6,
+        has_rounds=False,
+    ),
     *(
         Row(
             name=f"growth-{part}",
