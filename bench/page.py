@@ -94,9 +94,8 @@ def _judged(demand: Demand, result: Result) -> str:
     found = find(demand, result.figures)
     if found is None:
         return _line(demand, "not run", "", "")
-    return _line(
-        demand, _number(found.value), f"{_number(found.low)} to {_number(found.high)}", _verdict(demand, found)
-    )
+    rounds = "one" if found.low == found.high else f"{_number(found.low)} to {_number(found.high)}"
+    return _line(demand, _number(found.value), rounds, _verdict(demand, found))
 
 
 def _verdict(demand: Demand, found: Found) -> str:

@@ -40,8 +40,8 @@ RESULT = Result(
 def test_a_line_a_demand() -> None:
     assert page.table((ROW,), {"a": RESULT}).splitlines()[2:] == [
         "| **[samples/s](#how-fast)** | films; threads: 2; torch | load 0.5 | | | |",
-        "| | Trainer | 1.70 | 1.70 to 1.70 | ≥ 1.6 | reached |",
-        "| | limit: bare loop | 0.85 | 0.85 to 0.85 | ≥ 0.98 | **missed** |",
+        "| | Trainer | 1.70 | one | ≥ 1.6 | reached |",
+        "| | limit: bare loop | 0.85 | one | ≥ 0.98 | **missed** |",
         "| | another | not run |  | told |  |",
     ]
 
