@@ -18,6 +18,8 @@ from bench.figures import Figures
 from bench.results import fingerprint
 from bench.rows import ROWS
 
+Taker = Callable[[int], Mapping[str, float]]
+"""Takes a round of this number; returns its figures by quantity."""
 QUIET = {
     "DS_ACCELERATOR": "cpu",
     "DS_IGNORE_CUDA_DETECTION": "1",
@@ -37,7 +39,7 @@ def parser(doc: str | None, *, rounds: int | None = None) -> argparse.ArgumentPa
     return made
 
 
-def take(contenders: Mapping[str, Callable[[int], Mapping[str, float]]], *, rounds: int) -> Figures:
+def take(contenders: Mapping[str, Taker], *, rounds: int) -> Figures:
     """Call each in turn, round after round (A B A B …), with the number of the round."""
     found: dict[str, dict[str, list[float]]] = {name: {} for name in contenders}
     for number in range(1, rounds + 1):
