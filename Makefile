@@ -37,8 +37,12 @@ format: .venv/ready  ## mend what ruff can mend
 	ruff format .
 
 .PHONY: bench
-bench: .venv/ready  ## each benchmark in turn; they want the machine for themselves
-	for script in bench/*.py; do echo "== $$script"; python "$$script"; done
+bench: .venv/ready  ## every benchmark that is not there yet, row by row; they want the machine for themselves
+	python -m bench
+
+.PHONY: bench-quick
+bench-quick: .venv/ready  ## some of them with few rows and rounds, under eight minutes
+	python -m bench --quick
 
 # torch is pinned without its local version (+cpu) and without the CUDA libraries that its own metadata pins, so that
 # the lock installs whichever build of that version the index offers.

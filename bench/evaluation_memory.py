@@ -13,10 +13,10 @@ Evaluation and prediction go over 4,000 other rows first, and the C library is t
 (MALLOC_MMAP_THRESHOLD_). Left to itself it keeps them, and as every shape of a batch wants blocks of another size, it
 kept up to 100 MiB after a pass over rows of all lengths, and no more after a second one.
 
-Printed are, in MiB: `start`, resident before the rows; `peak`, the most that was resident from then on (VmHWM, which
-counts pages of mapped files, although the system can take them back at any time); `own start` and `own peak`, the
+Looked at are `start`, resident before the rows; `peak`, the most that was resident from then on (VmHWM, which
+counts pages of mapped files, although the system can take them back at any time); `own_start` and `own_peak`, the
 same of the memory that is the process's alone (anonymous; looked at every few batches). The parent is looked at from
-outside and has a peak only. Then what more rows take.
+outside and has a peak only. Told is how much more of them, in MiB, the most rows take than the fewest.
 
     python bench/evaluation_memory.py                              # 1,000 and 100,000 rows, five minutes on two cores
     python bench/evaluation_memory.py --rows 200 2000 --parts evaluate predict
@@ -28,7 +28,6 @@ import argparse
 import json
 import os
 import random
-import socket
 import subprocess
 import sys
 import tempfile
@@ -37,12 +36,15 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+from bench import turns, worker
+from bench.peers import group_of_one
+
 WORDS = [
     "film",
     "good",
@@ -83,19 +85,14 @@ def main() -> None:
     if arguments.child:
         print(json.dumps(CHILDREN[arguments.child](Path(arguments.directory))))
         return
-    print(machine())
-    results: dict[str, dict[int, Figures]] = {}
+    figures: dict[str, dict[str, list[float]]] = {}
+    seen: dict[str, dict[int, Any]] = {}
     with tempfile.TemporaryDirectory(prefix="eagleray-bench-") as scratch:
         for part in arguments.parts:
-            for rows in arguments.rows:
-                figures = measured(part, rows, Path(scratch) / f"{part}-{rows}")
-                results.setdefault(part, {})[rows] = figures
-                print(_row(part, rows, figures), flush=True)
-    for part, by_rows in results.items():
-        print_growth(part, by_rows)
-    if arguments.json:
-        figures = {part: {rows: asdict(each) for rows, each in done.items()} for part, done in results.items()}
-        arguments.json.write_text(json.dumps({"machine": machine(), "parts": figures}, indent=2), encoding="utf-8")
+            found = {rows: measured(part, rows, Path(scratch) / f"{part}-{rows}") for rows in arguments.rows}
+            figures[part] = growth(part, found)
+            seen[part] = {rows: asdict(each) for rows, each in found.items()}
+    turns.finish(__file__, figures, arguments, bytes=seen)
 
 
 def measured(part: str, rows: int, directory: Path) -> Figures:
@@ -119,7 +116,6 @@ def measured(part: str, rows: int, directory: Path) -> Figures:
 
 def save_model(directory: Path) -> None:
     """Write the tiny encoder."""
-    sys.path.insert(0, str(ROOT))
     from tests.support import tiny_models
 
     tiny_models.save_encoder(directory / "model")
@@ -138,7 +134,7 @@ def train(directory: Path) -> None:
     """Take one step, so that there is a model to predict with."""
     from eagleray.train import session
 
-    with _group_of_one() as group:
+    with group_of_one() as group:
         session.run(_job(directory), group)
 
 
@@ -148,7 +144,7 @@ def evaluate(directory: Path) -> dict[str, Any]:
     from eagleray.train.evaluate import evaluate as measure
     from eagleray.train.loading import Loader
 
-    with _group_of_one() as group, ExitStack() as stack:
+    with group_of_one() as group, ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         built = assemble(_job(directory), group, loader=Loader(), scratch=scratch, mark=lambda doing: None, stack=stack)
         built.engine.module.eval()
@@ -184,7 +180,7 @@ def predict(directory: Path) -> dict[str, Any]:
     def answers(name: str) -> Iterator[dict[str, Any]]:
         return results(model, read_rows(str(directory / f"{name}.jsonl"), split="test"), batch_size=BATCH_SIZE)
 
-    model = trained.load(directory / "storage" / paths.model("memory-0001"), device=torch.device("cpu"))
+    model = trained.load(directory / "storage" / paths.model("bench-0001"), device=torch.device("cpu"))
     deque(answers("validation"), maxlen=0)
     watch = Watch()
     for number, _ in enumerate(answers("input")):
@@ -216,20 +212,14 @@ class Watch:
         return Figures(self._start, now["VmHWM"], self._own_start, own_peak, time.perf_counter() - self._started)
 
 
-def print_growth(part: str, by_rows: dict[int, Figures]) -> None:
+def growth(part: str, by_rows: dict[int, Figures]) -> dict[str, list[float]]:
     """What more rows take."""
-    fewest, most = min(by_rows), max(by_rows)
-    takes = {"resident": lambda each: each.peak - each.start, "own": lambda each: each.own_peak - each.own_start}
-    for kind in ("resident",) if part == "parent" else ("resident", "own"):
-        growth = takes[kind](by_rows[most]) - takes[kind](by_rows[fewest])
-        each = growth / max(most - fewest, 1)
-        print(f"{part}, {fewest:,} to {most:,} rows: {growth / MIB:+.1f} MiB {kind}, {each:+.0f} bytes a row")
-
-
-def machine() -> str:
-    """One line on where the figures are from."""
-    packages = ("torch", "transformers", "deepspeed", "pyarrow")
-    return f"{os.cpu_count()} cores, " + ", ".join(f"{name} {version(name)}" for name in packages)
+    fewest, most = by_rows[min(by_rows)], by_rows[max(by_rows)]
+    found = {"growth_mib": [((most.peak - most.start) - (fewest.peak - fewest.start)) / MIB]}
+    if part != "parent":
+        own = (most.own_peak - most.own_start) - (fewest.own_peak - fewest.own_start)
+        found |= {"own_growth_mib": [own / MIB]}
+    return found
 
 
 def _parent(directory: Path) -> Figures:
@@ -283,25 +273,9 @@ def _document(directory: Path) -> str:
 
 
 def _job(directory: Path) -> Any:
-    from eagleray.store import lease, runs
-    from eagleray.store.objects import open_storage
-    from eagleray.train.assembly import Job
+    from eagleray.spec.finetune import FineTune
 
-    storage = str(directory / "storage")
-    lock = runs.LockRecord(versions={}, git_commit="", data_fingerprint="", seed=0, hardware={}, python="")
-    record = runs.create(open_storage(storage), name="memory", document="", lock=lock, now=datetime.now(UTC))
-    taken = lease.take(open_storage(storage), record.run, lease.this_process(), now=lambda: datetime.now(UTC))
-    cache = str(directory / "cache")
-    return Job(_document(directory), storage=storage, run=record.run, cache_dir=cache, lease=taken.number)
-
-
-def _group_of_one() -> Any:
-    from eagleray.train.group import gloo
-
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port = listener.getsockname()[1]
-    return gloo(rank=0, world_size=1, port=port)
+    return worker.job(FineTune.model_validate_json(_document(directory)), directory)
 
 
 def _write_reviews(path: Path, *, first: int, num_rows: int) -> None:
@@ -323,17 +297,10 @@ def _memory(process: str) -> dict[str, int]:
     return {name.rstrip(":"): int(size) * 1024 for name, size, _ in wanted}
 
 
-def _row(part: str, rows: int, figures: Figures) -> str:
-    names = ["peak"] if part == "parent" else ["start", "peak", "own_start", "own_peak"]
-    shown = "  ".join(f"{name.replace('_', ' ')} {getattr(figures, name) / MIB:.1f}" for name in names)
-    return f"{part:<9}{rows:>9,} rows {figures.seconds:>7.1f} s   {shown} MiB"
-
-
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = turns.parser(__doc__)
     parser.add_argument("--rows", type=int, nargs="+", default=[1_000, 100_000])
     parser.add_argument("--parts", nargs="+", choices=list(MEASURED), default=list(MEASURED))
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures in bytes there")
     parser.add_argument("--child", choices=list(CHILDREN), help=argparse.SUPPRESS)
     parser.add_argument("--directory", help=argparse.SUPPRESS)
     return parser.parse_args()

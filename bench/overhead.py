@@ -20,7 +20,6 @@ can be lost at most, on a machine without a core to spare. At most 1 % of the sp
 from __future__ import annotations
 
 import argparse
-import json
 import multiprocessing
 import os
 import socket
@@ -32,7 +31,6 @@ import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
 from itertools import cycle, islice
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -40,10 +38,11 @@ from statistics import median
 from typing import Any
 from urllib.request import urlopen
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
-import train_throughput
-from train_throughput import Setup
+from bench import films, train_throughput, turns, worker
+from bench.peers import group_of_one
+from bench.train_throughput import Setup
 
 LEAST_RATIO = 0.99
 WARMUP_STEPS = 10
@@ -103,10 +102,9 @@ class Driver:
 
 def main() -> None:
     arguments = _arguments()
-    print(train_throughput.machine(arguments.threads))
     steps = 2 * arguments.pairs * arguments.steps + WARMUP_STEPS
     with tempfile.TemporaryDirectory(prefix="eagleray-bench-") as directory:
-        train_throughput.write_rows(Path(directory), num_rows=1600)
+        films.write(Path(directory), train=1600, validation=train_throughput.BATCH_SIZE)
         setup = Setup(
             directory=directory,
             epochs=1 + steps // (1600 // train_throughput.BATCH_SIZE),
@@ -120,8 +118,7 @@ def main() -> None:
             state = f"on, Prometheus asked {block.num_asked} times" if block.is_on else "off"
             print(f"1,000 cells in {block.wall_ms:.1f} ms, {block.cpu_ms:.1f} ms of CPU: {state}", flush=True)
     print_ratios(blocks)
-    if arguments.json:
-        arguments.json.write_text(json.dumps([asdict(block) for block in blocks], indent=2), encoding="utf-8")
+    turns.finish(__file__, {}, arguments, blocks=[asdict(block) for block in blocks])
 
 
 def train(setup: Setup, *, num_pairs: int, block_steps: int) -> Iterator[Block]:
@@ -132,24 +129,18 @@ def train(setup: Setup, *, num_pairs: int, block_steps: int) -> Iterator[Block]:
 
     from eagleray.model import quiet
     from eagleray.spec.document import dump
-    from eagleray.store import lease, runs
-    from eagleray.store.objects import open_storage
     from eagleray.train import stepping
-    from eagleray.train.assembly import Job, assemble
+    from eagleray.train.assembly import assemble
     from eagleray.train.loading import Loader
     from eagleray.train.recorder import SilentRecorder
 
     torch.set_num_threads(setup.num_threads)
     quiet.silence()
-    storage = str(Path(setup.directory) / "storage")
     document = train_throughput._document(setup)
-    lock = runs.LockRecord(versions={}, git_commit="", data_fingerprint="", seed=0, hardware={}, python="")
-    record = runs.create(open_storage(storage), name="bench", document="", lock=lock, now=_now())
-    taken = lease.take(open_storage(storage), record.run, lease.this_process(), now=_now)
-    cache = f"{setup.directory}/cache"
-    job = Job(document=document.model_dump_json(), storage=storage, run=record.run, cache_dir=cache, lease=taken.number)
-    driver = Driver(setup, record.run, dump(document))
-    with train_throughput._group_of_one() as group, ExitStack() as stack:
+    job = worker.job(document, Path(setup.directory))
+    storage = job.storage
+    driver = Driver(setup, job.run, dump(document))
+    with group_of_one() as group, ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         built = assemble(job, group, loader=Loader(), scratch=scratch, mark=lambda doing: None, stack=stack)
         built.recorder.close()
@@ -160,7 +151,7 @@ def train(setup: Setup, *, num_pairs: int, block_steps: int) -> Iterator[Block]:
         for is_on in islice(cycle((False, True, True, False)), 2 * num_pairs):
             if is_on:
                 writes = stack.enter_context(ExitStack())
-                recorder = _recorder(storage, record.run, taken.number, built.total_steps, log_every_steps, scratch)
+                recorder = _recorder(storage, job.run, job.lease, built.total_steps, log_every_steps, scratch)
                 writes.callback(recorder.close)
                 driver.wake()
                 block = _block(reports, recorder, is_on=True, steps=block_steps)
@@ -264,16 +255,11 @@ def print_ratios(blocks: list[Block]) -> None:
     print(f"speed is to be at least {LEAST_RATIO}")
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = turns.parser(__doc__)
     parser.add_argument("--pairs", type=int, default=20)
     parser.add_argument("--steps", type=int, default=20, help="steps of a block")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--json", type=Path, help="write all figures there")
     return parser.parse_args()
 
 

