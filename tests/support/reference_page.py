@@ -23,8 +23,8 @@ def page() -> str:
     lines = [
         "# Every key of a document",
         "",
-        "Written by `make reference` from the models of the documents, as `eagleray schema` is. A key without a default",
-        "that is not *required* may be left out; `type` chooses among the mappings that a key may have.",
+        "Written by `make reference` from the models of the documents, as `eagleray schema` is. A key without a",
+        "default that is not *required* may be left out; `type` chooses among the mappings that a key may have.",
         "",
         "Combinations that do not work are refused with a reason: [errors](errors.md).",
     ]
