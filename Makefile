@@ -61,6 +61,14 @@ schema: .venv/ready  ## write jobs/schema.json anew
 map: .venv/ready  ## write the README's map of the tree anew
 	python -m tests.support.readme_map
 
+.PHONY: errors
+errors: .venv/ready  ## write docs/errors.md anew
+	python -m tests.support.errors_page
+
+.PHONY: reference
+reference: .venv/ready  ## write docs/reference.md anew
+	python -m tests.support.reference_page
+
 .PHONY: venv
 venv: .venv/ready  ## create .venv
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,12 +27,20 @@ PLAIN = re.compile(
     r"|(preparing|training|evaluating|saving|done): step \d+/\d+.*"
 )
 
+SECRETS = {
+    "AWS_SECRET_ACCESS_KEY": "planted-aws-7f3a9c",
+    "HF_TOKEN": "planted-hub-7f3a9c",
+    "MLFLOW_TRACKING_PASSWORD": "planted-mlflow-7f3a9c",
+    "OPENAI_API_KEY": "planted-openai-7f3a9c",
+}
+PLANTED = re.compile(rb"planted-[a-z]+-7f3a9c")
+
 FINISHING = "finishing the step and saving; Ctrl-C again stops at once"
 
 
 @pytest.fixture
 def user(tmp_path: Path) -> Iterator[Shell]:
-    with shell(tmp_path) as opened:
+    with shell(tmp_path, **SECRETS) as opened:
         yield opened
 
 
@@ -56,6 +65,7 @@ def test_a_run(user: Shell, job: Path) -> None:
     strange = [line for line in _without_report(command.err) if not PLAIN.fullmatch(line)]
     assert strange == []
     assert not (user.folder / "home" / ".ray").exists(), "a token was written for ever"
+    assert _with_secrets(user.folder, Path(os.environ["EAGLERAY_CACHE"])) == []
     assert wait_until(lambda: not user.left_over()), user.left_over()
 
 
@@ -94,7 +104,17 @@ def _started(user: Shell, model: Path, reviews: Path) -> Command:
     job = _write_job(user.folder / "job.yaml", model, reviews, train={"epochs": 1000})
     command = user.start("eagleray", "train", str(job), "--storage", "runs")
     command.wait_for("training: step")
+    shown = [process.cmdline() for process in user.left_over()]
+    assert len(shown) > 3
+    assert not [line for line in shown if PLANTED.search(" ".join(line).encode())], "any user of the machine sees these"
     return command
+
+
+def _with_secrets(*folders: Path) -> list[Path]:
+    """Files below the folders that hold a planted secret, records and reports, logs and caches alike."""
+    files = [file for folder in folders for file in folder.rglob("*") if file.is_file()]
+    assert len(files) > 20
+    return [file for file in files if PLANTED.search(file.read_bytes())]
 
 
 def _assert_stopped(user: Shell) -> None:

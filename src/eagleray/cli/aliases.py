@@ -77,7 +77,12 @@ def rollback(
     storage: Storage = None,
     as_json: AsJson = False,
 ) -> None:
-    """Give an alias back to the version that had it before; once more, to the one before that."""
+    """Give an alias back to the version that had it before; once more, to the one before that.
+
+    \b
+    Example:
+      eagleray models rollback reviews
+    """
     from eagleray.store import registry
 
     objects = storages.open_there(storage)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from typing import Annotated
@@ -9,7 +10,7 @@ from typing import Annotated
 import typer
 
 import eagleray
-from eagleray.cli import cache, checkpoints, edge, keys, log_format, models, runs, sweep
+from eagleray.cli import cache, checkpoints, edge, keys, log_format, models, runs, sweep, visible
 from eagleray.cli.demo import demo
 from eagleray.cli.doctor import doctor
 from eagleray.cli.operator import operator
@@ -29,10 +30,12 @@ app = typer.Typer(
     # Plain text: rendered help takes a third longer to appear, and breaks the lines of the examples.
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    add_completion=False,
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+COMPLETION = "_EAGLERAY_COMPLETE"
+"""What typer's scripts for shells set, see `eagleray --show-completion`."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -43,8 +46,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _invoke(arguments: list[str]) -> None:
     log_format.begin()
+    visible.guard_log()
     # Not `command.main()`: it would turn an interrupt into the same exit as a command that ends with 130.
     command = typer.main.get_command(app)
+    if COMPLETION in os.environ:  # a shell asks what may follow
+        command.main(arguments, prog_name="eagleray")
     with command.make_context("eagleray", arguments) as context:
         command.invoke(context)
 
@@ -69,7 +75,7 @@ def _root(
     \b
     Examples:
       eagleray plan jobs/finetune/text-classification-cpu.yaml
-      eagleray train jobs/finetune/text-classification-cpu.yaml --set train.epochs=1
+      eagleray train job.yaml --set train.epochs=1
       eagleray runs list
     """
 

@@ -14,14 +14,30 @@ from eagleray.errors import UserError
 if TYPE_CHECKING:
     from eagleray.store.cache import CacheEntry
 
-app = typer.Typer(no_args_is_help=True, help="List and prune what can be made again at any time.")
+app = typer.Typer(no_args_is_help=True)
+
+
+@app.callback()
+def _root() -> None:
+    """List and prune what can be made again at any time.
+
+    \b
+    Example:
+      eagleray cache list
+    """
+
 
 DEFAULT_OLDER_THAN_DAYS = 30.0
 
 
 @app.command("list")
 def list_(as_json: AsJson = False) -> None:
-    """List the cache, what was unused for longest first."""
+    """List the cache, what was unused for longest first.
+
+    \b
+    Example:
+      eagleray cache list
+    """
     from eagleray.store import cache
 
     root = cache.cache_root()
@@ -56,7 +72,12 @@ def prune(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Delete what was not used lately."""
+    """Delete what was not used lately.
+
+    \b
+    Example:
+      eagleray cache prune --older-than 7
+    """
     from rich.filesize import decimal
 
     from eagleray.cli import confirmation
@@ -76,9 +97,10 @@ def prune(
 
 
 def _print_table(found: list[CacheEntry]) -> None:
-    from rich.console import Console
     from rich.filesize import decimal
     from rich.table import Table
+
+    from eagleray.cli import printing
 
     table = Table(box=None, pad_edge=False, show_footer=True)
     table.add_column("kind", footer="all", no_wrap=True)
@@ -88,4 +110,4 @@ def _print_table(found: list[CacheEntry]) -> None:
     for entry in found:
         used_at = entry.used_at.strftime("%Y-%m-%d %H:%M")
         table.add_row(entry.kind, entry.path.name, decimal(entry.size_bytes), used_at)
-    Console().print(table, markup=False, highlight=False)
+    printing.show(table)

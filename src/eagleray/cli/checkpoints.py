@@ -18,14 +18,30 @@ if TYPE_CHECKING:
     from eagleray.store.objects import Objects
     from eagleray.store.runs import RunRecord
 
-app = typer.Typer(no_args_is_help=True, help="List, verify, export and reshape the checkpoints of a run.")
+app = typer.Typer(no_args_is_help=True)
+
+
+@app.callback()
+def _root() -> None:
+    """List, verify, export and reshape the checkpoints of a run.
+
+    \b
+    Example:
+      eagleray checkpoints list reviews-0001
+    """
+
 
 Step = Annotated[int | None, typer.Option("--step", metavar="N", min=0, help="The checkpoint after this step.")]
 
 
 @app.command("list")
 def list_(run: RunName, storage: Storage = None, as_json: AsJson = False) -> None:
-    """List the checkpoints of a run, by step."""
+    """List the checkpoints of a run, by step.
+
+    \b
+    Example:
+      eagleray checkpoints list reviews-0001
+    """
     from eagleray.store import checkpoints
 
     objects, record = _find(run, storage)
@@ -48,6 +64,11 @@ def verify(run: RunName, step: Step = None, storage: Storage = None, as_json: As
     """Read every file of the checkpoints, or of one, and compare size and hash with the manifest.
 
     Ends with 1 where one is damaged.
+
+    \b
+    Examples:
+      eagleray checkpoints verify reviews-0001
+      eagleray checkpoints verify reviews-0001 --step 300
     """
     from eagleray.store import checkpoints
 
@@ -109,6 +130,10 @@ def reshape(
 
     Not needed to go on: a run takes up its checkpoint with any number of workers, at any ZeRO stage. The run must not
     be going on.
+
+    \b
+    Example:
+      eagleray checkpoints reshape reviews-0001 --num-workers 4
     """
     from eagleray.flow.reshape import reshape as rewrite
 
@@ -148,7 +173,7 @@ def _chosen(objects: Objects, record: RunRecord, *, step: int | None, prefers_be
         return checkpoints.find(objects, record.run, step)
     manifests = checkpoints.list_manifests(objects, record.run)
     if not manifests:
-        raise UserError(f"run {record.run} has no checkpoint")
+        raise UserError(f"run {record.run} has no checkpoint: it is saved after every checkpoint.every_steps steps")
     best = [each for each in manifests if each.step == record.best_step]
     return best[0] if best and prefers_best else manifests[-1]
 

@@ -15,6 +15,7 @@ from collections.abc import Callable
 import typer
 
 from eagleray import logs
+from eagleray.cli.visible import visible
 from eagleray.errors import DocumentError, EaglerayError
 
 TRAIN_PACKAGES = {
@@ -69,7 +70,7 @@ def _fail(*messages: str, exit_code: int) -> int:
         return exit_code
     prefix = typer.style("error: ", fg=typer.colors.RED, bold=True)
     for message in messages:
-        typer.echo(prefix + message, err=True, color=_color())
+        typer.echo(prefix + visible(message), err=True, color=_color())
     return exit_code
 
 
@@ -134,4 +135,4 @@ def _end_quietly() -> int:
 
 def _color() -> bool | None:
     # None: colour on a terminal only. https://no-color.org
-    return False if os.environ.get("NO_COLOR") else None
+    return False if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" else None

@@ -17,7 +17,18 @@ from eagleray.errors import UserError
 if TYPE_CHECKING:
     from eagleray.store.keys import KeyHome, KeyRecord, Scope
 
-app = typer.Typer(no_args_is_help=True, help="Make, list and revoke the API keys of endpoints.")
+app = typer.Typer(no_args_is_help=True)
+
+
+@app.callback()
+def _root() -> None:
+    """Make, list and revoke the API keys of endpoints.
+
+    \b
+    Example:
+      eagleray keys create laptop
+    """
+
 
 KeyName = Annotated[str, typer.Argument(metavar="NAME", help="Who has the key: lower-case letters, digits and '-'.")]
 
@@ -52,6 +63,11 @@ def create(
     """Make a key and print it, this once: only its hash is kept.
 
     A name that has keys gets one more; the others work until they are revoked.
+
+    \b
+    Examples:
+      eagleray keys create laptop
+      eagleray keys create shop --scope predict --expires 30d --rate 600
     """
     from eagleray.store import keys
 
@@ -74,7 +90,12 @@ def create(
 
 @app.command("list")
 def list_(file: File = None, storage: Storage = None, as_json: AsJson = False) -> None:
-    """List the keys: who has them and what they may do. Neither keys nor hashes are shown."""
+    """List the keys: who has them and what they may do. Neither keys nor hashes are shown.
+
+    \b
+    Example:
+      eagleray keys list
+    """
     home, now = _home_if_there(file, storage), datetime.now(UTC)
     kept = home.records() if home else []
     if as_json:
@@ -95,7 +116,13 @@ def revoke(
     file: File = None,
     storage: Storage = None,
 ) -> None:
-    """Revoke the keys of a name. Endpoints refuse them within 10 seconds."""
+    """Revoke the keys of a name. Endpoints refuse them within 10 seconds.
+
+    \b
+    Examples:
+      eagleray keys revoke laptop
+      eagleray keys revoke laptop --number 1
+    """
     from eagleray.store import keys
 
     home = _home_if_there(file, storage)

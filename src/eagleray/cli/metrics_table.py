@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.table import Table
+
+from eagleray.cli.screen import Screen
 
 if TYPE_CHECKING:
     from eagleray.store.runs import RunRecord
@@ -23,7 +24,7 @@ def print_metrics(record: RunRecord) -> None:
         table.add_column(name, justify="right")
     for metric in _numbers(columns):
         table.add_row(metric, *(_cell(values.get(metric)) for values in columns.values()))
-    console = Console()
+    console = Screen()
     console.print(f"{record.run}: best checkpoint at step {record.best_step}", highlight=False, soft_wrap=True)
     console.print(table)
     for each in language_tables(record):

@@ -19,17 +19,31 @@ if TYPE_CHECKING:
     from eagleray.store.objects import Objects
     from eagleray.store.registry import AliasChange, VersionRecord
 
-app = typer.Typer(
-    no_args_is_help=True,
-    help="List, show, promote, roll back, export and delete registered models, and remove aliases.",
-)
+app = typer.Typer(no_args_is_help=True)
+
+
+@app.callback()
+def _root() -> None:
+    """List, show, promote, roll back, export and delete registered models, and remove aliases.
+
+    \b
+    Examples:
+      eagleray models list
+      eagleray models promote reviews@2
+    """
+
 
 ModelVersion = Annotated[str, typer.Argument(metavar="NAME@VERSION", help="A version of a registered model.")]
 
 
 @app.command("list")
 def list_(storage: Storage = None, as_json: AsJson = False) -> None:
-    """List the registered models with their versions and aliases."""
+    """List the registered models with their versions and aliases.
+
+    \b
+    Example:
+      eagleray models list
+    """
     objects = storages.open_if_there(storage)
     models = _listed(objects) if objects else []
     if as_json:
@@ -45,7 +59,12 @@ def list_(storage: Storage = None, as_json: AsJson = False) -> None:
 
 @app.command()
 def show(model: ModelReference, storage: Storage = None, as_json: AsJson = False) -> None:
-    """Show a version: what it was made from, how good it is, its files, its model's aliases over time, its card."""
+    """Show a version: what it was made from, how good it is, its files, its model's aliases over time, its card.
+
+    \b
+    Example:
+      eagleray models show reviews@champion
+    """
     from eagleray.store import references, registry
 
     objects = storages.open_there(storage)
@@ -105,7 +124,12 @@ def delete(
     storage: Storage = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
-    """Delete a version that has no alias and is not served. Its number is never given again."""
+    """Delete a version that has no alias and is not served. Its number is never given again.
+
+    \b
+    Example:
+      eagleray models delete reviews@2 --yes
+    """
     from rich.filesize import decimal
 
     from eagleray.cli import confirmation

@@ -70,12 +70,11 @@ def made_plan(
     loaded: Loaded, *, probes: bool = False, prices: Path | None = None, accelerator: str | None = None
 ) -> Plan:
     """The plan of a document, made while a live line says what is being done."""
-    from rich.console import Console
-
     from eagleray.cli.progress import RunView
+    from eagleray.cli.screen import Screen
     from eagleray.train import ray_environment
 
-    with RunView(Console(stderr=True)) as view:
+    with RunView(Screen(stderr=True)) as view:
         ray_environment.prepare()
         from eagleray.flow import plan as planning
         from eagleray.store.cache import cache_root

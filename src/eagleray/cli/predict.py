@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 import typer
 
 from eagleray.cli.options import Storage
+from eagleray.cli.visible import visible_json
 from eagleray.errors import StorageError, UserError
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def _write(results: Iterable[dict[str, Any]], stream: TextIO) -> None:
     progress = _Progress()
     number = 0
     for number, result in enumerate(results, start=1):
-        stream.write(json.dumps(result, ensure_ascii=False) + "\n")
+        stream.write(visible_json(json.dumps(result, ensure_ascii=False)) + "\n")
         if number % _FLUSHED_ROWS == 0:
             stream.flush()
             progress.show(number)

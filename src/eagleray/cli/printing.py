@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from eagleray.cli.visible import visible_json
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -24,13 +26,13 @@ def number(value: Any) -> str:
 
 def show(*parts: Table | str) -> None:
     """Print tables and lines as they are, without markup."""
-    from rich.console import Console
+    from eagleray.cli.screen import Screen
 
-    console = Console()
+    console = Screen()
     for part in parts:
         console.print(part, markup=False, highlight=False)
 
 
 def show_json(value: Any) -> None:
     """Print JSON."""
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    typer.echo(visible_json(json.dumps(value, indent=2, ensure_ascii=False)))

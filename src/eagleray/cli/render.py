@@ -57,7 +57,7 @@ def render(
 
     \b
     Examples:
-      eagleray render job.yaml --storage s3://bucket/runs | kubectl apply --server-side -f -
+      eagleray render job.yaml --storage s3://b/runs | kubectl apply -f -
       eagleray render job.yaml --storage s3://bucket/runs --out manifests --validate
       eagleray render serve/endpoint.yaml --storage s3://bucket/runs --diff
     """

@@ -22,7 +22,19 @@ if TYPE_CHECKING:
     from eagleray.store.objects import Objects
     from eagleray.store.runs import RunRecord
 
-app = typer.Typer(no_args_is_help=True, help="List, compare, watch, show and delete runs.")
+app = typer.Typer(no_args_is_help=True)
+
+
+@app.callback()
+def _root() -> None:
+    """List, compare, watch, show and delete runs.
+
+    \b
+    Examples:
+      eagleray runs list
+      eagleray runs show reviews
+    """
+
 
 app.command()(runs_report.report)
 
@@ -35,7 +47,13 @@ app.command()(watch)
 
 @app.command()
 def show(run: RunName, storage: Storage = None, as_json: AsJson = False) -> None:
-    """Show what is known of a run: document, lock, metrics, checkpoints, ledger, goodput, diagnosis, events."""
+    """Show what is known of a run: document, lock, metrics, checkpoints, ledger, goodput, diagnosis, events.
+
+    \b
+    Examples:
+      eagleray runs show reviews
+      eagleray runs show reviews-0001 --json
+    """
     from eagleray.store import runs
 
     objects = storages.open_there(storage)
@@ -48,7 +66,12 @@ def show(run: RunName, storage: Storage = None, as_json: AsJson = False) -> None
 
 @app.command()
 def track(run: RunName, storage: Storage = None) -> None:
-    """Tell the tracking server of a run's document what it has missed of the run."""
+    """Tell the tracking server of a run's document what it has missed of the run.
+
+    \b
+    Example:
+      eagleray runs track reviews-0001
+    """
     from eagleray.flow import tracking
     from eagleray.store import runs
 
@@ -68,6 +91,11 @@ def delete(
     """Delete a run, or with --all every run of a name, with its checkpoints and its model.
 
     Registered versions stay: they have files of their own.
+
+    \b
+    Examples:
+      eagleray runs delete reviews-0001
+      eagleray runs delete reviews --all --yes
     """
     from rich.filesize import decimal
 

@@ -41,7 +41,7 @@ def submit(
     Examples:
       eagleray submit job.yaml --storage s3://bucket/runs
       eagleray submit job.yaml --storage s3://bucket/runs --until train
-      eagleray submit job.yaml --address http://head:8265 --storage /shared/runs --no-wait
+      eagleray submit job.yaml --address http://head:8265 --no-wait
     """
     from eagleray.flow import submit as jobs
     from eagleray.spec import document, locations

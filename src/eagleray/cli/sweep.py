@@ -126,7 +126,12 @@ def show(
     storage: Storage = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show a sweep: its trials, the best of them, and where the report is."""
+    """Show a sweep: its trials, the best of them, and where the report is.
+
+    \b
+    Example:
+      eagleray sweep show jobs/sweeps/lr-lora-asha.yaml
+    """
     from eagleray.errors import UserError
     from eagleray.store import runs, sweeps
 

@@ -37,7 +37,7 @@ def train(
     \b
     Examples:
       eagleray train jobs/finetune/text-classification-cpu.yaml
-      eagleray train job.yaml --set train.learning_rate=3e-5 --set scale.num_workers=1
+      eagleray train job.yaml --set train.learning_rate=3e-5 --set train.epochs=1
       eagleray train job.yaml --storage s3://bucket/runs --json
     """
     loaded = read_document(file, overrides=overrides, storage=storage)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from rich.console import Console
-
 from eagleray import logs
 from eagleray.cli.json_view import JsonView
 from eagleray.cli.progress import RunView
+from eagleray.cli.screen import Screen
 from eagleray.cli.sweep_view import SweepView
 from eagleray.cli.up_view import UpView
 from eagleray.cli.watch_view import WatchView
@@ -37,5 +36,5 @@ def _json(*, quiet: bool) -> JsonView | None:
     return JsonView(lines, quiet=quiet) if lines is not None else None
 
 
-def _console(*, quiet: bool) -> Console:
-    return Console(stderr=True, quiet=quiet)
+def _console(*, quiet: bool) -> Screen:
+    return Screen(stderr=True, quiet=quiet)

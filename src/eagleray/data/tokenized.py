@@ -144,7 +144,7 @@ def write_split(
             num_without_targets += sum(not count for count in columns["num_targets"])
             on_rows(done)
     if not lengths:
-        raise DataError(f"{name}: no row is long enough to become a sample")
+        raise DataError(f"{name}: no row is long enough to become a sample: give longer texts, or join some in a row")
     np.save(_lengths_path(directory, name), np.array(lengths, dtype=np.int32))
     row_numbers = np.array(made_of, dtype=np.int32)
     np.save(_numbers_path(directory, name), row_numbers)

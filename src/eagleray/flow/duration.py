@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
 from eagleray.errors import UserError
 from eagleray.flow.estimate import Estimate
 from eagleray.flow.measured import Measured
+from eagleray.spec import yaml_text
 from eagleray.spec.finetune import FineTuneSpec
 from eagleray.spec.search import AshaSpec, GridSearchSpec
 from eagleray.spec.sweep import SweepSpec
@@ -94,8 +93,8 @@ def price_an_hour(prices: Path, accelerator: str) -> float:
         UserError: the file is no such table, or does not have it.
     """
     try:
-        table = yaml.safe_load(prices.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        table = yaml_text.parse(prices.read_text(encoding="utf-8"), source=f"--prices {prices}").value
+    except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"--prices {prices}: cannot be read: {error}") from error
     if not isinstance(table, dict) or not table:
         raise UserError(f"--prices {prices}: a line a device is wanted, with what it costs an hour, as `H100: 2.9`")

@@ -37,6 +37,7 @@ def stage(document: FineTune, folder: Path) -> None:
         )
         for number, stage in enumerate(spec.stages)
     )
+    _check_links(spec.model.source)
     model = spec.model.model_copy(update={"source": place("spec.model.source", spec.model.source)})
     staged_parts: dict[str, Any] = {"data": data, "stages": stages, "model": model}
     if spec.self_training is not None:
@@ -110,6 +111,25 @@ class _Placer:
 
     def _target(self, key: str) -> Path:
         return self.folder / re.sub(r"\W+", "-", key.removeprefix("spec."))
+
+
+def _check_links(source: str) -> None:
+    """A model's directory comes from elsewhere: a link in it must not take other files of this machine along.
+
+    The hub's cache links from `snapshots/REVISION` to `blobs` beside it.
+    """
+    directory = Path(source)
+    if not directory.is_absolute() or not directory.is_dir():
+        return
+    inside = [directory.resolve()]
+    if inside[0].parent.name == "snapshots":
+        inside.append(inside[0].parents[1] / "blobs")
+    for file in sorted(directory.rglob("*")):
+        if not any(file.resolve().is_relative_to(place) for place in inside):
+            raise UserError(
+                f"spec.model.source: {file} is a link to {file.resolve()}, outside the model's directory, and would be "
+                "uploaded with it: put the file itself there, or remove the link"
+            )
 
 
 def _split(source: Path) -> tuple[Path, str]:

@@ -70,7 +70,7 @@ def exit_code(job: str, info: JobDetails) -> int:
     if info.status == JobStatus.SUCCEEDED:
         return 0
     if info.status == JobStatus.STOPPED:
-        raise ClusterError(f"job {job} was stopped")
+        raise ClusterError(f"job {job} was stopped: the same command submits it again, and the run goes on")
     if info.status != JobStatus.FAILED:
         raise ClusterError(f"the log of job {job} broke off; the job goes on ({info.status})")
     if info.driver_exit_code is None or info.driver_exit_code <= 0:  # it never ran, or a signal ended it

@@ -47,7 +47,13 @@ def _convert(file: Path, directory: Path) -> None:
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir()
     _log.info("de-quantising %s into %s, once", file, directory)
-    source = {"pretrained_model_name_or_path": str(file.parent), "gguf_file": file.name}
+    # transformers would ask on the terminal whether to run the code of a config.json beside it.
+    source = {
+        "pretrained_model_name_or_path": str(file.parent),
+        "gguf_file": file.name,
+        "local_files_only": True,
+        "trust_remote_code": False,
+    }
     try:
         with redirect_stderr(io.StringIO()):  # a progress bar that obeys no setting
             tokenizer = AutoTokenizer.from_pretrained(**source)

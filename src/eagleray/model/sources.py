@@ -102,8 +102,11 @@ def check_configs_code(directory: Path, *, source: str, allow_remote_code: bool)
 
 
 def check_code(facts: dict[str, Any], *, source: str, file: str, allow_remote_code: bool) -> None:
-    """Raise ModelSourceError where a config names Python code of its own and the document does not allow it."""
-    if not facts.get("auto_map") or allow_remote_code:
+    """Raise ModelSourceError where a config names Python code, or a kernel, and the document does not allow it."""
+    if allow_remote_code:
+        return
+    _check_kernels(facts, source=source, file=file)
+    if not facts.get("auto_map"):
         return
     raise ModelSourceError(
         f"model.source {source}: {file} asks to run Python code that comes with the model (auto_map): set "
@@ -138,9 +141,28 @@ def sha256(source: str) -> str:
     return digests[0][1] if len(digests) == 1 else hashlib.sha256(json.dumps(digests).encode()).hexdigest()
 
 
+def _check_kernels(facts: dict[str, Any], *, source: str, file: str) -> None:
+    """Transformers downloads and runs a kernel whose name has an owner: owner/kernel."""
+    for key, value in facts.items():
+        if isinstance(value, dict):
+            _check_kernels(value, source=source, file=file)
+        elif isinstance(value, str) and "/" in value and "_implementation" in key:
+            raise ModelSourceError(
+                f"model.source {source}: {file} asks to run the kernel {value} of the hub ({key}): set "
+                "model.allow_remote_code: true if you trust it, else remove the key from a copy"
+            )
+
+
 def _check_shards(directory: Path, *, source: str) -> None:
-    index = read_json(directory / "model.safetensors.index.json", source=source)
-    names = set(index.get("weight_map", {}).values())
+    name = "model.safetensors.index.json"
+    weight_map = read_json(directory / name, source=source).get("weight_map", {})
+    names = set(weight_map.values()) if isinstance(weight_map, dict) else {None}
+    strange = [each for each in names if not isinstance(each, str) or Path(each).name != each]
+    if strange:
+        raise ModelSourceError(
+            f"model.source {source}: {name} names {strange[0]!r}, which is no file beside it: weights are read from "
+            "the model's own directory only"
+        )
     missing = sorted(name for name in names if not (directory / name).is_file())
     if missing:
         raise ModelSourceError(

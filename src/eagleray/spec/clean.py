@@ -79,4 +79,5 @@ def _conflicts(spec: CleanSpec) -> Iterator[Conflict]:
         if message is not None:
             yield Conflict(f"languages[{number}]", message)
     if spec.min_characters and spec.max_characters and spec.max_characters < spec.min_characters:
-        yield Conflict("max_characters", f"{spec.max_characters} is below min_characters {spec.min_characters}")
+        told = f"{spec.max_characters} is below min_characters {spec.min_characters}: raise it"
+        yield Conflict("max_characters", told)

@@ -86,7 +86,7 @@ def _read(path: Path) -> str:
     except IsADirectoryError as error:
         raise UserError(f"{path}: is a directory; give one document in it{_documents_in(path)}") from error
     except PermissionError as error:
-        raise UserError(f"{path}: no permission to read it") from error
+        raise UserError(f"{path}: no permission to read it: have its owner give it to you") from error
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from error
     if len(data) == _MAX_BYTES:

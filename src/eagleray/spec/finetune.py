@@ -180,7 +180,7 @@ def _stage_conflicts(spec: FineTuneSpec) -> Iterator[Conflict]:
     for number, stage in enumerate(spec.stages):
         place = f"stages[{number}]"
         if stage.name in names[:number]:
-            yield Conflict(f"{place}.name", f"another stage is called {stage.name} already")
+            yield Conflict(f"{place}.name", f"another stage is called {stage.name} already: give it a name of its own")
         if stage.method.type not in _WHOLE_MODELS:
             message = f"`{stage.method.type}` leaves an adapter, and what comes next begins with a whole model"
             yield Conflict(f"{place}.method.type", f"{message}: use `full`")

@@ -20,6 +20,7 @@ from eagleray.spec import paths
 # A document is a page or two. What is deeper or longer is not one, and would cost recursion and memory.
 MAX_CHARACTERS = 250_000
 MAX_DEPTH = 32
+MAX_NODES = 20_000
 # 64-bit integers have 19 digits and a sign.
 _MAX_INTEGER_CHARACTERS = 20
 
@@ -80,7 +81,7 @@ class _Loader(yaml.SafeLoader):
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
-        self._depth = 0
+        self._depth = self._num_nodes = 0
 
     def compose_node(self, parent: Node | None, index: Any) -> Node | None:
         event = self.peek_event()  # type: ignore[no-untyped-call]
@@ -88,6 +89,9 @@ class _Loader(yaml.SafeLoader):
             raise _RefusedError(None, None, _NO_ANCHORS, event.start_mark)
         if self._depth >= MAX_DEPTH:
             raise _RefusedError(None, None, f"nested more than {MAX_DEPTH} levels deep", event.start_mark)
+        self._num_nodes += 1
+        if self._num_nodes > MAX_NODES:
+            raise _RefusedError(None, None, f"more than {MAX_NODES} values: this is no document", event.start_mark)
         self._depth += 1
         try:
             return super().compose_node(parent, index)

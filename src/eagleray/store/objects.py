@@ -53,6 +53,7 @@ def open_storage(uri: str, *, must_exist: bool = False) -> Objects:
     Raises UserError for a URI of another form, StorageError else.
     """
     scheme, separator, rest = uri.partition("://")
+    remote.check_holds_no_keys(uri)
     if not uri.strip() or (separator and not rest and scheme != "memory"):
         raise UserError(f"{uri!r} is no storage: give {_FORMS}")
     if not separator:

@@ -210,4 +210,4 @@ def test_refusals(saved: list[Manifest], arguments: list[str], told: str) -> Non
 )
 def test_a_run_without_checkpoints(objects: Objects, arguments: list[str]) -> None:
     new_run(objects)
-    assert _told(*arguments) == "run demo-0001 has no checkpoint"
+    assert _told(*arguments) == "run demo-0001 has no checkpoint: it is saved after every checkpoint.every_steps steps"

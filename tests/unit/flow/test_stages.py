@@ -73,7 +73,11 @@ def test_a_bucket_is_refused() -> None:
 @pytest.mark.parametrize(
     ("given", "finding"),
     [
-        pytest.param((WORDS, WORDS), "spec.stages[1].name: another stage is called words already", id="one name"),
+        pytest.param(
+            (WORDS, WORDS),
+            "spec.stages[1].name: another stage is called words already: give it a name of its own",
+            id="one name",
+        ),
         pytest.param(
             (WORDS.replace("train: {", "method: {type: lora}, train: {"),),
             "spec.stages[0].method.type: `lora` leaves an adapter, and what comes next begins with a whole model: "

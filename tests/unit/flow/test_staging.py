@@ -145,3 +145,26 @@ def test_too_large_together(home: Path, folder: Path) -> None:
         UserError, match=r"spec\.data\.test: .* to 258 MiB, more than 256 MiB: put it on a shared mount"
     ):
         staging.stage(_document(home, data="{train: train.jsonl, test: test.jsonl}"), folder)
+
+
+def test_a_link_out_of_a_model_takes_nothing_along(home: Path, folder: Path) -> None:
+    (home / "id_rsa").write_text("private", encoding="utf-8")
+    (home / "model" / "notes.txt").symlink_to(home / "id_rsa")
+
+    with pytest.raises(UserError, match=r"model/notes\.txt is a link to .*id_rsa, outside the model's directory"):
+        staging.stage(_document(home, data="{train: train.jsonl}", model="{source: ./model}"), folder)
+
+    assert _staged(folder).keys() <= {"data-train/train.jsonl"}
+
+
+def test_the_links_of_the_hubs_cache_are_followed(home: Path, folder: Path) -> None:
+    snapshot = home / "models--owner--name" / "snapshots" / "abc"
+    blob = home / "models--owner--name" / "blobs" / "123"
+    for directory in (snapshot, blob.parent):
+        directory.mkdir(parents=True)
+    blob.write_text("weights", encoding="utf-8")
+    (snapshot / "model.safetensors").symlink_to("../../blobs/123")
+
+    staging.stage(_document(home, data="{train: train.jsonl}", model=f"{{source: '{snapshot}'}}"), folder)
+
+    assert _staged(folder)["model-source/abc/model.safetensors"] == "weights"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import shutil
 import threading
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
+from eagleray.errors import ModelSourceError
 from eagleray.model import gguf as converter
 from eagleray.model.load import load_model, load_tokenizer, source_sha256
 from tests.support import tiny_models
@@ -115,6 +118,20 @@ def test_two_that_ask_at_once_get_one_conversion(file: Path, monkeypatch: pytest
     assert {path.name for path in (tmp_path / "models").iterdir()} == {found[0].name, f"{found[0].name}.lock"}
     written = (found[0] / "model.safetensors").stat().st_mtime_ns
     assert (converter.converted(file) / "model.safetensors").stat().st_mtime_ns == written
+
+
+def test_code_beside_it_is_not_run(file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("EAGLERAY_CACHE", str(tmp_path / "cache"))
+    copy = Path(shutil.copy(file, tmp_path))
+    code = {"model_type": "own", "auto_map": {"AutoConfig": "own.Config", "AutoTokenizer": ["own.Tokenizer", None]}}
+    for name in ("config.json", "tokenizer_config.json"):
+        (tmp_path / name).write_text(json.dumps(code))
+    (tmp_path / "own.py").write_text("import pathlib; pathlib.Path(__file__).with_name('ran').touch()")
+
+    with contextlib.suppress(ModelSourceError):
+        converter.converted(copy)
+
+    assert not list(tmp_path.rglob("ran"))
 
 
 def test_hash_is_that_of_the_file(file: Path) -> None:

@@ -129,6 +129,29 @@ def of_another_size(directory: Path) -> None:
     (directory / "config.json").write_text(json.dumps({**config, "intermediate_size": 48}))
 
 
+def with_kernel(key: str, *, nested: bool = False) -> Callable[[Path], None]:
+    def damage(directory: Path) -> None:
+        config = json.loads((directory / "config.json").read_text())
+        asked = {key: "owner/kernel"}
+        (directory / "config.json").write_text(json.dumps({**config, **({"text_config": asked} if nested else asked)}))
+
+    return damage
+
+
+def with_huge_header(directory: Path) -> None:
+    """The first eight bytes of a safetensors file say how long its header is."""
+    (directory / "model.safetensors").write_bytes((2**62).to_bytes(8, "little") + b"{}")
+
+
+def with_huge_tensor(directory: Path) -> None:
+    header = json.dumps({"a": {"dtype": "F32", "shape": [2**40, 2**20], "data_offsets": [0, 2**62]}}).encode()
+    (directory / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header)
+
+
+def elsewhere(name: Any) -> Callable[[Path], None]:
+    return with_file("model.safetensors.index.json", json.dumps({"weight_map": {"a": name}}))
+
+
 INDEX = json.dumps({"weight_map": {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}})
 
 
@@ -156,6 +179,19 @@ class TestRefusals:
             ),
             pytest.param(
                 with_file("model.safetensors.index.json", INDEX), "2 of 2 weight files are missing", id="shards"
+            ),
+            pytest.param(with_kernel("attn_implementation"), "the kernel owner/kernel of the hub", id="kernel"),
+            pytest.param(with_kernel("_attn_implementation"), "the kernel owner/kernel of the hub", id="kernel inside"),
+            pytest.param(
+                with_kernel("experts_implementation", nested=True), "the kernel owner/kernel", id="kernel of a part"
+            ),
+            pytest.param(with_huge_header, "the model cannot be loaded", id="huge header"),
+            pytest.param(with_huge_tensor, "the model cannot be loaded", id="huge tensor"),
+            pytest.param(elsewhere("../other.safetensors"), "no file beside it", id="shard above"),
+            pytest.param(elsewhere("/etc/passwd"), "no file beside it", id="shard anywhere"),
+            pytest.param(elsewhere(7), "no file beside it", id="shard that is no name"),
+            pytest.param(
+                with_file("model.safetensors.index.json", '{"weight_map": []}'), "no file beside", id="no map"
             ),
             pytest.param(of_another_model, "config.json and weights belong to different models", id="another model"),
             pytest.param(of_another_size, "config.json and weights disagree on the size of bert", id="another size"),
@@ -187,6 +223,9 @@ class TestRefusals:
             pytest.param("./nothing/here", "no such file or directory", id="path"),
             pytest.param("/nothing", "no such file or directory", id="absolute path"),
             pytest.param("a/b/c", "no such file or directory", id="too deep for a hub id"),
+            pytest.param("../..", "no config.json|neither a directory", id="above"),
+            pytest.param("owner/../name", "no such file or directory", id="hub id that climbs"),
+            pytest.param("pkg://snownlp/../../x", "without '..'", id="package that climbs"),
             pytest.param("s3://bucket/model", "this form is unknown", id="scheme"),
             pytest.param("pkg://no_such_package/model", "is not installed", id="package"),
             pytest.param("owner/name", "HF_HUB_OFFLINE", id="hub id, offline"),

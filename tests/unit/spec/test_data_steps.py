@@ -38,7 +38,7 @@ def data(steps: str) -> str:
         (
             {"data": data("clean: {min_characters: 9, max_characters: 3}")},
             "spec.data.clean.max_characters",
-            "3 is below min_characters 9",
+            "3 is below min_characters 9: raise it",
         ),
         (
             {"task": REGRESSION, "data": data("few_shot: {per_class: 3}")},

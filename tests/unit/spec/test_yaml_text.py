@@ -97,6 +97,9 @@ NO_ANCHORS = "anchors and aliases are not allowed: write the value out, or quote
         ),
         pytest.param("a: 1\nb: \x01\n", "2: the character '\\x01' is not allowed in YAML: remove it", id="control"),
         pytest.param("a:\n" + "[" * 50, "2: nested more than 32 levels deep", id="deep"),
+        pytest.param("a:\n" + "  - &x [a]\n" + "  - [*x, *x]\n" * 9, f"2: {NO_ANCHORS}", id="billion-laughs"),
+        pytest.param("[" + "a," * 124_000 + "]", "1: more than 20000 values: this is no document", id="many"),
+        pytest.param("[" * 250_000, "1: nested more than 32 levels deep", id="very-deep"),
         pytest.param("a" * 250_001, " more than 250000 characters: this is no document", id="long"),
     ],
 )

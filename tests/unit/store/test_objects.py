@@ -456,3 +456,14 @@ def test_the_client_follows_the_environment(s3_endpoint: str, monkeypatch: pytes
         with pytest.raises(StorageError, match="does not answer"):
             open_storage("s3://bucket/x").read("a")
         assert time.monotonic() - begun < 15
+
+
+@pytest.mark.parametrize(
+    "uri",
+    ["s3://AKIA:verysecret@bucket/runs", "gs://u:verysecret@b", "az://c/p?sp=r&sig=verysecret"],
+    ids=["s3", "gs", "signature"],
+)
+def test_a_uri_with_keys_is_refused_and_not_repeated(uri: str) -> None:
+    with pytest.raises(UserError, match="must hold no keys") as raised:
+        open_storage(uri)
+    assert "verysecret" not in str(raised.value)
