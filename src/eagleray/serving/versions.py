@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from eagleray.errors import EaglerayError, ModelSourceError, UserError
-from eagleray.model.trained import Bases
+from eagleray.model.bases import Bases
 from eagleray.serving import loaded as loading
 from eagleray.serving.batching import Batcher
 from eagleray.serving.continuation import GenerationRequest
