@@ -73,8 +73,9 @@ def made_plan(
     from rich.console import Console
 
     from eagleray.cli.progress import RunView
-    from eagleray.train import ray_environment
+    from eagleray.train import garbage, ray_environment
 
+    garbage.collect_rarely()
     with RunView(Console(stderr=True)) as view:
         ray_environment.prepare()
         from eagleray.flow import plan as planning
