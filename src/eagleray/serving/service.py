@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from eagleray.errors import UserError
 from eagleray.serving import combine
+from eagleray.serving.beats import Beat
 from eagleray.serving.follow import Desired
 from eagleray.serving.problems import ProblemError, malformed, unknown_model
-from eagleray.serving.rollout import Traffic
 from eagleray.serving.served import Prediction, Served
 from eagleray.serving.telemetry import Telemetry
 from eagleray.serving.traffic import TrafficLog
@@ -23,17 +22,6 @@ from eagleray.spec.serving import EnsembleSpec
 from eagleray.store.objects import Objects
 
 _Piece = TypeVar("_Piece")
-
-
-@dataclass(frozen=True, slots=True)
-class Beat:
-    """What a replica tells the coordinator once a second."""
-
-    replica: str
-    loaded: Mapping[str, frozenset[int]]  # by model, those that are in memory; absent: the model is not
-    refusals: Mapping[str, Mapping[int, str]]
-    traffic: Mapping[tuple[str, int], Traffic]
-    metrics: str
 
 
 class Service:
