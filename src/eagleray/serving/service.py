@@ -86,6 +86,12 @@ class Service:
                 told = "; ".join(f"{name}: {', '.join(each or ()) or 'none'}" for name, each in labels.items())
                 raise UserError(f"ensembles.{ensemble.name}: its members must have the same labels, they have {told}")
 
+    def refusal_s(self) -> float | None:
+        """When to ask again, where none of the models takes anything now; None where one does."""
+        each = [served.refusal_s for served in self._served.values()]
+        known = [seconds for seconds in each if seconds is not None]
+        return min(known) if len(known) == len(each) else None
+
     def follow(self, desired: Mapping[str, Desired]) -> None:
         """Take over what the rollout records say."""
         for name, each in desired.items():

@@ -53,6 +53,10 @@ class Hosted:
             return await self._batcher.submit(samples)
         return list(await asyncio.gather(*(self._continue(sample) for sample in samples)))
 
+    def refusal_s(self, num_inputs: int = 1) -> float | None:
+        """When to ask again, where so many inputs would have to wait too long; None where they are taken."""
+        return None if self._batcher is None else self._batcher.refusal_s(num_inputs)
+
     def check_lengths(self, samples: Sequence[Mapping[str, Any]], *, truncate: bool) -> None:
         """Raise ProblemError for a sample that had to be cut, unless it may be."""
         limit = self.loaded.max_length
