@@ -72,8 +72,9 @@ def made_plan(
     """The plan of a document, made while a live line says what is being done."""
     from eagleray.cli.progress import RunView
     from eagleray.cli.screen import Screen
-    from eagleray.train import ray_environment
+    from eagleray.train import garbage, ray_environment
 
+    garbage.collect_rarely()
     with RunView(Screen(stderr=True)) as view:
         ray_environment.prepare()
         from eagleray.flow import plan as planning

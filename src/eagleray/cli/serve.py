@@ -49,7 +49,7 @@ def serve(
     from eagleray.cli import views
 
     with views.of_run() as view:
-        view.say("loading torch, transformers and Ray")
+        view.say("loading Ray")
         from eagleray.train import garbage, ray_environment
 
         garbage.collect_rarely()
@@ -61,7 +61,7 @@ def serve(
 
         servable.check(spec, storage_uri)
         view.say("starting Ray" if ray_environment.is_embedded() else "connecting to the Ray cluster")
-        with cluster.embedded(importing=("eagleray.serving.service",)), cluster.connected():
+        with cluster.embedded(importing=("eagleray.serving.auth",)), cluster.connected():
             from eagleray.flow import serve as flow
 
             with flow.running(spec, storage=storage_uri, cache_dir=cache_root(), say=view.say) as endpoint:

@@ -12,17 +12,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
 
-from eagleray import methods
 from eagleray.data.checks import DataReport
+from eagleray.flow import weighing
 from eagleray.flow.budgets import Option, options
-from eagleray.model.load import empty_model
+from eagleray.flow.weighing import Weighed
 from eagleray.spec.data import PackedSpec
 from eagleray.spec.finetune import FineTune, FineTuneSpec
 from eagleray.spec.optimizer import AdamSpec, AdamWSpec, OptimizerSpec, RmspropSpec, SgdSpec
-from eagleray.train import activations, budget, cadence, inputs, losses, memory
-from eagleray.train.budget import Counts, Pass
+from eagleray.train import budget, cadence, inputs, memory
+from eagleray.train.budget import Counts
 from eagleray.train.inputs import Inputs
 from eagleray.train.loading import DTYPES
 from eagleray.train.resources import WorkerShape
@@ -105,24 +104,19 @@ def estimate(
     """
     spec = document.spec
     loaded = inputs.load(spec, cache_dir=cache_dir, on_progress=on_progress)
-    model = _model(spec, loaded)
-    counts = _counts(model, spec)
     length = _length(spec, loaded)
     on_cpu = shape.num_gpus == 0
-    minimised = losses.build(loaded.task, spec.train, label_counts=loaded.data.label_counts)
-
-    def one_pass(rows: int) -> Pass:
-        traced = activations.trace(
-            _model(spec, loaded), _longest(spec, loaded, rows), loss=minimised, attention_drops=not on_cpu
-        )
-        return Pass(traced.activations, traced.with_gradients)
-
     share = -(-spec.train.global_batch_size // spec.scale.num_workers)
+    traced = (1, min(share, len(loaded.data.train)))
+    weighed = weighing.weigh(
+        spec, loaded, tuple(_longest(spec, loaded, rows) for rows in traced), on_cpu=on_cpu, cache_dir=cache_dir
+    )
+    counts = _counts(spec, weighed)
     found = options(
         counts,
         spec.scale,
-        one_pass,
-        share=min(share, len(loaded.data.train)),
+        dict(zip(traced, weighed.passes, strict=True)).__getitem__,
+        share=traced[-1],
         micro_batch_size=None if spec.train.micro_batch_size == "auto" else min(share, spec.train.micro_batch_size),
         on_cpu=on_cpu,
         worker_bytes=worker_bytes,
@@ -165,26 +159,10 @@ def machine_accelerators() -> tuple[str, ...]:
     return tuple(sorted({torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())}))
 
 
-def _model(spec: FineTuneSpec, loaded: Inputs) -> nn.Module:
-    model = empty_model(
-        loaded.task.model_class(),
-        source=spec.model.source,
-        revision=spec.model.revision,
-        dtype=DTYPES[spec.train.precision],
-        config_overrides=loaded.task.config_overrides(loaded.tokenizer),
-        allow_remote_code=spec.model.allow_remote_code,
-    )
-    if spec.train.gradient_checkpointing:
-        model.gradient_checkpointing_enable({"use_reentrant": False})  # type: ignore[no-untyped-call]
-        model.enable_input_require_grads()  # type: ignore[no-untyped-call]
-    return methods.apply(model, spec.method, task=loaded.task)
-
-
-def _counts(model: nn.Module, spec: FineTuneSpec) -> Counts:
-    weights = list(model.parameters())
+def _counts(spec: FineTuneSpec, weighed: Weighed) -> Counts:
     return Counts(
-        parameters=sum(weight.numel() for weight in weights),
-        learning=sum(weight.numel() for weight in weights if weight.requires_grad),
+        parameters=weighed.parameters,
+        learning=weighed.learning,
         weight_bytes=DTYPES[spec.train.precision].itemsize,
         num_moments=_num_moments(spec.train.optimizer) + bool(spec.train.averaging),
     )

@@ -15,14 +15,18 @@ import shutil
 import struct
 from contextlib import redirect_stderr
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from filelock import FileLock
 from safetensors.torch import save_file
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from eagleray.errors import ModelSourceError
 from eagleray.store import cache
+
+if TYPE_CHECKING:  # see `load`
+    from transformers import PreTrainedModel
 
 _log = logging.getLogger(__name__)
 

@@ -8,14 +8,17 @@ import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig, PreTrainedTokenizerBase
 
 from eagleray.errors import ModelSourceError, UserError
 from eagleray.model import gguf, hub, quiet, sources
+
+if TYPE_CHECKING:  # brings what transformers has for models: two seconds, which who reads rows alone need not wait
+    from transformers import PreTrainedModel
 
 _log = logging.getLogger(__name__)
 

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import threading
-import weakref
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,30 +11,9 @@ from torch import nn
 
 from eagleray.errors import ModelSourceError
 from eagleray.model import sources, virtual_tokens
+from eagleray.model.bases import Bases
 from eagleray.model.description import BaseModelRecord, Description
 from eagleray.model.load import load_model
-
-
-class Bases:
-    """Base models of this process that adapters hold together: each is in memory once, as long as one of them is.
-
-    Threads may ask at the same time.
-    """
-
-    def __init__(self) -> None:
-        self._loaded: weakref.WeakValueDictionary[str, nn.Module] = weakref.WeakValueDictionary()
-        self._loading = threading.Lock()
-
-    def twin(self, key: str, load: Callable[[], nn.Module]) -> nn.Module:
-        """A module of its own whose parameters and buffers are those of the one base of this key."""
-        with self._loading:
-            base = self._loaded.get(key)
-            if base is None:
-                base = self._loaded[key] = load()
-        tensors = {id(tensor): tensor for tensor in (*base.parameters(), *base.buffers())}
-        twin = copy.deepcopy(base, dict(tensors))
-        twin.__dict__["shared_base"] = base  # kept alive by it, and no part of it
-        return twin
 
 
 def load_trained(

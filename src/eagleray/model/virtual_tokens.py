@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from peft import PeftModel, PeftType, TaskType
 from torch import nn
 
-_A_TOKEN_EACH = (TaskType.CAUSAL_LM, TaskType.TOKEN_CLS)
+if TYPE_CHECKING:  # who asks whether a model is peft's need not import it
+    from peft import PeftModel
+
+_A_TOKEN_EACH = ("CAUSAL_LM", "TOKEN_CLS")
 
 
 def is_prompt(model: nn.Module) -> bool:
     """Whether the adapter of a model is a prompt: it stays beside the model and can be merged into no weight."""
-    return isinstance(model, PeftModel) and bool(model.active_peft_config.is_prompt_learning)
+    config = getattr(model, "active_peft_config", None)
+    return config is not None and bool(config.is_prompt_learning)
 
 
 def hidden(model: PeftModel) -> PeftModel:
@@ -22,7 +25,7 @@ def hidden(model: PeftModel) -> PeftModel:
     A prompt of keys and values has none: peft counts it as the past.
     """
     config = model.active_peft_config
-    if config.peft_type == PeftType.PROMPT_TUNING and config.task_type in _A_TOKEN_EACH:
+    if config.peft_type == "PROMPT_TUNING" and config.task_type in _A_TOKEN_EACH:
         model.register_forward_hook(_without_prompt, with_kwargs=True)
     return model
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from ray import serve
 from ray.serve import Application, Deployment
 
-from eagleray.serving import shortcut, vllm
+from eagleray.serving import shortcut
 from eagleray.serving.coordinator import Coordinator
 from eagleray.serving.replica import Replica
 from eagleray.serving.scaling import scaling
@@ -53,6 +53,8 @@ def application(spec: ServingSpec, *, storage: str, cache_dir: str) -> Applicati
     """The same from a document's spec."""
     endpoint, text = spec.endpoint, spec.model_dump_json()
     if endpoint.backend.type == "vllm":
+        from eagleray.serving import vllm  # imports torch, which who deploys needs for nothing else
+
         return vllm.application(spec, storage=storage, cache_dir=cache_dir)
     # A decorator for classes that are named at once; ours are plain, and are deployed here.
     leader: Deployment = serve.deployment(Coordinator)  # type: ignore[assignment]

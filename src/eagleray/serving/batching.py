@@ -70,12 +70,26 @@ class Batcher:
         self._waiting: list[_Waiting] = []
         self._is_full = asyncio.Event()  # a whole batch waits: no reason to wait for company
         self._runner: asyncio.Task[None] | None = None
-        self._seconds_per_input = 0.01  # running mean
+        self._seconds_per_input = 0.01  # running mean, from the end of a batch to that of the next
 
     @property
     def num_waiting(self) -> int:
         """Inputs that are not yet in a batch."""
         return len(self._waiting)
+
+    def refusal_s(self, num_inputs: int = 1) -> float | None:
+        """When to ask again, where so many inputs would not be taken now; None where they would.
+
+        How long one that comes now would wait is reckoned by the pace of those before, and is no less than the first
+        in the queue has waited already: the model is not all that an answer takes.
+        """
+        if not self._waiting:  # a request may be larger than the queue as long as nobody waits
+            return None
+        waited_s = time.perf_counter() - self._waiting[0].since
+        wait_s = max(len(self._waiting) * self._seconds_per_input, waited_s)
+        if len(self._waiting) + num_inputs <= self._max_queue and wait_s <= self._max_queue_s:
+            return None
+        return max(1.0, wait_s)
 
     async def submit(self, samples: Sequence[Sample]) -> list[Answer]:
         """Answer samples, in their order. One whose caller gives up leaves the queue.
@@ -83,10 +97,8 @@ class Batcher:
         Raises:
             Overloaded: they do not fit in the queue; none of them was taken.
         """
-        # A request may be larger than the queue as long as nobody waits.
-        wait_s = len(self._waiting) * self._seconds_per_input
-        if self._waiting and (len(self._waiting) + len(samples) > self._max_queue or wait_s > self._max_queue_s):
-            raise Overloaded(max(1.0, wait_s))
+        if (retry_after_s := self.refusal_s(len(samples))) is not None:
+            raise Overloaded(retry_after_s)
         loop = asyncio.get_running_loop()
         entries = [_Waiting(sample, length_of(sample), loop.create_future()) for sample in samples]
         self._waiting += entries
@@ -110,8 +122,11 @@ class Batcher:
         """Answer batches until nobody waits."""
         try:
             await self._wait_for_company()
+            ended = time.perf_counter()
             while batch := self._next():
                 await self._answer_batch(batch)
+                began, ended = ended, time.perf_counter()
+                self._seconds_per_input += 0.1 * ((ended - began) / len(batch) - self._seconds_per_input)
         finally:
             self._runner = None
             for entry in self._waiting:  # only where the loop or the executor ends: they would wait for ever
@@ -168,7 +183,6 @@ class Batcher:
         return answers
 
     def _note(self, batch: list[_Waiting], *, began: float, model_s: float) -> None:
-        self._seconds_per_input += 0.1 * (model_s / len(batch) - self._seconds_per_input)
         self._observe(
             num_inputs=len(batch),
             num_tokens=sum(entry.length for entry in batch),

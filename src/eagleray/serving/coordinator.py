@@ -17,11 +17,11 @@ from pathlib import Path
 import ray
 
 from eagleray.errors import EaglerayError, StorageError
-from eagleray.serving import follow, rollout, telemetry, versions
+from eagleray.serving import follow, rollout, telemetry
+from eagleray.serving.beats import Beat
 from eagleray.serving.follow import Desired
 from eagleray.serving.limits import Ledger
 from eagleray.serving.rollout import Observed, Traffic
-from eagleray.serving.service import Beat
 from eagleray.spec.endpoint import EndpointSpec
 from eagleray.spec.serving import ServingSpec
 from eagleray.store import registry, rollouts
@@ -193,6 +193,8 @@ class Coordinator:
 
 @ray.remote(num_cpus=0, max_retries=0, max_calls=1)
 def _prove(storage: str, name: str, version: int, endpoint_json: str, cache_dir: str) -> list[str]:
+    from eagleray.serving import versions  # imports all that runs a model: the coordinator itself needs none of it
+
     objects, spec = open_storage(storage, must_exist=True), EndpointSpec.model_validate_json(endpoint_json)
     try:
         directory = versions.fetched(objects, name, version, cache_dir=Path(cache_dir))

@@ -12,6 +12,7 @@ import logging
 import re
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -22,6 +23,10 @@ from eagleray.serving.problems import Problem
 
 _SANE_ID = re.compile(rb"[!-~]{1,128}")
 _MAX_LOGGED_PATH = 500
+REFUSED_AFTER_S = 0.25
+"""A caller that asks again at once, whatever Retry-After says, is answered four times a second and not a thousand: each
+refusal takes from those that are answered."""
+_MAX_PAUSED = 256
 _CLIENT_LEFT = 499  # as nginx logs it; nobody is there to get it
 
 _access_log = logging.getLogger("eagleray.access")
@@ -39,11 +44,16 @@ class Edge:
         body_timeout_s: float = 10.0,
         echo_request_id: bool = True,
         log_bodies: bool = False,
+        refusal_s: Callable[[], float | None] = lambda: None,
     ) -> None:
-        """`echo_request_id` is False behind a proxy that does it, such as Ray Serve's, or the header is there twice."""
+        """`refusal_s` says when to ask again, where nothing can be answered now.
+
+        `echo_request_id` is False behind a proxy that does it, such as Ray Serve's, or the header is there twice.
+        """
         self._app = app
         self._max_body_bytes, self._body_timeout_s = max_body_bytes, body_timeout_s
         self._echo_request_id, self._log_bodies = echo_request_id, log_bodies
+        self._refusal_s, self._num_paused = refusal_s, 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
@@ -58,7 +68,7 @@ class Edge:
             self._log(scope, exchange)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send, exchange: _Exchange) -> None:
-        problem = await self._read(scope, receive, exchange)
+        problem = await self._refused(scope) or await self._read(scope, receive, exchange)
         if exchange.has_left:
             return
         if problem is not None:
@@ -71,6 +81,19 @@ class Edge:
             if exchange.status is not None:
                 raise  # half an answer is out: only the end of the connection can tell
             await problems.answer(problems.internal(exchange.request_id), scope)(scope, receive, send)
+
+    async def _refused(self, scope: Scope) -> Problem | None:
+        """Too much waits already: told before the body is read, and not at once."""
+        retry_after_s = self._refusal_s() if scope["method"] == "POST" else None
+        if retry_after_s is None:
+            return None
+        if self._num_paused < _MAX_PAUSED:
+            self._num_paused += 1
+            try:
+                await asyncio.sleep(REFUSED_AFTER_S)
+            finally:
+                self._num_paused -= 1
+        return problems.overloaded(retry_after_s)
 
     async def _read(self, scope: Scope, receive: Receive, exchange: _Exchange) -> Problem | None:
         if _announced_bytes(scope) > self._max_body_bytes:

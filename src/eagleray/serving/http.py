@@ -76,6 +76,7 @@ def build(
         max_body_bytes=spec.limits.max_body_bytes,
         echo_request_id=echo_request_id,
         log_bodies=spec.log_bodies,
+        refusal_s=lambda: _refusal_s(runtime()),
     )
     if spec.cors_origins:
         app.add_middleware(
@@ -86,6 +87,14 @@ def build(
             expose_headers=["Retry-After", "X-Request-Id"],
         )
     return app
+
+
+def _refusal_s(runtime: Runtime) -> float | None:
+    seconds = runtime.service.refusal_s()
+    if seconds is not None:
+        name = runtime.service.names[0]
+        runtime.service.telemetry.request(route="refused", status=429, model=name, version="", seconds=0.0)
+    return seconds
 
 
 def _recognition(runtime: Callable[[], Runtime]) -> Callable[..., Awaitable[Caller]]:

@@ -23,7 +23,7 @@ from eagleray.data.clean import Cleaner
 from eagleray.data.encoder import length_of
 from eagleray.errors import UserError
 from eagleray.model import description
-from eagleray.model.trained import Bases
+from eagleray.model.bases import Bases
 from eagleray.serving import agreement
 from eagleray.serving.agreement import Tolerance
 from eagleray.serving.backends import onnx as onnx_backend

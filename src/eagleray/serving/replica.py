@@ -1,31 +1,36 @@
-"""One process that answers: the adapter between Ray Serve and a Service."""
+"""One process that answers: the adapter between Ray Serve and a Service.
+
+Who deploys a replica imports this module, too, and so does the controller of Ray Serve: what runs models is imported
+by the replica alone.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import logging
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
 from fastapi import FastAPI
 from pydantic import TypeAdapter
 from ray import serve
 from ray.serve.handle import DeploymentHandle
 
-from eagleray.serving import follow, http, shortcut
+from eagleray.serving import follow, shortcut
 from eagleray.serving.auth import Authority, authority
-from eagleray.serving.http import Runtime
 from eagleray.serving.identity import identity
 from eagleray.serving.limits import Allowance
 from eagleray.serving.listener import Listener
 from eagleray.serving.scaling import DIRECT_REQUESTS
-from eagleray.serving.service import Service
 from eagleray.spec.serving import ServingSpec
 from eagleray.spec.task import TaskSpec
 from eagleray.store import registry
 from eagleray.store.objects import Objects, open_storage
+
+if TYPE_CHECKING:
+    from eagleray.serving.service import Service
 
 BEAT_S = 0.5
 """How often the coordinator is asked what to do."""
@@ -45,13 +50,16 @@ class Replica:
         self._spec, self._coordinator = spec, coordinator
         self._identity = identity(spec, storage=storage)
         endpoint = spec.endpoint
-        torch.set_num_threads(max(1, int(endpoint.replicas.cpus)))
         objects = open_storage(storage, must_exist=True)
         self._at_start = await asyncio.to_thread(follow.at_start, objects, spec.models)
         self._tasks = await asyncio.to_thread(_tasks, objects, spec, {n: d.stable for n, d in self._at_start.items()})
         self._authority = authority(endpoint.auth, objects)
         name = serve.get_replica_context().replica_id.unique_id
-        self._service = Service(
+        await asyncio.to_thread(_import_models, num_threads=max(1, int(endpoint.replicas.cpus)))
+        from eagleray.serving.http import Runtime
+        from eagleray.serving.service import Service
+
+        self._service: Service = Service(
             objects,
             endpoint,
             self._at_start,
@@ -98,6 +106,8 @@ class Replica:
         self._service.close()
 
     def _app(self, *, echo_request_id: bool) -> FastAPI:
+        from eagleray.serving import http
+
         return http.build(
             self._spec.endpoint,
             self._tasks,
@@ -134,6 +144,14 @@ class Replica:
     async def _metrics(self) -> str:
         text: str = await self._coordinator.metrics.remote()
         return text
+
+
+def _import_models(*, num_threads: int) -> None:
+    """Import all that a model runs in, beside the event loop; PyTorch takes no more threads than the replica has."""
+    import_module("eagleray.serving.http")
+    import torch
+
+    torch.set_num_threads(num_threads)
 
 
 def _tasks(objects: Objects, spec: ServingSpec, stable: dict[str, int]) -> dict[str, TaskSpec]:

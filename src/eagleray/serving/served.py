@@ -80,6 +80,12 @@ class Served:
         hosted = self._hosted.get(self.desired.stable)
         return hosted.loaded_at if hosted is not None else 0
 
+    @property
+    def refusal_s(self) -> float | None:
+        """When to ask again, where the stable version takes nothing now; None where it does, or is not in memory."""
+        hosted = self._hosted.get(self.desired.stable)
+        return None if hosted is None else hosted.refusal_s()
+
     async def stable(self) -> Hosted:
         """The stable version, loaded if it is not there; until a new one is loaded the one before it."""
         self.used_at = time.monotonic()
@@ -182,6 +188,9 @@ class Served:
         return candidate
 
     async def _answered(self, hosted: Hosted, *, rows: Sequence[Mapping[str, Any]], truncate: bool) -> Prediction:
+        refusal_s = hosted.refusal_s(len(rows))
+        if refusal_s is not None:  # before they are tokenised
+            raise ProblemError(overloaded(refusal_s))
         with self._in_use(hosted):
             samples = await self._samples(hosted, rows)
             hosted.check_lengths(samples, truncate=truncate)

@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from eagleray.errors import UserError
 from eagleray.serving import combine
+from eagleray.serving.beats import Beat
 from eagleray.serving.follow import Desired
 from eagleray.serving.problems import ProblemError, malformed, unknown_model
-from eagleray.serving.rollout import Traffic
 from eagleray.serving.served import Prediction, Served
 from eagleray.serving.telemetry import Telemetry
 from eagleray.serving.traffic import TrafficLog
@@ -23,17 +22,6 @@ from eagleray.spec.serving import EnsembleSpec
 from eagleray.store.objects import Objects
 
 _Piece = TypeVar("_Piece")
-
-
-@dataclass(frozen=True, slots=True)
-class Beat:
-    """What a replica tells the coordinator once a second."""
-
-    replica: str
-    loaded: Mapping[str, frozenset[int]]  # by model, those that are in memory; absent: the model is not
-    refusals: Mapping[str, Mapping[int, str]]
-    traffic: Mapping[tuple[str, int], Traffic]
-    metrics: str
 
 
 class Service:
@@ -97,6 +85,12 @@ class Service:
             if None in labels.values() or len({frozenset(each or ()) for each in labels.values()}) > 1:
                 told = "; ".join(f"{name}: {', '.join(each or ()) or 'none'}" for name, each in labels.items())
                 raise UserError(f"ensembles.{ensemble.name}: its members must have the same labels, they have {told}")
+
+    def refusal_s(self) -> float | None:
+        """When to ask again, where none of the models takes anything now; None where one does."""
+        each = [served.refusal_s for served in self._served.values()]
+        known = [seconds for seconds in each if seconds is not None]
+        return min(known) if len(known) == len(each) else None
 
     def follow(self, desired: Mapping[str, Desired]) -> None:
         """Take over what the rollout records say."""

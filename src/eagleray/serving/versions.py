@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from eagleray.errors import EaglerayError, ModelSourceError, UserError
-from eagleray.model.trained import Bases
+from eagleray.model.bases import Bases
 from eagleray.serving import loaded as loading
 from eagleray.serving.batching import Batcher
 from eagleray.serving.continuation import GenerationRequest
@@ -52,6 +52,10 @@ class Hosted:
         if self._batcher is not None:
             return await self._batcher.submit(samples)
         return list(await asyncio.gather(*(self._continue(sample) for sample in samples)))
+
+    def refusal_s(self, num_inputs: int = 1) -> float | None:
+        """When to ask again, where so many inputs would have to wait too long; None where they are taken."""
+        return None if self._batcher is None else self._batcher.refusal_s(num_inputs)
 
     def check_lengths(self, samples: Sequence[Mapping[str, Any]], *, truncate: bool) -> None:
         """Raise ProblemError for a sample that had to be cut, unless it may be."""

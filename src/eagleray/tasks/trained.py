@@ -15,7 +15,7 @@ from eagleray import tasks
 from eagleray.data import clean
 from eagleray.data.clean import Cleaner
 from eagleray.model import description
-from eagleray.model.trained import Bases, load_trained
+from eagleray.model.bases import Bases
 from eagleray.spec.task import TaskSpec
 from eagleray.tasks import preprocessing
 from eagleray.tasks.base import Task
@@ -41,6 +41,9 @@ def load(
     Raises:
         ModelSourceError: it is no such directory, is damaged, or its base model is gone or changed.
     """
+    # Brings peft and what transformers has for models: two seconds, which ONNX Runtime alone need not wait for.
+    from eagleray.model.trained import load_trained
+
     facts = description.read(directory)
     spec: TaskSpec = TypeAdapter[TaskSpec](TaskSpec).validate_json(json.dumps(facts.task))
     built = tasks.build(spec)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from transformers import PreTrainedModel
+from typing import TYPE_CHECKING, Any
 
 from eagleray.errors import UserError
 from eagleray.spec.train import TrainSpec
+
+if TYPE_CHECKING:  # see `model.load`
+    from transformers import PreTrainedModel
 
 _NAMES = {
     "dropout": (

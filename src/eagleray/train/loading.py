@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
-from transformers import PreTrainedModel
 
 from eagleray.model import quantized
 from eagleray.model.load import load_model
 from eagleray.spec.finetune import FineTuneSpec
 from eagleray.train import dropout, inputs
 from eagleray.train.inputs import Inputs
+
+if TYPE_CHECKING:  # see `model.load`
+    from transformers import PreTrainedModel
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 

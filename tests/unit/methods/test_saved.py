@@ -13,8 +13,9 @@ from safetensors.torch import load_file
 
 from eagleray import methods, tasks
 from eagleray.model import description, export
+from eagleray.model.bases import Bases
 from eagleray.model.load import load_model, load_tokenizer
-from eagleray.model.trained import Bases, load_trained
+from eagleray.model.trained import load_trained
 from eagleray.spec.finetune import FineTuneSpec
 from tests.support import tiny_models
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from eagleray.model.trained import Bases
+from eagleray.model.bases import Bases
 from eagleray.tasks import trained
 from eagleray.tasks.trained import Trained
 from tests.support import tiny_models

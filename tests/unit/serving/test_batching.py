@@ -286,6 +286,24 @@ def test_what_would_wait_too_long_is_refused(max_queue_s: float, is_taken: bool)
     _run(model, story, max_queue_s=max_queue_s)
 
 
+def test_who_comes_waits_no_less_than_the_first_has_waited_already() -> None:
+    model = Model(is_held=True)
+
+    async def story(batcher: Batcher) -> None:
+        first = asyncio.create_task(batcher.submit(_samples("a")))
+        await model.has_begun()
+        waiting = asyncio.create_task(batcher.submit(_samples("b")))
+        await asyncio.sleep(0)
+        soon = batcher.refusal_s()
+        await asyncio.sleep(0.06)
+        late = batcher.refusal_s()
+        model.go.release(2)
+        await asyncio.gather(first, waiting)
+        assert (soon, late, batcher.refusal_s()) == (None, 1.0, None)
+
+    _run(model, story, max_queue_s=0.05)
+
+
 def test_a_request_larger_than_the_queue_is_taken_where_nobody_waits() -> None:
     model = Model()
 

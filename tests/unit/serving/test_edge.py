@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,7 +17,7 @@ from starlette.testclient import TestClient
 from starlette.types import Message, Receive, Scope, Send
 
 from eagleray.serving import problems
-from eagleray.serving.edge import Edge
+from eagleray.serving.edge import REFUSED_AFTER_S, Edge
 
 LIMIT = 100
 
@@ -111,6 +112,30 @@ def test_bodies(
     if status in (408, 413):
         assert server.headers[b"content-type"] == b"application/problem+json"
         assert server.headers[b"connection"] == b"close"
+
+
+@pytest.mark.parametrize(
+    ("method", "refusal_s", "status"),
+    [("POST", 3.2, 429), ("POST", None, 200), ("GET", 3.2, 200)],
+    ids=["busy", "not-busy", "asks-how-it-is"],
+)
+def test_what_cannot_be_answered_now_is_refused_before_it_is_read(
+    monkeypatch: pytest.MonkeyPatch, method: str, refusal_s: float | None, status: int
+) -> None:
+    monkeypatch.setattr("eagleray.serving.edge.REFUSED_AFTER_S", 0.0)
+    server, app = _ask(_pieces(b"x"), {**_scope(), "method": method}, refusal_s=lambda: refusal_s)
+
+    assert server.status == status
+    assert (server.num_received, app.bodies) == ((0, []) if status == 429 else (1, [b"x"]))
+    if status == 429:
+        assert server.headers[b"retry-after"] == b"4"
+
+
+def test_a_refusal_is_not_told_at_once() -> None:
+    began = time.perf_counter()
+    _ask(_pieces(b"x"), refusal_s=lambda: 1.0)
+
+    assert time.perf_counter() - began >= REFUSED_AFTER_S
 
 
 def test_openais_routes_get_openais_form() -> None:

@@ -43,6 +43,9 @@ class Model:
         self.num_answered += 1
         return [self.answers or {"label": f"v{self.version}"} for _ in samples]
 
+    def refusal_s(self, num_inputs: int = 1) -> float | None:
+        return None
+
     def check_lengths(self, samples: Sequence[Mapping[str, Any]], *, truncate: bool) -> None:
         for sample in samples:
             if sample["full_length"] > self.max_length and not truncate:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from eagleray.model.trained import Bases
+from eagleray.model.bases import Bases
 from eagleray.tasks import trained
 from eagleray.tasks.trained import Trained
 
