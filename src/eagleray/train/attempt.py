@@ -133,8 +133,8 @@ class _Trainer(TorchTrainer):
 
 
 class _Workers(WorkerGroup):
-    def __init__(self, train_run_context: TrainRunContext, **parts: Any) -> None:
-        super().__init__(train_run_context, **parts)
+    def __init__(self, train_run_context: TrainRunContext, *parts: Any) -> None:
+        super().__init__(train_run_context, *parts)
         # Ray Train reads it from the environment, which the runs of a process share; each document has its own.
         self._worker_health_check_timeout_s = (train_run_context.train_loop_config or {})[ANSWER_WITHIN_S]
 
