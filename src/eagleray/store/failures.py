@@ -11,6 +11,8 @@ from eagleray.store.objects import Objects
 
 WORKER_DIED = "WorkerDied"
 """The kind of a failure that the driver wrote down, because the worker no longer could."""
+NO_ANSWER = "NoAnswer"
+"""The same of a worker whose process is there and does nothing."""
 
 
 class FailureRecord(BaseModel):

@@ -16,15 +16,19 @@ from ray.exceptions import RayError
 from ray.train import FailureConfig, LoggingConfig, Result, RunConfig, ScalingConfig, TrainingFailedError
 from ray.train.torch import TorchConfig, TorchTrainer
 from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
+from ray.train.v2._internal.execution.context import TrainRunContext
 from ray.train.v2._internal.execution.controller.controller import TrainController
 from ray.train.v2._internal.execution.worker_group.worker_group import WorkerGroup
 from ray.util.placement_group import remove_placement_group
 
 from eagleray import logs
-from eagleray.train import worker
+from eagleray.train import hangs, worker
 from eagleray.train.assembly import Job
 from eagleray.train.resources import WorkerShape
 from eagleray.train.session import Outcome
+
+ANSWER_WITHIN_S = "answer_within_s"
+"""The part of the workers' configuration that is read here: see `hangs`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +86,7 @@ class Attempt:
                     "job": asdict(job),
                     "num_threads": shape.num_threads,
                     "has_json_logs": logs.active() is not None,
+                    ANSWER_WITHIN_S: hangs.answer_within_s(job),
                 },
                 torch_config=TorchConfig(backend="nccl" if shape.num_gpus else "gloo"),
                 scaling_config=ScalingConfig(
@@ -128,6 +133,11 @@ class _Trainer(TorchTrainer):
 
 
 class _Workers(WorkerGroup):
+    def __init__(self, train_run_context: TrainRunContext, *parts: Any) -> None:
+        super().__init__(train_run_context, *parts)
+        # Ray Train reads it from the environment, which the runs of a process share; each document has its own.
+        self._worker_health_check_timeout_s = (train_run_context.train_loop_config or {})[ANSWER_WITHIN_S]
+
     def _init_train_context_on_workers(self, workers: list[Any], sync_actor: Any, arguments: dict[str, Any]) -> None:
         """What Ray Train does, but for the handle of the controller's actor: there is none, and no worker asks it."""
         ray.get(

@@ -11,7 +11,7 @@ from typing import Literal
 from eagleray import errors
 from eagleray.spec.failures import LONGEST_BACKOFF_S, BudgetSpec, FailuresSpec
 from eagleray.store.events import Event
-from eagleray.store.failures import WORKER_DIED, FailureRecord
+from eagleray.store.failures import NO_ANSWER, WORKER_DIED, FailureRecord
 from eagleray.store.lease import LeaseLost
 
 FailureClass = Literal["infrastructure", "preemption", "out_of_memory", "hang", "numerical", "data", "fault", "user"]
@@ -33,9 +33,9 @@ WHY_HUNG = "A worker that is only slow needs a higher watchdog.timeout_s"
 
 # A worker writes down no more of what it raised than the name of the class.
 _OUT_OF_MEMORY = errors.OutOfMemory.__name__
-_ADVICE = {_OUT_OF_MEMORY: LESS_MEMORY, HANG: WHY_HUNG, WORKER_DIED: WHY_DEAD}
+_ADVICE = {_OUT_OF_MEMORY: LESS_MEMORY, HANG: WHY_HUNG, NO_ANSWER: WHY_HUNG, WORKER_DIED: WHY_DEAD}
 _UNSAID = {"preemption": "the nodes of the workers were taken away"}
-_PLACES = {HANG: "its stacks", WORKER_DIED: "what Ray knows of it"}
+_PLACES = {HANG: "its stacks", NO_ANSWER: "what Ray knows of it", WORKER_DIED: "what Ray knows of it"}
 
 _Symptom = FailureClass | Literal["storage", "lost peer"]
 
@@ -45,10 +45,10 @@ _SYMPTOMS: dict[str, _Symptom] = {
     errors.NotFinite.__name__: "numerical",
     errors.BadSamples.__name__: "data",
     HANG: "hang",
+    NO_ANSWER: "hang",
     WORKER_DIED: "infrastructure",
     errors.PeerFailed.__name__: "lost peer",
     errors.ClusterError.__name__: "infrastructure",
-    "WorkerHealthCheckTimeoutError": "infrastructure",  # of Ray Train: a worker that no longer answers
 }
 
 _PRECEDENCE: tuple[_Symptom, ...] = (

@@ -9,11 +9,15 @@ from typing import Any
 
 from ray.exceptions import OutOfMemoryError, RayActorError, RayError
 from ray.train import ControllerError, TrainingFailedError
-from ray.train.v2._internal.exceptions import WorkerGroupStartupFailedError, WorkerHealthCheckFailedError
+from ray.train.v2._internal.exceptions import (
+    WorkerGroupStartupFailedError,
+    WorkerHealthCheckFailedError,
+    WorkerHealthCheckTimeoutError,
+)
 
 from eagleray.errors import ClusterError, StorageError
 from eagleray.store import failures
-from eagleray.store.failures import WORKER_DIED, FailureRecord
+from eagleray.store.failures import NO_ANSWER, WORKER_DIED, FailureRecord
 from eagleray.store.objects import Objects
 
 
@@ -67,9 +71,11 @@ def died_at_start(error: ControllerError) -> bool:
 def hang_facts(failures: Sequence[FailureRecord], *, num_workers: int) -> dict[str, Any]:
     """Return, for the event about a hang, which workers could not answer and which fell behind first; else nothing."""
     answers = {failure.rank: failure for failure in failures if failure.num_marks is not None}
-    if not answers:
+    silent = [failure.rank for failure in failures if failure.kind == NO_ANSWER]
+    if answers:
+        silent = [rank for rank in range(num_workers) if rank not in answers]
+    if not (answers or silent):
         return {}
-    silent = [rank for rank in range(num_workers) if rank not in answers]
     behind = silent[0] if silent else min(answers, key=lambda rank: (answers[rank].num_marks or 0, rank))
     return {"first_behind": behind, "without_answer": silent}
 
@@ -81,6 +87,8 @@ def _worker_failures(error: TrainingFailedError | RayError) -> Mapping[int, Exce
 def _kind(error: Exception) -> str:
     if isinstance(_cause(error), OutOfMemoryError):  # Ray's memory monitor killed it before the system would have
         return "OutOfMemory"
+    if isinstance(error, WorkerHealthCheckTimeoutError):
+        return NO_ANSWER
     return WORKER_DIED if _is_death(error) else type(getattr(error, "_base_exc", error)).__name__
 
 
@@ -93,10 +101,10 @@ def _cause(error: Exception) -> Exception:
 
 
 def _message(error: Exception) -> str:
-    """Who it was, by Ray's text about a dead worker; of anything else the last line."""
-    text = str(error)
-    if not _is_death(error):
+    """Who it was, by Ray's text about a worker that is dead or silent; of anything else the last line."""
+    text, is_silent = str(error), isinstance(error, WorkerHealthCheckTimeoutError)
+    if not (is_silent or _is_death(error)):
         return text.strip().splitlines()[-1] if text.strip() else repr(error)
     pid, address = re.search(r"pid[=:]\s*(\d+)", text), re.search(r"(?:\b|_)ip[=:]\s*'?([\w.:]+)", text)
     who = (f"process {pid[1]}" if pid else "its process") + (f" on {address[1]}" if address else "")
-    return f"{who} was killed or crashed"
+    return f"{who} {'cannot answer' if is_silent else 'was killed or crashed'}"

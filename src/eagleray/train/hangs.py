@@ -1,4 +1,4 @@
-"""What is written down of a worker that makes no progress?"""
+"""When is a worker taken for hung, and what is written down of it?"""
 
 from __future__ import annotations
 
@@ -10,7 +10,16 @@ from eagleray.store.objects import open_storage
 from eagleray.train import attempts
 from eagleray.train.assembly import Job
 from eagleray.train.group import Group
-from eagleray.train.watchdog import Hang, Watchdog
+from eagleray.train.watchdog import GRACE_S, Hang, Watchdog
+
+
+def answer_within_s(job: Job) -> float:
+    """Return how long a worker's process may leave the driver without an answer.
+
+    One that was stopped, or that C code keeps from running any Python, cannot watch over itself. Where others wait for
+    it, their watchdogs come first, whose stacks say more.
+    """
+    return _timeout_s(job) + 2 * GRACE_S
 
 
 def watchdog(job: Job, group: Group) -> Watchdog:
@@ -31,5 +40,8 @@ def watchdog(job: Job, group: Group) -> Watchdog:
         )
         failures.write(open_storage(job.storage, must_exist=True), job.run, record)
 
-    timeout_s = FineTune.model_validate_json(job.document).spec.watchdog.timeout_s
-    return Watchdog(timeout_s=timeout_s, on_hang=on_hang)
+    return Watchdog(timeout_s=_timeout_s(job), on_hang=on_hang)
+
+
+def _timeout_s(job: Job) -> float:
+    return FineTune.model_validate_json(job.document).spec.watchdog.timeout_s

@@ -27,6 +27,7 @@ def _failure(kind: str, *, rank: int = 0, message: str = "it broke") -> FailureR
 FAULT, OTHER_FAULT = _failure("KeyError"), _failure("RuntimeError", rank=1)
 LONELY, LONELY_TOO = _failure("RuntimeError", message=CLOSED), _failure("DistBackendError", rank=1, message=CLOSED)
 EXHAUSTED, DEAD, HUNG = _failure("OutOfMemory", rank=1), _failure("WorkerDied", rank=1), _failure("Hang", rank=1)
+MUTE = _failure("NoAnswer")
 NOT_FINITE, BAD_SAMPLES = _failure("NotFinite"), _failure("BadSamples", rank=1)
 MISTAKE, FENCED, REFUSED = _failure("DataError", rank=1), _failure("LeaseLost"), _failure("StorageError")
 
@@ -49,6 +50,7 @@ def test_every_class_but_user_has_a_budget_of_its_name() -> None:
         pytest.param([FAULT, DEAD], "infrastructure", "preemption", id="dead-beside-a-fault"),
         pytest.param([_failure("ClusterError")], "infrastructure", "preemption", id="cluster"),
         pytest.param([DEAD, HUNG], "hang", "preemption", id="hang-whose-process-was-ended"),
+        pytest.param([MUTE], "hang", "preemption", id="hang-of-a-process-that-cannot-answer"),
         pytest.param([EXHAUSTED], "out_of_memory", "out_of_memory", id="out-of-memory"),
         pytest.param([LONELY, EXHAUSTED, DEAD], "out_of_memory", "out_of_memory", id="out-of-memory-beside-others"),
         pytest.param([FAULT, MISTAKE], "user", "user", id="mistake"),

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 from ray.exceptions import ActorDiedError, OutOfMemoryError
-from ray.train.v2._internal.exceptions import WorkerHealthCheckFailedError
+from ray.train.v2._internal.exceptions import WorkerHealthCheckFailedError, WorkerHealthCheckTimeoutError
 
 from eagleray.errors import TrainingError
 from eagleray.store.failures import FailureRecord
@@ -18,6 +18,7 @@ FOUND_DEAD = WorkerHealthCheckFailedError("Worker info: node_ip='10.0.0.7', pid=
 EXHAUSTED = WorkerHealthCheckFailedError(
     "A worker health check failed.", OutOfMemoryError("killed, the node was running low on memory")
 )
+MUTE = WorkerHealthCheckTimeoutError("A health check has been hanging. Worker info: node_ip='10.0.0.7', pid=3415")
 UNREACHABLE = WorkerHealthCheckFailedError("A worker health check failed.", RuntimeError("no answer"))
 
 
@@ -27,10 +28,18 @@ UNREACHABLE = WorkerHealthCheckFailedError("A worker health check failed.", Runt
         (FOUND_DEAD, "WorkerDied", "process 3415 on 10.0.0.7 was killed or crashed"),
         (EXHAUSTED, "OutOfMemory", "killed, the node was running low on memory"),
         (DIED, "WorkerDied", "its process was killed or crashed"),
+        (MUTE, "NoAnswer", "process 3415 on 10.0.0.7 cannot answer"),
         (UNREACHABLE, "WorkerHealthCheckFailedError", "no answer"),
         (RuntimeError(), "RuntimeError", "RuntimeError()"),
     ],
-    ids=["found dead", "killed by the memory monitor", "dead, no more known", "another health check", "empty"],
+    ids=[
+        "found dead",
+        "killed by the memory monitor",
+        "dead, no more known",
+        "silent",
+        "another health check",
+        "empty",
+    ],
 )
 def test_a_silent_worker(error: Exception, kind: str, message: str) -> None:
     [record] = casualties.silent({1: error}, told=(), attempt=2, now=NOW)
@@ -65,14 +74,20 @@ def _hung(rank: int, num_marks: int) -> FailureRecord:
     )
 
 
+def _mute(rank: int) -> FailureRecord:
+    [record] = casualties.silent({rank: MUTE}, told=(), attempt=1, now=NOW)
+    return record
+
+
 @pytest.mark.parametrize(
     ("failures", "expected"),
     [
         ([_hung(0, 7), _hung(1, 5)], {"first_behind": 1, "without_answer": []}),
         ([_hung(0, 7)], {"first_behind": 1, "without_answer": [1]}),
+        ([_mute(1)], {"first_behind": 1, "without_answer": [1]}),
         ([], {}),
     ],
-    ids=["the one with the fewest marks", "the one that does not answer", "no hang"],
+    ids=["the one with the fewest marks", "the one that does not answer", "found by the driver", "no hang"],
 )
 def test_who_fell_behind(failures: list[FailureRecord], expected: dict[str, object]) -> None:
     assert casualties.hang_facts(failures, num_workers=2) == expected
