@@ -15,7 +15,7 @@ import shutil
 import struct
 from contextlib import redirect_stderr
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from filelock import FileLock
@@ -52,7 +52,7 @@ def _convert(file: Path, directory: Path) -> None:
     unfinished.mkdir()
     _log.info("de-quantising %s into %s, once", file, directory)
     # transformers would ask on the terminal whether to run the code of a config.json beside it.
-    source = {
+    source: dict[str, Any] = {
         "pretrained_model_name_or_path": str(file.parent),
         "gguf_file": file.name,
         "local_files_only": True,

@@ -158,7 +158,7 @@ class _Workers(WorkerGroup):
 
 
 class _Controller(TrainController):
-    worker_group_cls = _Workers
+    worker_group_cls: type[WorkerGroup] = _Workers
 
     def __init__(self, **parts: Any) -> None:
         super().__init__(**parts)
