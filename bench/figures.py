@@ -13,7 +13,7 @@ Figures = Mapping[str, Mapping[str, Sequence[float]]]
 
 
 SETTLED = 1.5
-"""By how much the ratio of one round may be that of another."""
+"""How many times the ratio of one round may be that of another, where they give different verdicts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +66,10 @@ def is_met(demand: Demand, found: Found) -> bool:
     return demand.at_most is None or found.value <= demand.at_most
 
 
-def is_settled(found: Found) -> bool:
-    """Whether the rounds agree well enough to judge by: with other work on the machine some differ by a factor."""
-    return found.low <= 0 or found.high <= SETTLED * found.low
+def is_settled(demand: Demand, found: Found) -> bool:
+    """Whether the rounds can be judged by: each gives the same verdict, or they differ by little."""
+    low, high = (is_met(demand, Found(value, value, value)) for value in (found.low, found.high))
+    return low == high or found.low <= 0 or found.high <= SETTLED * found.low
 
 
 def slope(sizes: Sequence[float], costs: Sequence[float]) -> float:

@@ -31,7 +31,9 @@ def missed(rows: tuple[Row, ...], results: Mapping[str, Result]) -> list[str]:
         for row in rows
         if row.name in results
         for demand in row.demands
-        if (found := find(demand, results[row.name].figures)) and is_settled(found) and not is_met(demand, found)
+        if (found := find(demand, results[row.name].figures))
+        and is_settled(demand, found)
+        and not is_met(demand, found)
     ]
 
 
@@ -101,7 +103,7 @@ def _judged(demand: Demand, result: Result) -> str:
 def _verdict(demand: Demand, found: Found) -> str:
     if demand.bound == "told":
         return ""
-    if not is_settled(found):
+    if not is_settled(demand, found):
         return "not judged: the rounds disagree"
     return "reached" if is_met(demand, found) else "**missed**"
 

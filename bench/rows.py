@@ -284,8 +284,8 @@ ROWS = (
         threads="1 a worker",
         backend="torch fp32, gloo",
         demands=tuple(
-            Demand(f"measured, ZeRO-{stage}", f"zero-{stage}.four_predicted_s", f"zero-{stage}.four_s")
-            for stage in (0, 2, 3)
+            Demand(f"{what}, measured", f"{what}.four_predicted_s", f"{what}.four_s")
+            for what in ("all-reduce", "ZeRO-0", "ZeRO-2", "ZeRO-3")
         ),
         minutes=6,
         has_rounds=False,

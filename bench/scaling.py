@@ -3,11 +3,11 @@
 MiniLM on film sentences of one length, 4 samples a worker and step, one thread a worker, plain gloo processes on this
 machine. With `n` workers on `p` cores, a step of ZeRO stage `s` is modelled as
 
-    t(n) = c x max(1, n / p) + v(s) x W x (n - 1) / n / B x max(1, n / p)
+    t(n) = (c + v x W x (n - 1) / n / B) x max(1, n / p)
 
-where `c` is a worker's own time (measured with one), `W` the bytes of the weights that learn, `v` how often they are
-sent (2 up to stage 2, 3 at stage 3) and `B` the bandwidth of gloo here, fitted to two workers. Then four are predicted
-and measured. Beside it the time of an all-reduce of as many bytes, by itself.
+where `c` is a worker's own time, `W` the bytes of the weights that learn, `v` how often they are sent (2 up to stage 2,
+3 at stage 3) and `B` the bandwidth of gloo here: that of an all-reduce of `W` by two workers. `c` is what two workers'
+step takes beyond it; then four are predicted, the all-reduce and the step, and measured.
 
     python bench/scaling.py --stages 0 2 3        # six minutes on two cores
 """
@@ -51,27 +51,32 @@ def main() -> None:
                     print(f"{size} workers, stage {stage}: {seconds[stage][size]:.3f} s a step", flush=True)
             finally:
                 workers.close()
-    figures = {f"zero-{stage}": told(stage, by_size) for stage, by_size in seconds.items()}
-    figures["all-reduce"] = {f"{size}_s": [value] for size, value in reduced.items()}
+    bandwidth = WEIGHT_BYTES / reduced[2]  # an all-reduce of two sends each byte twice by a half
+    figures = {f"ZeRO-{stage}": told(SENT[stage], by_size, bandwidth) for stage, by_size in seconds.items()}
+    figures["all-reduce"] = {
+        "two_s": [reduced[2]],
+        "gigabytes_per_s": [bandwidth / 1e9],
+        "four_predicted_s": [_slower(4) * _sent_s(2, 4, bandwidth)],
+        "four_s": [reduced[4]],
+    }
     turns.finish(__file__, figures, arguments)
 
 
-def told(stage: int, by_size: dict[int, float]) -> dict[str, list[float]]:
+def told(times_sent: int, by_size: dict[int, float], bandwidth: float) -> dict[str, list[float]]:
     """The fit, the prediction and what was measured."""
-    cores = os.cpu_count() or 1
-    alone_s = by_size[1]
-    sent_s = max(by_size[2] - alone_s * max(1, 2 / cores), 1e-9)
-    bandwidth = SENT[stage] * WEIGHT_BYTES / 2 / sent_s
-    slower = max(1, 4 / cores)
-    predicted = slower * (alone_s + SENT[stage] * WEIGHT_BYTES * 3 / 4 / bandwidth)
-    return {
-        "one_s": [alone_s],
-        "two_s": [by_size[2]],
-        "gigabytes_per_s": [bandwidth / 1e9],
-        "four_predicted_s": [predicted],
-        "four_s": [by_size[4]],
-        "predicted_by_measured": [predicted / by_size[4]],
-    }
+    own_s = by_size[2] / _slower(2) - _sent_s(times_sent, 2, bandwidth)
+    predicted = _slower(4) * (own_s + _sent_s(times_sent, 4, bandwidth))
+    measured = {f"{name}_s": [by_size[size]] for name, size in {"one": 1, "two": 2, "four": 4}.items()}
+    return {**measured, "own_s": [own_s], "four_predicted_s": [predicted]}
+
+
+def _sent_s(times_sent: int, size: int, bandwidth: float) -> float:
+    return times_sent * WEIGHT_BYTES * (size - 1) / size / bandwidth
+
+
+def _slower(size: int) -> float:
+    """Workers beyond the cores share them."""
+    return max(1.0, size / (os.cpu_count() or 1))
 
 
 def step_s(workers: GlooWorkers, size: int, stage: int, scratch: Path) -> float:

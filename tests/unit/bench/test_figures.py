@@ -48,13 +48,15 @@ def test_is_met(bounds: dict[str, float], value: float, met: bool) -> None:
 @pytest.mark.parametrize(
     ("low", "high", "settled"),
     [
-        pytest.param(0.9, 1.1, True, id="rounds that agree"),
+        pytest.param(0.95, 1.1, True, id="rounds that differ by little"),
         pytest.param(0.3, 1.1, False, id="rounds of a machine that does other work"),
-        pytest.param(-0.4, 0.2, True, id="a difference around none"),
+        pytest.param(1.1, 3.0, True, id="all of them reach it"),
+        pytest.param(0.2, 0.9, True, id="none of them does"),
+        pytest.param(-0.4, 1.2, True, id="a difference around none"),
     ],
 )
 def test_is_settled(low: float, high: float, settled: bool) -> None:
-    assert is_settled(Found(1.0, low, high)) is settled
+    assert is_settled(Demand("peer", "a.b", at_least=1.0), Found(1.0, low, high)) is settled
 
 
 @pytest.mark.parametrize(
