@@ -69,6 +69,11 @@ errors: .venv/ready  ## write docs/errors.md anew
 reference: .venv/ready  ## write docs/reference.md anew
 	python -m tests.support.reference_page
 
+.PHONY: release
+release: .venv/ready  ## build wheel and source archive into dist/, and try the wheel in an empty environment
+	rm -rf dist
+	python -m tests.support.wheel dist
+
 .PHONY: venv
 venv: .venv/ready  ## create .venv
 

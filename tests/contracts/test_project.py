@@ -52,7 +52,7 @@ def test_lock_has_one_exact_public_version_a_line() -> None:
     assert [line for line in pins if not re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.]+", line)] == []
 
 
-@pytest.mark.parametrize("target", ["demo", "test", "test-long", "check", "format", "lock", "bench", "venv"])
+@pytest.mark.parametrize("target", ["demo", "test", "test-long", "check", "format", "lock", "bench", "release", "venv"])
 def test_make_target_creates_the_environment(target: str) -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
 

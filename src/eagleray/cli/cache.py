@@ -18,7 +18,7 @@ app = typer.Typer(no_args_is_help=True)
 
 
 @app.callback()
-def _root() -> None:
+def _group() -> None:
     """List and prune what can be made again at any time.
 
     \b

@@ -22,7 +22,7 @@ app = typer.Typer(no_args_is_help=True)
 
 
 @app.callback()
-def _root() -> None:
+def _group() -> None:
     """List, verify, export and reshape the checkpoints of a run.
 
     \b

@@ -21,7 +21,7 @@ app = typer.Typer(no_args_is_help=True)
 
 
 @app.callback()
-def _root() -> None:
+def _group() -> None:
     """Make, list and revoke the API keys of endpoints.
 
     \b

@@ -23,7 +23,7 @@ app = typer.Typer(no_args_is_help=True)
 
 
 @app.callback()
-def _root() -> None:
+def _group() -> None:
     """List, show, promote, roll back, export and delete registered models, and remove aliases.
 
     \b

@@ -26,7 +26,7 @@ app = typer.Typer(no_args_is_help=True)
 
 
 @app.callback()
-def _root() -> None:
+def _group() -> None:
     """List, compare, watch, show and delete runs.
 
     \b

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from eagleray.errors import UserError
+from eagleray.errors import DocumentError, UserError
 from eagleray.flow.estimate import Estimate
 from eagleray.flow.measured import Measured
 from eagleray.spec import yaml_text
@@ -93,9 +93,12 @@ def price_an_hour(prices: Path, accelerator: str) -> float:
         UserError: the file is no such table, or does not have it.
     """
     try:
-        table = yaml_text.parse(prices.read_text(encoding="utf-8"), source=f"--prices {prices}").value
+        parsed = yaml_text.parse(prices.read_text(encoding="utf-8"), source=f"--prices {prices}")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"--prices {prices}: cannot be read: {error}") from error
+    if parsed.findings:
+        raise DocumentError(parsed.findings)
+    table = parsed.value
     if not isinstance(table, dict) or not table:
         raise UserError(f"--prices {prices}: a line a device is wanted, with what it costs an hour, as `H100: 2.9`")
     bad = [f"{name}: {price}" for name, price in table.items() if not _is_price(price)]

@@ -99,8 +99,9 @@ def read(objects: Objects, run: str, checkpoint: CheckpointId) -> Manifest:
     except Damaged:
         _refuse_newer(objects, key)
         raise
-    if manifest.id != checkpoint:
-        raise Damaged(f"{objects.uri}: {key} is damaged: it is the manifest of {manifest.id}. Restore the file")
+    if (manifest.run, manifest.id) != (run, checkpoint):
+        named = f"{manifest.id} of run {manifest.run!r}"
+        raise Damaged(f"{objects.uri}: {key} is damaged: it is the manifest of {named}. Restore the file")
     return manifest
 
 

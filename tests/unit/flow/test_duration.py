@@ -94,7 +94,8 @@ def test_unknown_accelerator(prices: Path) -> None:
         pytest.param("H100: cheap\n", "H100: cheap: a price is a number", id="word"),
         pytest.param("H100: -1\n", "H100: -1: a price is a number", id="negative"),
         pytest.param("H100: .nan\n", "a price is a number", id="nan"),
-        pytest.param("H100: [\n", "cannot be read", id="broken"),
+        pytest.param("H100: [\n", r"prices\.yaml:2: not YAML", id="broken"),
+        pytest.param("a: &x [1]\nb: *x\n", "anchors and aliases are not allowed", id="aliases"),
     ],
 )
 def test_bad_table(tmp_path: Path, text: str, says: str) -> None:
