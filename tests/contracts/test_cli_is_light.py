@@ -87,3 +87,19 @@ def test_help_takes_less_than_half_a_second() -> None:
         return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
     assert min(seconds() for _ in range(3)) < 0.5
+
+
+@pytest.mark.parametrize(
+    ("module", "absent"),
+    [
+        pytest.param("eagleray.serving.app", ("torch", "transformers", "onnxruntime"), id="who-deploys"),
+        pytest.param("eagleray.serving.coordinator", ("torch", "transformers", "onnxruntime"), id="coordinator"),
+        pytest.param("eagleray.serving.service", ("transformers.modeling_utils", "peft"), id="onnx-replica"),
+        pytest.param("eagleray.flow.plan", ("transformers.modeling_utils", "peft", "ray"), id="plan-weighed-before"),
+    ],
+)
+def test_what_runs_no_model_loads_none(module: str, absent: tuple[str, ...]) -> None:
+    done = _run(f"import {module}, json, sys; print(json.dumps(sorted(sys.modules)))")
+
+    loaded = set(json.loads(done.stdout))
+    assert not loaded & set(absent), done.stderr

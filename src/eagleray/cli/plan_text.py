@@ -11,6 +11,7 @@ from rich.text import Text
 from eagleray.data.report_text import render
 
 if TYPE_CHECKING:
+    from eagleray.flow.besides import Besides
     from eagleray.flow.budgets import Option
     from eagleray.flow.plan import Plan
     from eagleray.spec.scale import ZeroSpec
@@ -72,8 +73,7 @@ def _facts(plan: Plan) -> Iterator[tuple[str, str]]:
     devices = f"{found.num_workers} x ({shape.num_cpus:g} CPUs, {shape.num_gpus} GPUs)"
     yield "resources", f"{devices}; {plan.place.name} has {plan.place.has}"
     yield from _time(plan)
-    if plan.not_counted:
-        yield "besides", f"not counted here: {', '.join(plan.not_counted)}"
+    yield from (("besides", _besides(each)) for each in plan.besides)
     if plan.sweep is not None:
         trials = plan.sweep.size
         yield (
@@ -85,6 +85,16 @@ def _facts(plan: Plan) -> Iterator[tuple[str, str]]:
     if plan.price is not None:
         price = f"{plan.price:,.2f}" if plan.price >= 1 else f"{plan.price:.2g}"
         yield "price", f"{price}, at {plan.price_an_hour:g} for a device and hour"
+
+
+def _besides(runs: Besides) -> str:
+    most = "at most " if runs.num_runs > 1 else ""
+    takes = f", about {span(runs.seconds)}" if runs.seconds is not None else ""
+    short = "; it does not fit" if runs.fits is False else ""
+    return (
+        f"{runs.name}: {most}{runs.steps:,} steps{takes}; a worker's peak {size(runs.peak_bytes)}{short}; "
+        f"at most {size(runs.storage_bytes)} of storage"
+    )
 
 
 def _counted(number: int, what: str) -> str:

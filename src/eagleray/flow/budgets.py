@@ -43,10 +43,12 @@ def options(
     on_cpu: bool,
     worker_bytes: int | None,
     saves_while_training: bool,
+    before_bytes: int = 0,
 ) -> tuple[Option, ...]:
     """All ways, the document's among them. `share`: samples of a worker in a step, `micro_batch_size` None for auto.
 
     `one_pass(rows)` traces a pass over so many of the longest samples; others lie on a line through two of them.
+    `before_bytes` are held beside whole weights before the first step.
     """
     one, whole = one_pass(1), one_pass(share)
     ways = [way for way in _ASCENDING if not (on_cpu and (way.offload_optimizer or way.offload_parameters))]
@@ -67,6 +69,7 @@ def options(
             _between(one, whole, share=share, rows=rows),
             accumulates=rows < share,
             saves_while_training=saves_while_training,
+            before_bytes=before_bytes,
         )
 
     def fits(peak: int) -> bool | None:

@@ -19,6 +19,7 @@ from eagleray.flow.budgets import Option, options
 from eagleray.flow.weighing import Weighed
 from eagleray.spec.data import PackedSpec
 from eagleray.spec.finetune import FineTune, FineTuneSpec
+from eagleray.spec.method import FreezeSpec
 from eagleray.spec.optimizer import AdamSpec, AdamWSpec, OptimizerSpec, RmspropSpec, SgdSpec
 from eagleray.train import budget, cadence, inputs, memory
 from eagleray.train.budget import Counts
@@ -26,6 +27,8 @@ from eagleray.train.inputs import Inputs
 from eagleray.train.loading import DTYPES
 from eagleray.train.resources import WorkerShape
 
+FROZEN_ROWS = 32
+"""Of a batch of a frozen model whose features are cached."""
 _RECORDS_BYTES = 2**16
 """Of a checkpoint: the order of the samples, random states, metrics and the manifest."""
 
@@ -108,8 +111,14 @@ def estimate(
     on_cpu = shape.num_gpus == 0
     share = -(-spec.train.global_batch_size // spec.scale.num_workers)
     traced = (1, min(share, len(loaded.data.train)))
+    caches = isinstance(spec.method, FreezeSpec) and spec.method.cache_features
     weighed = weighing.weigh(
-        spec, loaded, tuple(_longest(spec, loaded, rows) for rows in traced), on_cpu=on_cpu, cache_dir=cache_dir
+        spec,
+        loaded,
+        tuple(_longest(spec, loaded, rows) for rows in traced),
+        frozen=_longest(spec, loaded, FROZEN_ROWS) if caches else None,
+        on_cpu=on_cpu,
+        cache_dir=cache_dir,
     )
     counts = _counts(spec, weighed)
     found = options(
@@ -121,6 +130,7 @@ def estimate(
         on_cpu=on_cpu,
         worker_bytes=worker_bytes,
         saves_while_training=length.num_checkpoints > 1,
+        before_bytes=weighed.answer_bytes,
     )
     rows = next(option.micro_batch_size for option in found if option.is_chosen)
     checkpoint = budget.checkpoint_bytes(counts, other_files=_other_bytes(loaded))
@@ -163,6 +173,7 @@ def _counts(spec: FineTuneSpec, weighed: Weighed) -> Counts:
     return Counts(
         parameters=weighed.parameters,
         learning=weighed.learning,
+        packed=weighed.packed,
         weight_bytes=DTYPES[spec.train.precision].itemsize,
         num_moments=_num_moments(spec.train.optimizer) + bool(spec.train.averaging),
     )

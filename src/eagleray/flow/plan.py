@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from eagleray.errors import UserError
-from eagleray.flow import duration, estimate
+from eagleray.flow import besides, duration, estimate
+from eagleray.flow.besides import Besides
 from eagleray.flow.duration import Duration, SweepSize
 from eagleray.flow.estimate import Estimate
 from eagleray.flow.measured import Measured, View
@@ -48,8 +48,8 @@ class Plan:
     duration: Duration | None
     sweep: SweepCost | None
     price_an_hour: float | None  # of a device
-    price: float | None  # of the run, and of its sweep as it is expected
-    not_counted: tuple[str, ...] = ()  # runs of the document whose steps, time and storage come on top
+    price: float | None  # of the run, of its sweep as it is expected, and of its other runs
+    besides: tuple[Besides, ...] = ()  # the document's other runs: what they take comes on top
 
 
 def make(
@@ -74,27 +74,39 @@ def make(
     with ExitStack() as stack:
         place = _place(spec, shape, stack)
         hourly = _price_an_hour(prices, accelerator, place, shape)
-        found = estimate.estimate(
-            document,
-            cache_dir=cache_dir,
-            worker_bytes=place.worker_bytes,
-            shape=shape,
-            on_progress=lambda stage, count: view.say(f"{stage} {count:,}"),
-        )
+
+        def estimated(each: FineTune) -> Estimate:
+            return estimate.estimate(
+                each,
+                cache_dir=cache_dir,
+                worker_bytes=place.worker_bytes,
+                shape=shape,
+                on_progress=lambda stage, count: view.say(f"{stage} {count:,}"),
+            )
+
+        found = estimated(document)
         misfit = _misfit(spec, shape, place)
         sweep = _sweep_size(spec, found)
-        measured = _measured(document, storage, cache_dir, view, misfit=misfit) if probes else None
+
+        def measure(each: FineTune) -> Measured | None:
+            return _measured(each, storage, cache_dir, view, misfit=misfit) if probes else None
+
+        measured = measure(document)
+        others = besides.stages(document, estimated=estimated, measured=measure)
+        others += besides.students(spec, found, measured)
     takes = duration.duration(spec, found, measured) if measured else None
     cost = _sweep_cost(sweep, found, measured)
-    hours = takes.device_hours + ((cost.expected_device_hours or 0) if cost else 0) if takes else None
+    hours = _hours(takes, cost, others)
     price = hours * hourly if hours is not None and hourly is not None else None
-    return Plan(found, place, misfit, measured, takes, cost, hourly, price, tuple(_not_counted(spec)))
+    return Plan(found, place, misfit, measured, takes, cost, hourly, price, tuple(others))
 
 
-def _not_counted(spec: FineTuneSpec) -> Iterator[str]:
-    yield from (f"stage {stage.name}" for stage in spec.stages)
-    if spec.self_training is not None:
-        yield f"up to {spec.self_training.rounds} rounds of self-training"
+def _hours(takes: Duration | None, sweep: SweepCost | None, others: list[Besides]) -> float | None:
+    """Device-hours of all together, where steps were measured."""
+    if takes is None:
+        return None
+    searching = (sweep.expected_device_hours or 0) if sweep else 0
+    return takes.device_hours + searching + sum(each.device_hours or 0 for each in others)
 
 
 def _place(spec: FineTuneSpec, shape: WorkerShape, stack: ExitStack) -> Place:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import ray.serve._private.client
 from ray import serve
 from ray.serve.config import HTTPOptions
 from ray.serve.exceptions import RayServeException
@@ -20,6 +21,8 @@ from eagleray.spec.endpoint import EndpointSpec
 from eagleray.spec.serving import ServingSpec
 
 READY_S = 300.0
+LOOK_EVERY_S = 0.1
+"""How often Ray Serve is asked whether it answers by now: of its own accord once a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,7 @@ def wait_for_end() -> None:
 
 
 def _start(endpoint: EndpointSpec) -> None:
+    ray.serve._private.client.CLIENT_POLLING_INTERVAL_S = LOOK_EVERY_S  # type: ignore[attr-defined]
     logging.getLogger("ray.serve").setLevel(logging.WARNING)  # what it tells of itself is in its log files
     serve.start(http_options=_http_options(endpoint))
 

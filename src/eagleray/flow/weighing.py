@@ -16,7 +16,7 @@ import eagleray
 from eagleray.model import sources
 from eagleray.spec.finetune import FineTuneSpec
 from eagleray.store import cache
-from eagleray.train.budget import Pass
+from eagleray.train.budget import Packed, Pass
 from eagleray.train.inputs import Inputs
 
 KIND = "plans"
@@ -32,25 +32,38 @@ class Weighed:
 
     parameters: int  # tied ones once
     learning: int
+    packed: Packed | None  # those of them that are held in fewer bits
     passes: tuple[Pass, ...]  # over each of the batches
+    answer_bytes: int = 0  # the most that the frozen model holds as it runs once over the data
 
 
-def weigh(spec: FineTuneSpec, loaded: Inputs, batches: tuple[Batch, ...], *, on_cpu: bool, cache_dir: Path) -> Weighed:
+def weigh(
+    spec: FineTuneSpec,
+    loaded: Inputs,
+    batches: tuple[Batch, ...],
+    *,
+    frozen: Batch | None,
+    on_cpu: bool,
+    cache_dir: Path,
+) -> Weighed:
     """Count the weights and trace a pass over each batch, or find what an earlier plan has found.
+
+    `frozen` is a batch of the frozen model, where its features are cached.
 
     Raises:
         UserError: the model or the method cannot work as they are.
     """
-    key = _key(spec, loaded, batches, on_cpu=on_cpu)
+    key = _key(spec, loaded, (*batches, frozen or {}), on_cpu=on_cpu)
     kept = None if key is None else cache.folder(KIND, root=cache_dir) / f"{key}.json"
     found = None if kept is None else _read(kept)
     if found is not None:
         return found
     from eagleray.flow import tracing  # imports models and peft, which takes longer than all else of a plan
 
-    parameters, learning = tracing.count(spec, loaded)
+    parameters, learning, packed = tracing.count(spec, loaded)
     passes = tuple(tracing.trace(spec, loaded, batch, on_cpu=on_cpu) for batch in batches)
-    weighed = Weighed(parameters, learning, passes)
+    answer_bytes = 0 if frozen is None else tracing.trace_answer(spec, loaded, frozen, on_cpu=on_cpu)
+    weighed = Weighed(parameters, learning, packed, passes, answer_bytes)
     if kept is not None:
         part = kept.with_suffix(".part")
         part.write_text(json.dumps(asdict(weighed)), encoding="utf-8")
@@ -63,7 +76,13 @@ def _read(file: Path) -> Weighed | None:
         return None
     cache.touch(file)
     facts: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    return Weighed(facts["parameters"], facts["learning"], tuple(Pass(**each) for each in facts["passes"]))
+    return Weighed(
+        parameters=facts["parameters"],
+        learning=facts["learning"],
+        packed=Packed(**facts["packed"]) if facts["packed"] else None,
+        passes=tuple(Pass(**each) for each in facts["passes"]),
+        answer_bytes=facts["answer_bytes"],
+    )
 
 
 def _key(spec: FineTuneSpec, loaded: Inputs, batches: tuple[Batch, ...], *, on_cpu: bool) -> str | None:

@@ -31,21 +31,30 @@ class Trace:
     with_gradients: int  # the same with the gradients that are there by then
 
 
-def trace(model: nn.Module, batch: Batch, *, loss: Callable[..., tuple[Any, Any]], attention_drops: bool) -> Trace:
+def trace(
+    model: nn.Module,
+    batch: Batch,
+    *,
+    loss: Callable[..., tuple[Any, Any]],
+    attention_drops: bool,
+    learns: bool = True,
+) -> Trace:
     """Run a forward and a backward pass of a model on the meta device, whose weights become fake ones for good.
 
     `batch` has the shapes of a real one; `loss(forward, batch)` is the task's. Attention runs in one kernel, which
     keeps no scores; where it drops some of them, only if the device has such a kernel (`attention_drops`): GPUs do.
+    Without `learns` it is a forward pass that keeps nothing for a backward one.
     """
     fake = FakeTensorMode()
     _fake_weights(model, fake)
-    model.train()
+    model.train(learns)
     weights = [*model.parameters(), *model.buffers()]
     faked = {name: fake.from_tensor(tensor) for name, tensor in batch.items()}
     live = _Live(known=weights, gradients=[weight for weight in model.parameters() if weight.requires_grad])
-    with fake, live, _Kernels(drops=attention_drops):
+    with fake, live, _Kernels(drops=attention_drops), torch.set_grad_enabled(learns):
         total, outputs = loss(model, faked)
-        total.backward()
+        if learns:
+            total.backward()
     del outputs
     rows = next(iter(batch.values())).shape[0]
     return Trace(rows=rows, activations=live.peak, with_gradients=live.peak_with_gradients)

@@ -38,6 +38,15 @@ Stage = Literal[0, 1, 2, 3]
 
 
 @dataclass(frozen=True, slots=True)
+class Packed:
+    """Frozen weights in four bits, and the scales of their blocks (Dettmers et al. 2023, arXiv:2305.14314)."""
+
+    weights: int
+    bytes: int
+    unpacked_bytes: int  # of the largest matrix, which is there whole while it is used
+
+
+@dataclass(frozen=True, slots=True)
 class Counts:
     """What of a model its memory follows from."""
 
@@ -45,6 +54,7 @@ class Counts:
     learning: int
     weight_bytes: int  # of one weight in the engine: 4 or 2
     num_moments: int  # fp32 numbers that the optimizer keeps for each learning weight
+    packed: Packed | None = None  # weights that are held in fewer bits
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,18 +93,27 @@ class Budget:
 
 
 def of_worker(
-    counts: Counts, layout: Layout, one_pass: Pass, *, accumulates: bool, saves_while_training: bool = True
+    counts: Counts,
+    layout: Layout,
+    one_pass: Pass,
+    *,
+    accumulates: bool,
+    saves_while_training: bool = True,
+    before_bytes: int = 0,
 ) -> Budget:
     """Return what the worker holds at its peak, and what that is made of.
 
     `accumulates`: a step has several micro batches, so that gradients are there while activations are. A checkpoint is
     copied at once and uploaded beside training; `saves_while_training` is False where only the last step has one.
+    `before_bytes` are held beside the whole model before it is sharded.
     """
     n, learning, b = counts.parameters, counts.learning, counts.weight_bytes
     share = -(-learning // layout.world_size)
     state = _optimizer(counts, layout, share)
-    weights = -(-n // layout.world_size) * b if layout.stage == 3 else n * b
+    held = held_bytes(counts)
+    weights = -(-held // layout.world_size) if layout.stage == 3 else held
     gathered = (min(n, MAX_LIVE) + min(n, PREFETCH)) * b if layout.stage == 3 else 0
+    gathered += counts.packed.unpacked_bytes if counts.packed else 0
     activations = one_pass.activations
     if layout.on_cpu:
         gathered = round(gathered * (1 + KEPT_OF_GATHERED))
@@ -108,7 +127,7 @@ def of_worker(
 
     host = 0
     if not layout.on_cpu:
-        host = process + checkpoint + n * b  # every worker loads the whole model before it is sharded
+        host = process + checkpoint + held  # every worker loads the whole model before it is sharded
         process = 0
         if layout.offload_optimizer:
             host, state, kept = host + state + kept, 0, 0
@@ -121,7 +140,7 @@ def of_worker(
     reducing = passing + flat + (bucket - lasting_bucket)
     moving = max(gathered + backward, reducing)
     copies = 0 if not layout.on_cpu else checkpoint
-    loading = n * b + (weights if layout.stage == 3 else learning * b if layout.stage else 0)
+    loading = held + (weights if layout.stage == 3 else learning * b if layout.stage else 0)
     training = standing + (moving + copies if saves_while_training else max(moving, copies))
     return Budget(
         process=process,
@@ -132,9 +151,17 @@ def of_worker(
         buffers=bucket + flat,
         activations=activations,
         checkpoint=copies,
-        peak=process + max(training, loading if layout.on_cpu else 0),
+        peak=process + max(training, loading if layout.on_cpu else 0, held + before_bytes if before_bytes else 0),
         host=host,
     )
+
+
+def held_bytes(counts: Counts) -> int:
+    """Return what all weights take where nothing shards them."""
+    packed = counts.packed
+    if packed is None:
+        return counts.parameters * counts.weight_bytes
+    return (counts.parameters - packed.weights) * counts.weight_bytes + packed.bytes
 
 
 def checkpoint_bytes(counts: Counts, *, other_files: int) -> int:

@@ -58,6 +58,14 @@ def attach(loaded: Inputs, model: PreTrainedModel, *, collate: Collate, cache_di
     return replace(loaded, data=data)
 
 
+def read(model: PreTrainedModel) -> int:
+    """Have the model's head read features of whatever value, and return how many numbers a sample has."""
+    base = _Base(model)
+    base.read_features()
+    width: int = model.config.get_text_config().hidden_size
+    return width if getattr(base.module, "pooler", None) is None else 2 * width
+
+
 @dataclass(slots=True)
 class _Base:
     """A model, and the frozen part of it that its head stands on."""

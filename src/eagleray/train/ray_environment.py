@@ -32,6 +32,8 @@ def prepare_serve() -> None:
     os.environ.setdefault("RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD", "0")  # ours never block the loop
     os.environ.setdefault("RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP", "0")
     os.environ.setdefault("RAY_SERVE_REQUEST_PATH_LOG_BUFFER_SIZE", "1000")  # its access log; ours is eagleray.access
+    # A busy machine starts the proxy in more than the 5 s of the default; then it is killed, and all begins anew.
+    os.environ.setdefault("RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S", "60")
     if is_embedded():
         # One endpoint on one machine: `eagleray.serving.shortcut` says what it does.
         os.environ.setdefault("RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH", "eagleray.serving.shortcut:middlewares")

@@ -9,6 +9,7 @@ import pytest
 
 from eagleray.errors import UserError
 from eagleray.flow.estimate import Estimate, estimate
+from eagleray.spec.model import Nf4Spec
 from eagleray.train.resources import WorkerShape
 from tests.support import tiny_models, training
 
@@ -90,3 +91,35 @@ def test_a_dropout_that_the_model_has_not(tmp_path: Path, reviews: Path, cache: 
 
     with pytest.raises(UserError, match=r"train\.dropout"):
         _estimate(decoder, reviews, cache, train={"dropout": 0.2})
+
+
+def test_cached_features_leave_the_head_alone_to_train(model: Path, reviews: Path, cache: Path) -> None:
+    runs_it, caches = (
+        _estimate(model, reviews, cache, method={"type": "freeze", "cache_features": is_cached}).chosen.budget
+        for is_cached in (False, True)
+    )
+
+    assert caches.activations < runs_it.activations / 4
+    assert caches.peak > caches.process + caches.weights + caches.activations  # the frozen model runs before
+
+
+def test_four_bits_a_weight(model: Path, reviews: Path, tmp_path: Path) -> None:
+    document = training.document(model, reviews, method={"type": "lora", "rank": 2}, scale={"gpus_per_worker": 1})
+    spec = document.spec
+    packed = spec.model.model_copy(update={"quantization": Nf4Spec(type="nf4")})
+    whole, held = (
+        estimate(
+            document.model_copy(update={"spec": spec.model_copy(update={"model": each})}),
+            cache_dir=tmp_path,
+            worker_bytes=None,
+            shape=WorkerShape(num_cpus=1, num_gpus=1),
+            on_progress=lambda stage, count: None,
+        )
+        for each in (spec.model, packed)
+    )
+
+    assert held.model == whole.model
+    saved = whole.chosen.budget.weights - held.chosen.budget.weights
+    linear = 2 * (4 * 32 * 32 + 2 * 32 * 64)  # layers, attention, both sides of what lies between
+    assert saved >= linear * (4 - 0.5 - 0.02) * 0.9
+    assert held.exported_bytes == whole.exported_bytes
