@@ -12,13 +12,14 @@ import torch
 
 from eagleray.errors import UserError
 from eagleray.flow.predict import model_directory
+from eagleray.metrics import own
 from eagleray.spec.finetune import FineTune
 from eagleray.store import runs
 from eagleray.store.objects import Objects
 from eagleray.store.runs import RunRecord
 from eagleray.tasks import trained
 from eagleray.tasks.base import Referring
-from eagleray.train import inputs, reference
+from eagleray.train import compared, inputs, reference
 from eagleray.train.evaluate import evaluate as evaluate_split
 from eagleray.train.group import Group
 from eagleray.train.loading import Loader
@@ -51,6 +52,7 @@ def evaluate(objects: Objects, document: FineTune, record: RunRecord, *, cache_d
         start: torch.nn.Module = Loader().pretrained(document.spec, loaded)
         start = start.to(device).eval()
         split = reference.measured(split, task=loaded.task, forward=start, collate=collate, group=group)
+    metrics, compares = own.build(document.spec.metrics), document.spec.task.compares
     measured = evaluate_split(
         model.model,
         task=model.task,
@@ -59,11 +61,19 @@ def evaluate(objects: Objects, document: FineTune, record: RunRecord, *, cache_d
         micro_batch_size=BATCH_SIZE,
         group=group,
         languages=loaded.data.languages,
+        compared=compared.of_document(metrics if compares == "rows" else (), model.task),
     )
     if "test" in document.spec.task.written_splits:
         from eagleray.train import generated  # brings sacrebleu and nltk, which no other task needs
 
-        measured |= generated.evaluate(model, split=split, collate=collate, batch_size=BATCH_SIZE, group=group)
+        measured |= generated.evaluate(
+            model,
+            split=split,
+            collate=collate,
+            batch_size=BATCH_SIZE,
+            group=group,
+            compared=compared.of_document(metrics, model.task),
+        )
     evaluated = record.model_copy(update={"metrics": {**record.metrics, "test": measured}})
     runs.save(objects, evaluated)
     return evaluated

@@ -6,7 +6,7 @@ is minimised and what is reported. The loop, the data preparation and `predict` 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -172,6 +172,20 @@ class Asking(Protocol):
 
     def question(self, row: Row) -> dict[str, Any]:
         """A row to learn from as a caller would ask about it."""
+        ...
+
+
+@runtime_checkable
+class Comparable(Protocol):
+    """A task that says something of each row that can be compared with what is true."""
+
+    @property
+    def numbered(self) -> tuple[str, ...]:
+        """The labels in the order in which a metric that wants numbers counts them; () where there are none."""
+        ...
+
+    def compared(self, logits: torch.Tensor, batch: Batch) -> Iterator[tuple[Any, Any]]:
+        """What the logits of `loss` say of each sample, and what is true: both JSON-able."""
         ...
 
 

@@ -17,6 +17,7 @@ from eagleray.metrics.texts import TextMetrics
 from eagleray.spec import reported
 from eagleray.tasks.seq2seq import Seq2Seq
 from eagleray.tasks.trained import Trained
+from eagleray.train.compared import Compared
 from eagleray.train.feed import Collate
 from eagleray.train.group import Group
 
@@ -28,9 +29,13 @@ def evaluate(
     collate: Collate,
     batch_size: int,
     group: Group,
+    compared: Compared | None = None,
     on_batch: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, float]:
-    """Return the metrics of what the model writes for `split`, exact over all ranks and the same at each."""
+    """Return the metrics of what the model writes for `split`, exact over all ranks and the same at each.
+
+    `compared` adds the document's own.
+    """
     task = model.task
     assert isinstance(task, Seq2Seq)
     metrics = TextMetrics(reported.GENERATED[task.preset], pairs=tuple(task.pairs), bleu_tokenizer=task.bleu_tokenizer)
@@ -40,11 +45,11 @@ def evaluate(
             if weights.any():
                 answers = task.predict(model.model, model.tokenizer, collate(split.samples(rows), weights))
                 wanted = [split.row(index) for index in rows.tolist()]
-                metrics.update(
-                    [answer["text"] for answer in answers],
-                    [row["target"] for row in wanted],
-                    [row.get("pair") for row in wanted],
-                )
+                said, true = [answer["text"] for answer in answers], [row["target"] for row in wanted]
+                metrics.update(said, true, [row.get("pair") for row in wanted])
+                if compared is not None:
+                    compared.add_texts(rows, said, true)
             on_batch(done, len(shares))
     metrics.state.copy_(group.sum(metrics.state))
-    return metrics.compute()
+    found = metrics.compute()
+    return found if compared is None else found | compared.compute(group, num_rows=len(split))

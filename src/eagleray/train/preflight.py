@@ -7,6 +7,7 @@ import importlib.util
 from eagleray.data import sources as data_sources
 from eagleray.data.augment import steps as augmentation
 from eagleray.errors import UserError
+from eagleray.metrics import own
 from eagleray.model import sources as model_sources
 from eagleray.spec.finetune import FineTuneSpec
 from eagleray.store.objects import Objects
@@ -61,5 +62,6 @@ def check_sources(spec: FineTuneSpec) -> None:
             data_sources.locate(source, split=split)
     if spec.self_training is not None:
         data_sources.locate(spec.self_training.unlabeled, split="train")
+    own.check(spec.metrics)
     if spec.data.augment is not None:
         augmentation.resources(spec.data.augment)

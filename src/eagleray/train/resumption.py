@@ -50,6 +50,7 @@ EFFECTS: dict[str, Effect] = {
     "method.dropout": "course",
     "method.thaw": "course",
     "method.cache_features": "course",
+    "metrics": "course",  # as with checkpoints: they may decide on the best one
     "self_training": "nothing",  # each of its rounds is a run without it
     "train": "course",
     "train.global_batch_size": "start",

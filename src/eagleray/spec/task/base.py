@@ -35,6 +35,12 @@ class TaskBase(Spec):
         return ()
 
     @property
+    def compares(self) -> Literal["rows", "texts", "nothing"]:
+        """What metrics of the user's own compare with what is true: what each evaluation says of the rows, or the texts
+        that the finished model writes."""
+        return "rows"
+
+    @property
     @abstractmethod
     def inputs(self) -> dict[str, Input]:
         """The columns of a row to predict."""

@@ -66,6 +66,10 @@ class Seq2SeqSpec(TaskBase):
         return self.generate_for
 
     @property
+    def compares(self) -> Literal["rows", "texts", "nothing"]:
+        return "texts" if self.generate_for else "nothing"
+
+    @property
     def inputs(self) -> dict[str, Input]:
         return {self.source: "text"} if self.pair is None else {self.source: "text", self.pair: "text"}
 
