@@ -103,12 +103,12 @@ def conflicts(metrics: Sequence[MetricSpec], known: Sequence[str], *, task: Task
 
 
 def files(metrics: Sequence[MetricSpec]) -> dict[str, str]:
-    """Return the files that metrics are read from, by their place in the document."""
+    """Return the files that metrics are read from, by their place in the document: what is installed is none."""
     named = {f"spec.metrics[{number}].source": each for number, each in enumerate(metrics)}
     found = {
         place: each.place if isinstance(each, FunctionMetricSpec) else each.source for place, each in named.items()
     }
-    return {place: file for place, file in found.items() if file.startswith("/")}
+    return {place: file for place, file in found.items() if file.startswith(("/", ".", "~")) or file.endswith(".py")}
 
 
 def with_files(metrics: Sequence[MetricSpec], moved: Mapping[str, str]) -> tuple[MetricSpec, ...]:
@@ -122,4 +122,4 @@ def with_files(metrics: Sequence[MetricSpec], moved: Mapping[str, str]) -> tuple
 
 
 def _may_write(task: TaskBase) -> bool:
-    return "generate_for" in type(task).model_fields
+    return "generate_for" in type(task).model_fields and getattr(task, "format", "") != "text"
