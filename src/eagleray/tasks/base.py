@@ -176,6 +176,33 @@ class Asking(Protocol):
 
 
 @runtime_checkable
+class Writing(Protocol):
+    """A task whose answers are texts, which can be measured by those that were wanted."""
+
+    @property
+    def written_by(self) -> tuple[str, ...]:
+        """The metrics of its texts."""
+        ...
+
+    @property
+    def pairs(self) -> Mapping[str, str]:
+        """The pairs of languages that are told apart, by name; rows say by `pair` which they are."""
+        ...
+
+    @property
+    def bleu_tokenizer(self) -> str: ...
+    @property
+    def wordnet(self) -> str | None: ...
+    def asked(self, row: Row) -> Row:
+        """A row to learn from without its answer."""
+        ...
+
+    def wanted(self, row: Row) -> str:
+        """The answer of a row to learn from."""
+        ...
+
+
+@runtime_checkable
 class Comparable(Protocol):
     """A task that says something of each row that can be compared with what is true."""
 

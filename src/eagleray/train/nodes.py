@@ -39,6 +39,8 @@ def check_all_see(spec: FineTuneSpec, objects: Objects, *, num_nodes: int) -> No
     if spec.data.test is not None:
         sources["spec.data.test"] = spec.data.test
     sources |= resources(spec.data) | metrics.files(spec.metrics)
+    if (wordnet := getattr(spec.task, "wordnet", None)) is not None:
+        sources["spec.task.wordnet"] = wordnet
     local = {path: source for path, source in sources.items() if Path(source).is_absolute()}
     probe = f".probe-{uuid.uuid4().hex}"
     if objects.local_path is not None:

@@ -45,6 +45,7 @@ EFFECTS: dict[str, Effect] = {
     "task.generate_for": "nothing",
     "task.bleu_tokenizer": "nothing",
     "task.preset": "nothing",
+    "task.wordnet": "nothing",
     "data": "start",
     "method": "weights",
     "method.dropout": "course",

@@ -218,7 +218,6 @@ def _written(session: Session, best: Saved, split: TokenizedSplit) -> dict[str, 
     metrics = generated.evaluate(
         trained.load(session.saver.files(best), device=session.group.device),
         split=split,
-        collate=session.collate,
         batch_size=session.micro_batch_size,
         group=session.group,
         compared=compared.of_document(session.metrics, session.inputs.task, mark=session.mark),
