@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from eagleray.cli import aliases, printing
+from eagleray.cli import aliases, model_export, printing
 from eagleray.cli import storage as storages
 from eagleray.cli.aliases import ModelReference
 from eagleray.cli.options import AsJson, Storage
-from eagleray.errors import StorageError, UserError
+from eagleray.errors import UserError
 
 if TYPE_CHECKING:
     from eagleray.cli.model_tables import Model
@@ -85,37 +83,7 @@ def show(model: ModelReference, storage: Storage = None, as_json: AsJson = False
 app.command()(aliases.promote)
 app.command()(aliases.rollback)
 app.command()(aliases.unalias)
-
-
-@app.command()
-def export(
-    model: ModelReference,
-    directory: Annotated[
-        Path, typer.Argument(metavar="DIRECTORY", help="Where to: a directory that is empty or not there.")
-    ],
-    storage: Storage = None,
-    as_json: AsJson = False,
-) -> None:
-    """Copy the files of a version, each checked by its hash. The directory appears with all of them.
-
-    \b
-    Example:
-      eagleray models export reviews@champion ./model
-    """
-    from rich.filesize import decimal
-
-    from eagleray.store import references, registry
-
-    objects = storages.open_there(storage)
-    record = registry.resolve(objects, references.parse(model))
-    _download(objects, record, directory)
-    size_bytes = sum(file.size_bytes for file in record.files)
-    if as_json:
-        told = {"name": record.name, "version": record.version, "directory": str(directory), "size_bytes": size_bytes}
-        printing.show_json(told)
-        return
-    num_files = len(record.files)
-    typer.echo(f"exported {record.name}@{record.version} to {directory}: {num_files} files, {decimal(size_bytes)}")
+app.command()(model_export.export)
 
 
 @app.command()
@@ -187,20 +155,3 @@ def _print_version(objects: Objects, record: VersionRecord, *, aliases: list[str
     if changes:
         printing.show("", model_tables.history_table(changes))
     printing.show("", "document", yaml.safe_dump(record.document, sort_keys=False, allow_unicode=True).rstrip())
-
-
-def _download(objects: Objects, record: VersionRecord, directory: Path) -> None:
-    """Copy files into a directory that appears with all of them."""
-    from eagleray.store import refusals, registry
-
-    try:
-        to = directory.resolve()
-        if to.exists() and not (to.is_dir() and next(to.iterdir(), None) is None):
-            raise UserError(f"{directory}: it is not empty: give a directory that is empty or not there")
-        to.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{to.name}-", dir=to.parent) as scratch:
-            # Below it, as the temporary directory itself is closed to everybody else.
-            registry.fetch(objects, record, Path(scratch) / "model")
-            (Path(scratch) / "model").replace(to)
-    except OSError as error:
-        raise StorageError(f"{directory}: cannot write: {refusals.explain(error)}") from error

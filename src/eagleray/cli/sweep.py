@@ -5,14 +5,12 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from eagleray.cli import printing
-from eagleray.cli import storage as storages
+from eagleray.cli import printing, sweep_ensemble
 from eagleray.cli.inputs import read_document
 from eagleray.cli.log_format import LogFormat
 from eagleray.cli.options import AsJson, DocumentFile, Overrides, Storage
@@ -120,6 +118,9 @@ def run(
     print_metrics(last if final else record)
 
 
+app.command()(sweep_ensemble.ensemble)
+
+
 @app.command()
 def show(
     sweep: Annotated[str, typer.Argument(metavar="FILE|SWEEP", help="The document, or a sweep's id or name.")],
@@ -132,18 +133,7 @@ def show(
     Example:
       eagleray sweep show jobs/sweeps/lr-lora-asha.yaml
     """
-    from eagleray.errors import UserError
-    from eagleray.store import runs, sweeps
-
-    name, uri = sweep, storages.uri(storage)
-    if Path(sweep).suffix in (".yaml", ".yml") or Path(sweep).is_file():
-        loaded = read_document(Path(sweep), overrides=None, storage=storage)
-        name, uri = loaded.document.metadata.name, loaded.document.spec.storage or uri
-    objects = storages.open_there(uri)
-    found = [each for each in runs.list_runs(objects) if each.kind == sweeps.KIND and name in (each.run, each.name)]
-    if not found:
-        raise UserError(f"there is no sweep {name!r} on {objects.uri}: `eagleray sweep {sweep}` makes one")
-    record = found[0]
+    objects, record, uri = sweep_ensemble.find(sweep, storage)
     if as_json:
         printing.show_json(_shown(objects, record, uri))
         return

@@ -11,6 +11,7 @@ from eagleray.data import prepare
 from eagleray.flow import stages
 from eagleray.flow.steps import Observer, Step
 from eagleray.model import sources
+from eagleray.spec import metrics
 from eagleray.spec.document import dump
 from eagleray.spec.finetune import FineTune
 from eagleray.store import best, sweeps
@@ -220,7 +221,8 @@ class Making:
         if spec.data.test is None and spec.data.test_fraction is None:
             return _scores(self.run)
         # What is measured of written texts may have been asked for after the run.
-        asked = spec.task.final_metric_names if "test" in spec.task.written_splits else ()
+        written = spec.final_metric_names if "test" in spec.task.written_splits else ()
+        asked = (*written, *(metrics.names(spec.metrics) if spec.task.compares == "rows" else ()))
         is_done = measured is not None and all(name in measured for name in asked)
         return _scores(self.run) if is_done else None
 

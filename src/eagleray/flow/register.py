@@ -201,7 +201,7 @@ def onnx_files(model: Loaded, golden: tuple[GoldenRow, ...], directory: Path, *,
     say("exporting to ONNX")
     fp32, int8 = (directory / loaded.onnx_file(precision) for precision in ("fp32", "int8"))
     try:
-        onnx.export(model.trained.model, _example(model, golden), fp32)
+        onnx.export(model.trained.model, example(model, golden), fp32)
     except onnx.NotExportable as error:
         say(f"warning: no ONNX files, because the model cannot be exported: {error}")
         return {}
@@ -223,7 +223,7 @@ def onnx_files(model: Loaded, golden: tuple[GoldenRow, ...], directory: Path, *,
     return {"fp32": exact, "int8": rough}
 
 
-def _example(model: Loaded, golden: tuple[GoldenRow, ...]) -> Mapping[str, torch.Tensor]:
+def example(model: Loaded, golden: tuple[GoldenRow, ...]) -> Mapping[str, torch.Tensor]:
     """What the model is called with for the shortest and the longest golden row."""
     samples = sorted(model.encode(row.input for row in golden), key=length_of)
     called: dict[str, torch.Tensor] = {}

@@ -11,6 +11,7 @@ from typing import Any
 
 from eagleray.data.sources import files_of_rows
 from eagleray.errors import UserError
+from eagleray.spec import metrics
 from eagleray.spec.data import DataSpec, resources, with_resources
 from eagleray.spec.document import dump
 from eagleray.spec.finetune import FineTune
@@ -39,7 +40,9 @@ def stage(document: FineTune, folder: Path) -> None:
     )
     _check_links(spec.model.source)
     model = spec.model.model_copy(update={"source": place("spec.model.source", spec.model.source)})
-    staged_parts: dict[str, Any] = {"data": data, "stages": stages, "model": model}
+    moved = {key: place(key, file) for key, file in metrics.files(spec.metrics).items()}
+    own = metrics.with_files(spec.metrics, moved)
+    staged_parts: dict[str, Any] = {"data": data, "stages": stages, "model": model, "metrics": own}
     if spec.self_training is not None:
         unlabeled = place("spec.self_training.unlabeled", spec.self_training.unlabeled)
         staged_parts["self_training"] = spec.self_training.model_copy(update={"unlabeled": unlabeled})

@@ -7,7 +7,7 @@ cannot follow the one before begins an entity.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -51,6 +51,22 @@ def entities(tags: Sequence[str], scheme: Scheme) -> list[Entity]:
     return found
 
 
+def sequences(
+    logits: torch.Tensor, batch: dict[str, torch.Tensor], tags: Sequence[str]
+) -> dict[int, tuple[list[str], list[str]]]:
+    """The predicted and the true tags of each sample that has words, by its number."""
+    chosen = batch["is_word"].cpu()
+    samples = batch["sample"].cpu().unsqueeze(1).expand_as(chosen)[chosen].tolist()
+    predicted = logits.detach().argmax(dim=-1).cpu()[chosen].tolist()
+    actual = batch["labels"].cpu()[chosen].tolist()
+    by_sample: dict[int, tuple[list[str], list[str]]] = defaultdict(lambda: ([], []))
+    for sample, one, other in zip(samples, predicted, actual, strict=True):
+        said, true = by_sample[sample]
+        said.append(tags[one])
+        true.append(tags[other])
+    return by_sample
+
+
 class EntityMetrics:
     """Counts of entities by label, and of words.
 
@@ -69,7 +85,7 @@ class EntityMetrics:
         self.state[1] += batch["target_weights"].sum().to("cpu", torch.float64)
         counts = self.state[4:].view(3, len(self._labels))
         weights = batch["weights"].tolist()
-        for sample, predicted, actual in self._sequences(logits, batch):
+        for sample, (predicted, actual) in sequences(logits, batch, self._tags).items():
             if not weights[sample]:
                 continue
             self.state[2] += len(actual)
@@ -90,21 +106,6 @@ class EntityMetrics:
             **averages(hits[present], predicted[present], actual[present]),
             "per_class": per_class(self._labels, hits, predicted, actual),
         }
-
-    def _sequences(
-        self, logits: torch.Tensor, batch: dict[str, torch.Tensor]
-    ) -> Iterator[tuple[int, list[str], list[str]]]:
-        """Of each sample that has words: its number, its predicted and its true tags."""
-        chosen = batch["is_word"].cpu()
-        samples = batch["sample"].cpu().unsqueeze(1).expand_as(chosen)[chosen].tolist()
-        predicted = logits.detach().argmax(dim=-1).cpu()[chosen].tolist()
-        actual = batch["labels"].cpu()[chosen].tolist()
-        by_sample: dict[int, tuple[list[str], list[str]]] = defaultdict(lambda: ([], []))
-        for sample, one, other in zip(samples, predicted, actual, strict=True):
-            said, true = by_sample[sample]
-            said.append(self._tags[one])
-            true.append(self._tags[other])
-        return ((sample, said, true) for sample, (said, true) in by_sample.items())
 
 
 def _ends(before: tuple[str, str], here: tuple[str, str]) -> bool:

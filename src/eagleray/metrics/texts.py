@@ -1,7 +1,7 @@
 """How near does a generated text come to the one that was wanted? ROUGE, BLEU, chrF and METEOR, as sums.
 
 BLEU is sacrebleu's; chrF is made of the same counts as sacrebleu's (Popović 2015). ROUGE is the mean F (`rouge`) and
-METEOR the mean of nltk's by words and their stems: its synonyms would need WordNet's files.
+METEOR the mean of nltk's by words and their stems, and where WordNet's files are named by synonyms.
 """
 
 from __future__ import annotations
@@ -16,20 +16,31 @@ from nltk.translate.meteor_score import single_meteor_score
 from sacrebleu.metrics.bleu import BLEU
 
 from eagleray.metrics import rouge
+from eagleray.metrics.wordnet import WordNet
 from eagleray.spec import reported
 
 _ORDERS, _CHARACTERS = 4, 6
 _BETA2 = 4.0  # recall counts twice what precision does
 _ROWS, _ROUGE, _METEOR, _BLEU, _CHRF = 0, slice(1, 4), 4, slice(5, 15), slice(15, 33)
-_SIZE = 33
+_EXACT = 33
+_SIZE = 34
 
 
 class TextMetrics:
     """State, of each pair (of the one there is where there are none): rows; sums of ROUGE-1, 2, L and METEOR; BLEU's
-    lengths, and right and all n-grams; chrF's n-grams of the text, of the wanted one, and of both, by their length."""
+    lengths, and right and all n-grams; chrF's n-grams of the text, of the wanted one, and of both, by their length;
+    texts that are just the wanted one."""
 
-    def __init__(self, names: Sequence[str], *, pairs: Sequence[str] = (), bleu_tokenizer: str = "13a") -> None:
+    def __init__(
+        self,
+        names: Sequence[str],
+        *,
+        pairs: Sequence[str] = (),
+        bleu_tokenizer: str = "13a",
+        wordnet: WordNet | None = None,
+    ) -> None:
         self._names, self._pairs = tuple(names), tuple(pairs)
+        self._wordnet = wordnet or _NoSynonyms()
         self._bleu = BLEU(tokenize=bleu_tokenizer)
         self.state = torch.zeros(max(len(pairs), 1) * _SIZE, dtype=torch.float64)
 
@@ -54,7 +65,9 @@ class TextMetrics:
         if "rouge1" in self._names:
             counts[_ROUGE] = torch.tensor(rouge.f_measures(text, reference))
         if "meteor" in self._names:
-            counts[_METEOR] = _meteor(text, reference)
+            counts[_METEOR] = _meteor(text, reference, self._wordnet)
+        if "exact_match" in self._names:
+            counts[_EXACT] = text.strip() == reference.strip()
         if "bleu" in self._names:
             score = self._bleu.corpus_score([text], [[reference]])
             counts[_BLEU] = torch.tensor([score.sys_len, score.ref_len, *score.counts, *score.totals])
@@ -67,7 +80,8 @@ class TextMetrics:
         said, wanted, *counts = sums[_BLEU].long().tolist()
         right, found = counts[:_ORDERS], counts[_ORDERS:]
         bleu = BLEU.compute_bleu(right, found, sys_len=said, ref_len=wanted, smooth_method="exp")
-        scores = {**means, "bleu": float(bleu.score), "chrf": _chrf(sums[_CHRF].tolist())}
+        exact = float(sums[_EXACT]) / rows
+        scores = {**means, "bleu": float(bleu.score), "chrf": _chrf(sums[_CHRF].tolist()), "exact_match": exact}
         return {name: scores[name] for name in self._names}
 
 
@@ -79,8 +93,8 @@ class _NoSynonyms:
         return []
 
 
-def _meteor(text: str, reference: str) -> float:
-    return float(single_meteor_score(wordpunct_tokenize(reference), wordpunct_tokenize(text), wordnet=_NoSynonyms()))
+def _meteor(text: str, reference: str, wordnet: WordNet | _NoSynonyms) -> float:
+    return float(single_meteor_score(wordpunct_tokenize(reference), wordpunct_tokenize(text), wordnet=wordnet))
 
 
 def _character_counts(text: str, reference: str) -> list[float]:

@@ -24,6 +24,17 @@ class BaseModelRecord(BaseModel):
     allow_remote_code: bool = False
 
 
+class EnsembleRecord(BaseModel):
+    """The models that answer together, each in a directory below this one."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    members: tuple[str, ...]
+    weights: tuple[float, ...]
+    combine: Literal["mean", "vote"]
+    output: Literal["label", "labels", "value"]  # what their logits are of
+
+
 class Description(BaseModel):
     """What a trained model is, what it expects and what it was made from."""
 
@@ -36,6 +47,7 @@ class Description(BaseModel):
     clean: dict[str, Any] = {}  # what the document's `data.clean` does to texts
     method: dict[str, Any]  # the document's method
     base: BaseModelRecord
+    ensemble: EnsembleRecord | None = None  # None: the weights are beside this description
 
 
 def write(directory: Path, description: Description) -> None:

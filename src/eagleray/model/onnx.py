@@ -26,11 +26,20 @@ class NotExportable(EaglerayError):
     """A model that cannot be an ONNX file."""
 
 
-def export(model: nn.Module, inputs: Mapping[str, torch.Tensor], file: Path) -> None:
+def export(
+    model: nn.Module,
+    inputs: Mapping[str, torch.Tensor],
+    file: Path,
+    *,
+    output: str = "logits",
+    lengths: Mapping[str, str] | None = None,
+) -> None:
     """Write the forward pass of a model in fp32, for any number of rows of any length.
 
-    `inputs` are an example of what the model is called with: (rows, length) each, both at least 2, since the exporter
-    takes a dimension of 1 for one that is always 1.
+    `inputs` are an example of what the model is called with: (rows, length, …) each, both at least 2, since the
+    exporter takes a dimension of 1 for one that is always 1. `lengths` names the length of each input, where those of
+    some may differ from others'; else all texts have one, and images none. What the model returns as `logits` is called
+    `output`.
 
     Raises:
         NotExportable: it is too large, or does what ONNX cannot express.
@@ -40,25 +49,34 @@ def export(model: nn.Module, inputs: Mapping[str, torch.Tensor], file: Path) -> 
         raise NotExportable(f"its weights are {size_bytes / 2**30:.1f} GiB, an ONNX file holds 2")
     names = list(inputs)
     file.parent.mkdir(parents=True, exist_ok=True)
-    rows, length = torch.export.Dim("rows"), torch.export.Dim("length")
-    # Of images only the number differs: (rows, 3, height, width).
-    dimensions = tuple({0: rows, 1: length} if tensor.dim() == 2 else {0: rows} for tensor in inputs.values())
     try:
-        with _plain_attention(model), _quiet(), torch.no_grad():
+        with plain_attention(model), quiet_exporter(), torch.no_grad():
             torch.onnx.export(
-                _Forward(model, names).eval(),
+                Forward(model, names).eval(),
                 tuple(tensor.cpu() for tensor in inputs.values()),
                 file,
                 dynamo=True,
                 input_names=names,
-                output_names=["logits"],
-                dynamic_shapes=(dimensions,),
+                output_names=[output],
+                dynamic_shapes=(dimensions(inputs, lengths),),
                 external_data=False,
                 verbose=False,
             )
     except (RuntimeError, ValueError, TypeError, NotImplementedError, AttributeError) as error:
         first, *_ = str(error).strip().splitlines() or [type(error).__name__]
         raise NotExportable(f"torch.onnx.export: {first}") from error
+
+
+def dimensions(
+    inputs: Mapping[str, torch.Tensor], lengths: Mapping[str, str] | None = None
+) -> tuple[dict[int, Any], ...]:
+    """Which dimensions of the inputs may be of any size, as `torch.export` takes it; `lengths` as in `export`."""
+    # Of images only the number differs: (rows, 3, height, width).
+    texts = {name: "length" for name, tensor in inputs.items() if tensor.dim() == 2}
+    named = texts if lengths is None else lengths
+    rows = torch.export.Dim("rows")
+    any_size = {name: torch.export.Dim(name) for name in named.values()}
+    return tuple({0: rows, 1: any_size[named[name]]} if name in named else {0: rows} for name in inputs)
 
 
 def quantise(fp32: Path, int8: Path) -> None:
@@ -73,7 +91,7 @@ def quantise(fp32: Path, int8: Path) -> None:
     quantize_dynamic(graph, int8, per_channel=True, reduce_range=True, weight_type=QuantType.QInt8)
 
 
-class _Forward(nn.Module):
+class Forward(nn.Module):
     """A model that takes its inputs in a fixed order and returns its logits alone."""
 
     def __init__(self, model: nn.Module, names: list[str]) -> None:
@@ -85,21 +103,22 @@ class _Forward(nn.Module):
 
 
 @contextmanager
-def _plain_attention(model: nn.Module) -> Iterator[None]:
+def plain_attention(model: nn.Module) -> Iterator[None]:
     """Attention as matrix products: torch's own kernel becomes them too, with checks for NaN that cost time."""
-    if not isinstance(model, PreTrainedModel):
+    inner = next((module for module in model.modules() if isinstance(module, PreTrainedModel)), None)
+    if inner is None:
         yield
         return
-    before = model.config._attn_implementation
-    model.set_attn_implementation("eager")
+    before = inner.config._attn_implementation
+    inner.set_attn_implementation("eager")
     try:
         yield
     finally:
-        model.set_attn_implementation(before)
+        inner.set_attn_implementation(before)
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet_exporter() -> Iterator[None]:
     """Without what the exporter says of packages that it does not need, and of its own deprecated calls."""
     logger = logging.getLogger("torch.onnx")
     before = logger.level

@@ -10,9 +10,10 @@ from peft import PeftModel
 from torch import nn
 
 from eagleray.errors import ModelSourceError
-from eagleray.model import sources, virtual_tokens
+from eagleray.model import description, sources, virtual_tokens
 from eagleray.model.bases import Bases
 from eagleray.model.description import BaseModelRecord, Description
+from eagleray.model.ensemble import Ensemble
 from eagleray.model.load import load_model
 
 
@@ -33,6 +34,12 @@ def load_trained(
     Raises:
         ModelSourceError: the base is gone or is another one now, or the files are damaged.
     """
+    if facts.ensemble is not None:
+        options: dict[str, Any] = {"model_class": model_class, "config_overrides": config_overrides, "dtype": dtype}
+        places = [directory / place for place in facts.ensemble.members]
+        members = [load_trained(place, description.read(place), bases=bases, **options) for place in places]
+        together = facts.ensemble
+        return Ensemble(members, weights=together.weights, combine=together.combine, output=together.output).eval()
     if not (directory / "adapter_config.json").is_file():
         model: nn.Module = load_model(
             model_class,

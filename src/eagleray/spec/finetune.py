@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator
 from typing import Final, Literal
 
 from pydantic import ValidationError, model_validator
 
-from eagleray.spec import data_steps, reported, support
+from eagleray.spec import data_steps, metrics, reported, support
 from eagleray.spec.base import MAX_NAME, Conflict, ConflictError, Name, Spec, Text
 from eagleray.spec.checkpoint import CheckpointSpec
 from eagleray.spec.cluster import ClusterSpec
@@ -16,6 +15,7 @@ from eagleray.spec.data import DataSpec, PackedSpec
 from eagleray.spec.endpoint import EndpointSpec
 from eagleray.spec.failures import FailuresSpec
 from eagleray.spec.method import FullSpec, MethodSpec
+from eagleray.spec.metrics import MetricSpec
 from eagleray.spec.model import ModelSpec
 from eagleray.spec.monitoring import MonitoringSpec
 from eagleray.spec.promote import PromoteSpec
@@ -56,6 +56,8 @@ class FineTuneSpec(Spec):
     """Which weights learn."""
     train: TrainSpec = TrainSpec()
     """The training loop."""
+    metrics: tuple[MetricSpec, ...] = ()
+    """Metrics of your own beside those of the task: of the package `evaluate`, or Python functions."""
     self_training: SelfTrainingSpec | None = None
     """Rows without a label that take part. Left out: labelled rows alone."""
     stages: tuple[StageSpec, ...] = ()
@@ -88,6 +90,16 @@ class FineTuneSpec(Spec):
         if conflicts:
             raise ConflictError(*conflicts)
         return self
+
+    @property
+    def metric_names(self) -> tuple[str, ...]:
+        """The numbers that an evaluation reports."""
+        return (*self.task.metric_names, *metrics.names(self.metrics if self.task.compares == "rows" else ()))
+
+    @property
+    def final_metric_names(self) -> tuple[str, ...]:
+        """The numbers that the evaluation of the finished model reports besides."""
+        return (*self.task.final_metric_names, *metrics.names(self.metrics if self.task.compares == "texts" else ()))
 
 
 class FineTune(Spec):
@@ -228,7 +240,9 @@ def _regression_conflicts(task: TextClassificationSpec, *, label_smoothing: floa
 
 
 def _metric_conflicts(spec: FineTuneSpec) -> Iterator[Conflict]:
-    known = spec.task.metric_names
+    reports = (*spec.task.metric_names, *spec.task.final_metric_names, *reported.FOOTPRINT)
+    yield from metrics.conflicts(spec.metrics, reports, task=spec.task)
+    known = spec.metric_names
     schedule = spec.train.schedule
     asked = {
         "checkpoint.best_by": spec.checkpoint.best_by,
@@ -237,8 +251,8 @@ def _metric_conflicts(spec: FineTuneSpec) -> Iterator[Conflict]:
     }
     for path, by in asked.items():
         if by is not None:
-            yield from _metric_conflict(f"{path}.metric", by.metric, known)
-    yield from _gate_conflicts(spec, (*known, *spec.task.final_metric_names))
+            yield from metrics.unknown(f"{path}.metric", by.metric, known)
+    yield from _gate_conflicts(spec, (*known, *spec.final_metric_names))
     if spec.sweep is None:
         return
     if spec.sweep.objectives and all(each.metric in reported.FOOTPRINT for each in spec.sweep.objectives):
@@ -248,13 +262,13 @@ def _metric_conflicts(spec: FineTuneSpec) -> Iterator[Conflict]:
         yield Conflict("scale.min_workers", "a trial of a sweep takes all its workers: leave it out")
     for section in ("objectives", "constraints"):
         for number, each in enumerate(getattr(spec.sweep, section)):
-            yield from _metric_conflict(f"sweep.{section}[{number}].metric", each.metric, (*known, *reported.FOOTPRINT))
+            yield from metrics.unknown(f"sweep.{section}[{number}].metric", each.metric, (*known, *reported.FOOTPRINT))
 
 
 def _gate_conflicts(spec: FineTuneSpec, known: tuple[str, ...]) -> Iterator[Conflict]:
     when = spec.promote.when if spec.promote is not None else None
     if when is not None:
-        yield from _metric_conflict("promote.when.metric", when.metric, known)
+        yield from metrics.unknown("promote.when.metric", when.metric, known)
 
 
 def _final_conflicts(spec: FineTuneSpec) -> Iterator[Conflict]:
@@ -272,11 +286,3 @@ def _final_conflicts(spec: FineTuneSpec) -> Iterator[Conflict]:
         yield Conflict(place, f"then only test rows could judge the model: give data.test, {instead}")
     if spec.data.validation.fraction is None:
         yield Conflict(place, f"needs the validation rows to be a `fraction` of the training rows, {instead}")
-
-
-def _metric_conflict(path: str, metric: str, known: tuple[str, ...]) -> Iterator[Conflict]:
-    if metric in known:
-        return
-    close = difflib.get_close_matches(metric, known, n=1)
-    hint = f"; did you mean `{close[0]}`?" if close else ""
-    yield Conflict(path, f"`{metric}` is not reported by this task, which reports {', '.join(known)}{hint}")

@@ -12,6 +12,7 @@ from eagleray.spec import origins
 from eagleray.spec.data import DataSpec, resources, with_resources
 from eagleray.spec.document import Loaded
 from eagleray.spec.finetune import FineTune
+from eagleray.spec.metrics import FunctionMetricSpec, MetricSpec
 from eagleray.spec.origins import Origin
 
 DEFAULT_STORAGE = "./runs"
@@ -28,6 +29,7 @@ def absolute(document: FineTune, base: Path) -> FineTune:
     model = spec.model.model_copy(update={"source": _model_source(spec.model.source, base)})
     storage = _optional(spec.storage, base)
     places: dict[str, Any] = {"storage": storage, "data": _data(spec.data, base), "stages": stages, "model": model}
+    places["metrics"] = tuple(_metric(each, base) for each in spec.metrics)
     if spec.self_training is not None:
         unlabeled = location(spec.self_training.unlabeled, base)
         places["self_training"] = spec.self_training.model_copy(update={"unlabeled": unlabeled})
@@ -106,6 +108,19 @@ def _model_source(value: str, base: Path) -> str:
     if is_hub_id(value) and not (base / value).exists():
         return value
     return location(value, base)
+
+
+def _metric(metric: MetricSpec, base: Path) -> MetricSpec:
+    """A metric whose code is named absolutely, where it is a file; a module beside the document is one."""
+    if isinstance(metric, FunctionMetricSpec):
+        file = metric.place if metric.place.endswith(".py") else f"{metric.place.replace('.', '/')}.py"
+        if metric.place.endswith(".py") or (base / file).is_file():
+            return metric.model_copy(update={"source": f"{location(file, base)}:{metric.function}"})
+        return metric
+    is_path = metric.source.startswith((".", "~")) or metric.source.endswith(".py")
+    if not is_path and not (base / metric.source).exists():
+        return metric
+    return metric.model_copy(update={"source": location(metric.source, base)})
 
 
 def _expanded(value: str) -> Path:

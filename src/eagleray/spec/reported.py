@@ -20,9 +20,9 @@ ROUGE, BLEU, METEOR = ("rouge1", "rouge2", "rougeL"), ("bleu", "chrf"), ("meteor
 GENERATED = {
     "summarization": (*ROUGE, *METEOR),
     "translation": (*BLEU, *METEOR),
-    "text": (*ROUGE, *BLEU, *METEOR),
+    "text": (*ROUGE, *BLEU, *METEOR, "exact_match"),
 }
-"""By preset of seq2seq: what generated texts are measured by."""
+"""By preset of seq2seq (any other task's are `text`): what generated texts are measured by."""
 
 FOOTPRINT = ("model_size_mb", "latency_ms")
 """What a sweep can measure of a trained model beside what its task reports."""
@@ -40,5 +40,5 @@ def direction(metric: str) -> Literal["max", "min"] | None:
     """Return which way a metric is better; None for a count, and for what is not reported here."""
     if metric in _LESS_IS_BETTER:
         return "min"
-    of_a_pair = metric.partition("_")[0] in GENERATED["text"]  # bleu_en-de
+    of_a_pair = any(metric.startswith(f"{name}_") for name in GENERATED["text"])  # bleu_en-de
     return "max" if metric in _MORE_IS_BETTER or of_a_pair else None

@@ -6,7 +6,7 @@ is minimised and what is reported. The loop, the data preparation and `predict` 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -172,6 +172,47 @@ class Asking(Protocol):
 
     def question(self, row: Row) -> dict[str, Any]:
         """A row to learn from as a caller would ask about it."""
+        ...
+
+
+@runtime_checkable
+class Writing(Protocol):
+    """A task whose answers are texts, which can be measured by those that were wanted."""
+
+    @property
+    def written_by(self) -> tuple[str, ...]:
+        """The metrics of its texts."""
+        ...
+
+    @property
+    def pairs(self) -> Mapping[str, str]:
+        """The pairs of languages that are told apart, by name; rows say by `pair` which they are."""
+        ...
+
+    @property
+    def bleu_tokenizer(self) -> str: ...
+    @property
+    def wordnet(self) -> str | None: ...
+    def asked(self, row: Row) -> Row:
+        """A row to learn from without its answer."""
+        ...
+
+    def wanted(self, row: Row) -> str:
+        """The answer of a row to learn from."""
+        ...
+
+
+@runtime_checkable
+class Comparable(Protocol):
+    """A task that says something of each row that can be compared with what is true."""
+
+    @property
+    def numbered(self) -> tuple[str, ...]:
+        """The labels in the order in which a metric that wants numbers counts them; () where there are none."""
+        ...
+
+    def compared(self, logits: torch.Tensor, batch: Batch) -> Iterator[tuple[Any, Any]]:
+        """What the logits of `loss` say of each sample, and what is true: both JSON-able."""
         ...
 
 

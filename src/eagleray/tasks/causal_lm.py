@@ -17,7 +17,8 @@ from transformers import AutoModelForCausalLM, GenerationConfig, PreTrainedToken
 
 from eagleray.data.packing import pack
 from eagleray.metrics.perplexity import PerplexityMetrics
-from eagleray.tasks import chat_template, packed_rows, targets
+from eagleray.spec import reported
+from eagleray.tasks import chat_template, continuation, packed_rows, targets
 from eagleray.tasks.base import Batch, Forward, Row, Sample, Verdict
 from eagleray.tasks.columns import read_json, read_text
 from eagleray.tasks.padding import attention_mask
@@ -47,6 +48,9 @@ class CausalLm:
     template: str = "own"
     long: Long = "cut"
     max_new_tokens: int = 64
+    generate_for: tuple[str, ...] = ()
+    bleu_tokenizer: str = "13a"
+    wordnet: str | None = None
 
     @property
     def main_metric(self) -> tuple[str, Literal["max", "min"]]:
@@ -109,8 +113,7 @@ class CausalLm:
             case {"prompt": str(prompt)}:
                 return prompt
             case {"messages": list(messages)}:
-                last = max(n for n, message in enumerate(messages) if message["role"] == "assistant")
-                return json.dumps(messages[:last], ensure_ascii=False)
+                return json.dumps(messages[: _last_turn(row)], ensure_ascii=False)
         return json.dumps(row, ensure_ascii=False, sort_keys=True)
 
     def labels_of(self, row: Row) -> tuple[str, ...]:
@@ -186,6 +189,24 @@ class CausalLm:
         """A text is not right or wrong."""
         return Verdict(is_wrong=False)
 
+    @property
+    def written_by(self) -> tuple[str, ...]:
+        return reported.GENERATED["text"]
+
+    @property
+    def pairs(self) -> Mapping[str, str]:
+        """None: rows are of one kind."""
+        return {}
+
+    def asked(self, row: Row) -> Row:
+        """A prompt, or all before the assistant's last turn."""
+        if "messages" in row:
+            return {"context": row["messages"][: _last_turn(row)]}
+        return {"prompt": row["prompt"]}
+
+    def wanted(self, row: Row) -> str:
+        return str(row["messages"][_last_turn(row)]["content"] if "messages" in row else row["completion"])
+
     def shown(self, row: Row) -> str:
         match row:
             case {"text": str(text)}:
@@ -207,7 +228,9 @@ class CausalLm:
     def predict(self, model: Any, tokenizer: PreTrainedTokenizerBase, batch: Batch) -> list[dict[str, Any]]:
         """Greedy continuation of each row, up to `max_new_tokens` or the end token; `text` is what was added."""
         ends = chat_template.end_ids(tokenizer) if self.format == "chat" else [tokenizer.eos_token_id]
-        inputs = _on_the_right(batch, room=_room(model, self.max_new_tokens), pad_id=tokenizer.pad_token_id)
+        inputs = continuation.on_the_right(
+            batch, room=continuation.room(model, self.max_new_tokens), pad_id=tokenizer.pad_token_id
+        )
         settings = GenerationConfig(  # type: ignore[no-untyped-call]
             max_new_tokens=self.max_new_tokens,
             do_sample=False,
@@ -218,6 +241,11 @@ class CausalLm:
         generated = model.generate(**inputs, generation_config=settings)
         added = generated[:, inputs["input_ids"].shape[1] :]
         return [{"text": text} for text in tokenizer.batch_decode(added, skip_special_tokens=True)]
+
+
+def _last_turn(row: Row) -> int:
+    """Which message is the assistant's last."""
+    return max(number for number, message in enumerate(row["messages"]) if message["role"] == "assistant")
 
 
 def _blocks(length: int, *, max_length: int) -> list[slice]:
@@ -267,22 +295,3 @@ def _ending(tokenizer: PreTrainedTokenizerBase) -> list[int]:
 
 def _inputs(batch: Batch) -> Batch:
     return {name: batch[name] for name in _MODEL_INPUTS if name in batch}
-
-
-def _room(model: Any, max_new_tokens: int) -> int | None:
-    """How many prompt tokens leave room for the answer within the positions that the model knows."""
-    positions = getattr(model.config, "max_position_embeddings", None)
-    return None if positions is None else max(positions - max_new_tokens, 1)
-
-
-def _on_the_right(batch: Batch, *, room: int | None, pad_id: int) -> Batch:
-    """The rows moved to the right border, where generation goes on; of a row longer than `room` its end stays."""
-    lengths = batch["attention_mask"].sum(dim=1).tolist()
-    rows = [ids[:length][-(room or length) :] for ids, length in zip(batch["input_ids"], lengths, strict=True)]
-    longest = max(len(row) for row in rows)
-    input_ids = torch.full((len(rows), longest), pad_id, dtype=torch.int64, device=batch["input_ids"].device)
-    mask = torch.zeros_like(input_ids)
-    for index, row in enumerate(rows):
-        input_ids[index, longest - len(row) :] = row
-        mask[index, longest - len(row) :] = 1
-    return {"input_ids": input_ids, "attention_mask": mask}

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -129,6 +129,14 @@ class ImageClassification:
 
     def verdict(self, logits: torch.Tensor, batch: Batch, row: int) -> Verdict:
         return self._problem.verdict(logits[row].cpu(), batch["labels"][row].cpu())
+
+    @property
+    def numbered(self) -> tuple[str, ...]:
+        return self.labels
+
+    def compared(self, logits: torch.Tensor, batch: Batch) -> Iterator[tuple[Any, Any]]:
+        """Labels."""
+        return self._problem.compared(logits.cpu(), batch["labels"].cpu())
 
     def shown(self, row: Row) -> str:
         return str(row["image"])

@@ -7,7 +7,7 @@ The loss of a row's words is their mean, so that both are means over rows and do
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -162,6 +162,14 @@ class NextSentence:
 
     def verdict(self, logits: torch.Tensor, batch: Batch, row: int) -> Verdict:
         return SingleLabel(LABELS).verdict(logits[row, :2].cpu(), batch["labels"][row].cpu())
+
+    @property
+    def numbered(self) -> tuple[str, ...]:
+        return LABELS
+
+    def compared(self, logits: torch.Tensor, batch: Batch) -> Iterator[tuple[Any, Any]]:
+        """`next` or `random`."""
+        return SingleLabel(LABELS).compared(logits[:, :2].cpu(), batch["labels"].cpu())
 
     def shown(self, row: Row) -> str:
         return "\n".join(row.get("sentences", _ends(row)))

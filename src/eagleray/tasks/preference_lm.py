@@ -132,6 +132,13 @@ class PreferenceLm(CausalLm):
         chosen, rejected = logits[row].tolist()
         return Verdict("chosen", "chosen" if chosen > rejected else "rejected", not chosen > rejected)
 
+    def asked(self, row: Row) -> Row:
+        return {"context": row["messages"]} if "messages" in row else {"prompt": row["prompt"]}
+
+    def wanted(self, row: Row) -> str:
+        """The answer that is preferred."""
+        return str(row["chosen"])
+
     def shown(self, row: Row) -> str:
         asked = "\n".join(f"{message['role']}: {message['content']}" for message in row.get("messages", []))
         return f"{asked or row['prompt']}\n→ {row['chosen']}\nnot: {row['rejected']}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, assert_never
 
@@ -59,10 +59,12 @@ class Problem(Protocol):
         ...
 
     def new_metrics(self) -> Metrics: ...
-
     def verdict(self, logits: torch.Tensor, label: torch.Tensor) -> Verdict:
         """What the logits of one row, (outputs,), say beside its label, as `tensor` gives it."""
         ...
+
+    def compared(self, logits: torch.Tensor, labels: torch.Tensor) -> Iterator[tuple[Any, Any]]:
+        """What the logits of rows say, beside the names of their labels."""
 
     def results(self, logits: torch.Tensor) -> list[dict[str, Any]]:
         """What `predict` says of each row."""
@@ -125,6 +127,10 @@ class SingleLabel:
         own, best = int(label), int(logits.argmax())
         return Verdict(self.labels[own], self.labels[best], own != best, probabilities[own], probabilities[best])
 
+    def compared(self, logits: torch.Tensor, labels: torch.Tensor) -> Iterator[tuple[str, str]]:
+        for said, true in zip(logits.argmax(dim=-1).tolist(), labels.tolist(), strict=True):
+            yield self.labels[said], self.labels[true]
+
     def results(self, logits: torch.Tensor) -> list[dict[str, Any]]:
         probabilities = _rounded(logits.softmax(dim=-1))
         return [
@@ -186,6 +192,10 @@ class MultiLabel:
         own, said = (label > 0).tolist(), (logits > 0).tolist()
         names = [", ".join(itertools.compress(self.labels, marks)) or "none" for marks in (own, said)]
         return Verdict(names[0], names[1], own != said)
+
+    def compared(self, logits: torch.Tensor, labels: torch.Tensor) -> Iterator[tuple[list[str], list[str]]]:
+        for said, true in zip((logits > 0).tolist(), (labels > 0).tolist(), strict=True):
+            yield list(itertools.compress(self.labels, said)), list(itertools.compress(self.labels, true))
 
     def results(self, logits: torch.Tensor) -> list[dict[str, Any]]:
         chosen = (logits > 0).tolist()
@@ -250,6 +260,9 @@ class Regression:
 
     def verdict(self, logits: torch.Tensor, label: torch.Tensor) -> Verdict:
         return Verdict(f"{float(label):.7g}", f"{float(logits.squeeze(-1)):.7g}")
+
+    def compared(self, logits: torch.Tensor, labels: torch.Tensor) -> Iterator[tuple[float, float]]:
+        yield from zip(logits.squeeze(-1).tolist(), labels.tolist(), strict=True)
 
     def results(self, logits: torch.Tensor) -> list[dict[str, Any]]:
         # Seven digits are all that fp32 has; printing its float64 form would show ten that mean nothing.

@@ -6,7 +6,7 @@ to point at its first token, which stands for having none.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -162,6 +162,15 @@ class QuestionAnswering:
         true = strings.read(batch["answers"][row])
         is_wrong = not any(answers.exact_match(said.text, each) for each in true)
         return Verdict(true[0] or "none", said.text or "none", is_wrong, answer_probability=said.score)
+
+    @property
+    def numbered(self) -> tuple[str, ...]:
+        return ()
+
+    def compared(self, logits: torch.Tensor, batch: Batch) -> Iterator[tuple[str, list[str]]]:
+        """An answer beside all true ones; "" where there is none."""
+        for said, true in zip(answers.best(logits, batch, self._choice), batch["answers"], strict=True):
+            yield said.text, strings.read(true)
 
     def shown(self, row: Row) -> str:
         return f"{row['question']}\n{row['context']}"

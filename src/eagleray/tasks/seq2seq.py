@@ -12,6 +12,7 @@ import torch
 from transformers import AutoModelForSeq2SeqLM, GenerationConfig, PreTrainedTokenizerBase
 
 from eagleray.metrics.perplexity import PerplexityMetrics
+from eagleray.spec import reported
 from eagleray.tasks import targets
 from eagleray.tasks.base import Batch, Forward, Row, Sample, Verdict
 from eagleray.tasks.columns import read_text
@@ -44,6 +45,7 @@ class Seq2Seq:
     no_repeat_ngram: int = 0
     generate_for: tuple[str, ...] = ("test",)
     bleu_tokenizer: str = "13a"
+    wordnet: str | None = None
 
     @property
     def main_metric(self) -> tuple[str, Literal["max", "min"]]:
@@ -132,6 +134,16 @@ class Seq2Seq:
     def verdict(self, logits: torch.Tensor, batch: Batch, row: int) -> Verdict:
         """A text is not right or wrong."""
         return Verdict(is_wrong=False)
+
+    @property
+    def written_by(self) -> tuple[str, ...]:
+        return reported.GENERATED[self.preset]
+
+    def asked(self, row: Row) -> Row:
+        return {name: value for name, value in row.items() if name != "target"}
+
+    def wanted(self, row: Row) -> str:
+        return str(row["target"])
 
     def shown(self, row: Row) -> str:
         return f"{row['source']}\n→ {row['target']}"

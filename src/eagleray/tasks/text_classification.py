@@ -5,7 +5,7 @@ Any encoder that `AutoModelForSequenceClassification` loads can learn it, and th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -109,6 +109,14 @@ class TextClassification:
 
     def verdict(self, logits: torch.Tensor, batch: Batch, row: int) -> Verdict:
         return self._problem().verdict(logits[row].cpu(), batch["labels"][row].cpu())
+
+    @property
+    def numbered(self) -> tuple[str, ...]:
+        return self.labels
+
+    def compared(self, logits: torch.Tensor, batch: Batch) -> Iterator[tuple[Any, Any]]:
+        """Labels, sets of them, or numbers."""
+        return self._problem().compared(logits.cpu(), batch["labels"].cpu())
 
     def shown(self, row: Row) -> str:
         return "\n".join(str(row[name]) for name in ("text", "text_pair") if name in row)

@@ -6,7 +6,7 @@ that is longer than the model reads is no problem: see `windows`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
@@ -16,7 +16,7 @@ from torch.nn import functional
 from transformers import AutoModelForTokenClassification, PreTrainedTokenizerBase
 
 from eagleray.metrics import strings
-from eagleray.metrics.entities import OUTSIDE, EntityMetrics, Scheme, entities, parts, tags_of
+from eagleray.metrics.entities import OUTSIDE, EntityMetrics, Scheme, entities, parts, sequences, tags_of
 from eagleray.tasks import tagging, windows, word_tokens
 from eagleray.tasks.base import Batch, Forward, Row, Sample, Verdict
 from eagleray.tasks.columns import read_json, read_text
@@ -155,6 +155,15 @@ class TokenClassification:
         chosen = batch["is_word"] & (batch["sample"] == row).unsqueeze(1)
         true, said = batch["labels"][chosen].tolist(), logits.argmax(dim=-1)[chosen].tolist()
         return Verdict(self._shown(true), self._shown(said), true != said)
+
+    @property
+    def numbered(self) -> tuple[str, ...]:
+        return ()
+
+    def compared(self, logits: torch.Tensor, batch: Batch) -> Iterator[tuple[list[str], list[str]]]:
+        """The tags of the words."""
+        found = sequences(logits, batch, tags_of(self.labels, self.scheme))
+        return (found.get(sample, ([], [])) for sample in range(len(batch["weights"])))
 
     def shown(self, row: Row) -> str:
         return _text(row)

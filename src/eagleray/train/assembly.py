@@ -14,6 +14,8 @@ import torch
 
 from eagleray.data import order
 from eagleray.errors import UserError
+from eagleray.metrics import own
+from eagleray.metrics.own import OwnMetric
 from eagleray.spec.data import LengthGroupedSpec, PackedSpec
 from eagleray.spec.finetune import FineTune, FineTuneSpec
 from eagleray.store.objects import Objects, open_storage
@@ -76,6 +78,7 @@ class Session:
     saver: Saver
     state: TrainState  # where training begins
     is_untrained: bool  # the weights are the pretrained ones
+    metrics: tuple[OwnMetric, ...]  # the document's own
     footprint: dict[str, float]  # measured once, and told with each evaluation
     mark: Callable[[str], None]  # tells the watchdog
 
@@ -91,6 +94,7 @@ def assemble(
     objects = open_storage(job.storage, must_exist=True)
     loaded = loader.inputs(spec, cache_dir=Path(job.cache_dir))
     inputs.check_alike(loaded.data, group)
+    metrics = own.build(spec.metrics)
     collate = _collate(spec, loaded, group.device)
     steps_per_epoch = cadence.steps_per_epoch(len(loaded.data.train), global_batch_size=spec.train.global_batch_size)
     total_steps = cadence.total_steps(steps_per_epoch, epochs=spec.train.epochs, max_steps=spec.train.max_steps)
@@ -175,6 +179,7 @@ def assemble(
         saver=saver,
         state=restored.state if restored else TrainState(),
         is_untrained=restored is None,
+        metrics=metrics,
         footprint=measured,
         mark=mark,
     )

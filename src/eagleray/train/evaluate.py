@@ -12,6 +12,7 @@ from eagleray.data.batches import eval_batches
 from eagleray.data.tokenized import TokenizedSplit
 from eagleray.metrics.base import Metrics
 from eagleray.tasks.base import Task
+from eagleray.train.compared import Compared
 from eagleray.train.feed import Collate
 from eagleray.train.group import Group
 from eagleray.train.worst import Worst
@@ -27,13 +28,15 @@ def evaluate(
     group: Group,
     languages: tuple[str, ...] = (),
     worst: Worst | None = None,
+    compared: Compared | None = None,
     on_batch: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Any]:
     """Return the task's metrics of the model `forward`, in evaluation mode, on `split`: the same at every rank.
 
     Each rank sums over its share of the rows; the sums are added over the ranks once, at the end. Where the split tells
     the languages of its rows, `per_language` has the numbers of each of `languages` besides, and its `rows`.
-    `worst` looks at every row. `on_batch(done, total)` is called after each micro batch.
+    `worst` looks at every row, and so does `compared`, which adds the document's own metrics. `on_batch(done, total)`
+    is called after each micro batch.
     """
     # A micro batch has rows of one language: its sums are that language's, and those of all languages add up to the
     # metrics of all rows, whatever the task.
@@ -55,6 +58,8 @@ def evaluate(
                 metrics.update(loss.item(), logits, batch)
                 if worst is not None:
                     worst.add(rows, weights, logits, batch)
+                if compared is not None:
+                    compared.add(rows, weights, logits, batch)
                 done += 1
                 on_batch(done, total)
     sums = group.sum(torch.stack([metrics.state for metrics in found]))
@@ -63,6 +68,8 @@ def evaluate(
     overall = task.new_metrics()
     overall.state.copy_(sums.sum(dim=0))
     computed = overall.compute()
+    if compared is not None:
+        computed |= compared.compute(group, num_rows=len(split))
     if split.languages is None or not languages:
         return computed
     told = zip(languages, parts, found, strict=True)

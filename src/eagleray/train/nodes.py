@@ -12,6 +12,7 @@ from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from eagleray.errors import UserError
+from eagleray.spec import metrics
 from eagleray.spec.data import resources
 from eagleray.spec.finetune import FineTuneSpec
 from eagleray.store.objects import Objects
@@ -37,7 +38,9 @@ def check_all_see(spec: FineTuneSpec, objects: Objects, *, num_nodes: int) -> No
         sources["spec.data.validation.file"] = spec.data.validation.file
     if spec.data.test is not None:
         sources["spec.data.test"] = spec.data.test
-    sources |= resources(spec.data)
+    sources |= resources(spec.data) | metrics.files(spec.metrics)
+    if (wordnet := getattr(spec.task, "wordnet", None)) is not None:
+        sources["spec.task.wordnet"] = wordnet
     local = {path: source for path, source in sources.items() if Path(source).is_absolute()}
     probe = f".probe-{uuid.uuid4().hex}"
     if objects.local_path is not None:

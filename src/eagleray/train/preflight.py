@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import importlib.util
+from pathlib import Path
 
 from eagleray.data import sources as data_sources
 from eagleray.data.augment import steps as augmentation
 from eagleray.errors import UserError
+from eagleray.metrics import own, wordnet
 from eagleray.model import sources as model_sources
 from eagleray.spec.finetune import FineTuneSpec
+from eagleray.store import sources
 from eagleray.store.objects import Objects
 from eagleray.train.ray_environment import is_embedded
 from eagleray.train.resources import check_fits, this_machine, worker_shape
@@ -61,5 +64,19 @@ def check_sources(spec: FineTuneSpec) -> None:
             data_sources.locate(source, split=split)
     if spec.self_training is not None:
         data_sources.locate(spec.self_training.unlabeled, split="train")
+    own.check(spec.metrics)
+    _check_wordnet(spec)
     if spec.data.augment is not None:
         augmentation.resources(spec.data.augment)
+
+
+def _check_wordnet(spec: FineTuneSpec) -> None:
+    folder = getattr(spec.task, "wordnet", None)
+    if folder is None:
+        return
+    missing = [file.name for file in wordnet.files(Path(sources.resolve(folder))) if not file.is_file()]
+    if missing:
+        raise UserError(
+            f"spec.task.wordnet: {folder} has no {missing[0]}: name a folder with WordNet's files (Debian's package "
+            "wordnet-base puts them into /usr/share/wordnet), or leave the key out, and synonyms do not count"
+        )

@@ -53,7 +53,7 @@ def put_model(
     (directory / "README.md").write_text(card, encoding="utf-8")
     files = [file for file in sorted(directory.rglob("*")) if file.is_file()]
     # The description comes last: `predict` looks for it, so a half-written model is no model.
-    for file in sorted(files, key=lambda file: file.name == export.DESCRIPTION_FILE):
+    for file in sorted(files, key=lambda file: file == directory / export.DESCRIPTION_FILE):
         key = f"{paths.model(run)}/{file.relative_to(directory).as_posix()}"
         persist(partial(objects.upload, key, file), on_trouble=on_trouble)
 

@@ -45,11 +45,13 @@ EFFECTS: dict[str, Effect] = {
     "task.generate_for": "nothing",
     "task.bleu_tokenizer": "nothing",
     "task.preset": "nothing",
+    "task.wordnet": "nothing",
     "data": "start",
     "method": "weights",
     "method.dropout": "course",
     "method.thaw": "course",
     "method.cache_features": "course",
+    "metrics": "course",  # as with checkpoints: they may decide on the best one
     "self_training": "nothing",  # each of its rounds is a run without it
     "train": "course",
     "train.global_batch_size": "start",

@@ -16,7 +16,7 @@ from eagleray.data.tokenized import TokenizedSplit
 from eagleray.errors import NotFinite
 from eagleray.spec.schedule import ReduceOnPlateauSpec
 from eagleray.tasks import trained
-from eagleray.train import baselines, cadence, hangs, plateau, stepping
+from eagleray.train import baselines, cadence, compared, hangs, plateau, stepping
 from eagleray.train.assembly import Job, Session, assemble
 from eagleray.train.early_stopping import observe, should_stop
 from eagleray.train.evaluate import evaluate
@@ -218,9 +218,9 @@ def _written(session: Session, best: Saved, split: TokenizedSplit) -> dict[str, 
     metrics = generated.evaluate(
         trained.load(session.saver.files(best), device=session.group.device),
         split=split,
-        collate=session.collate,
         batch_size=session.micro_batch_size,
         group=session.group,
+        compared=compared.of_document(session.metrics, session.inputs.task, mark=session.mark),
         on_batch=lambda done, total: session.mark(f"writing texts, batch {done} of {total}"),
     )
     session.recorder.spent("evaluation", time.monotonic() - started)
@@ -253,6 +253,7 @@ def _evaluate(
 ) -> dict[str, Any]:
     session.recorder.phase("evaluating")
     session.engine.module.eval()
+    rows = session.metrics if session.spec.task.compares == "rows" else ()
     started = time.monotonic()
     metrics = evaluate(
         forward or session.engine.forward,
@@ -263,6 +264,7 @@ def _evaluate(
         group=session.group,
         languages=session.inputs.data.languages,
         worst=worst,
+        compared=compared.of_document(rows, session.inputs.task, mark=session.mark),
         on_batch=lambda done, total: session.mark(f"evaluating, batch {done} of {total}"),
     )
     session.recorder.spent("evaluation", time.monotonic() - started)

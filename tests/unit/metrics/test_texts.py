@@ -62,6 +62,7 @@ def references(said: list[str], wanted: list[str]) -> dict[str, float]:
         "bleu": BLEU().corpus_score(said, [wanted]).score,
         "chrf": CHRF().corpus_score(said, [wanted]).score,
         "meteor": sum(meteor) / len(meteor),
+        "exact_match": sum(map(str.__eq__, said, wanted)) / len(said),
     }
 
 

@@ -3,10 +3,24 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Literal
+from typing import Annotated, Literal
 
-from eagleray.spec.base import Spec
+from pydantic import StringConstraints
+
+from eagleray.spec.base import InWords, Spec
 from eagleray.spec.task.content import UNKNOWN, RowContent
+
+WrittenSplits = tuple[Literal["validation", "test"], ...]
+"""Splits that texts are generated for and measured, once, when training has ended."""
+
+BleuTokenizer = Literal["13a", "intl", "zh", "char", "none"]
+"""How sacrebleu cuts texts into words for BLEU."""
+
+WordNetFolder = Annotated[
+    str,
+    StringConstraints(pattern="^(/|pkg://)"),
+    InWords("a folder that every node has: an absolute path, as /usr/share/wordnet, or pkg://package/path"),
+]
 
 Input = Literal["text", "messages", "words", "image"]
 """What a column of an input holds."""
@@ -33,6 +47,12 @@ class TaskBase(Spec):
     def written_splits(self) -> tuple[str, ...]:
         """The splits that the finished model writes texts for, to be measured."""
         return ()
+
+    @property
+    def compares(self) -> Literal["rows", "texts", "nothing"]:
+        """What metrics of the user's own compare with what is true: what each evaluation says of the rows, or the texts
+        that the finished model writes."""
+        return "rows"
 
     @property
     @abstractmethod

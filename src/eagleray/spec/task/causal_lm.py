@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from eagleray.spec import reported
 from eagleray.spec.base import Conflict, ConflictError, Text
-from eagleray.spec.task.base import Answer, Input, TaskBase
+from eagleray.spec.task.base import Answer, BleuTokenizer, Input, TaskBase, WordNetFolder, WrittenSplits
 from eagleray.spec.task.content import RowContent
 from eagleray.spec.task.objective import DpoSpec, LikelihoodSpec, ObjectiveSpec
 
@@ -40,7 +40,13 @@ class CausalLmSpec(TaskBase):
     objective: ObjectiveSpec = LikelihoodSpec(type="likelihood")
     """What is minimised: `likelihood` says what the rows say, `dpo` prefers one answer to another."""
     max_new_tokens: Annotated[int, Field(ge=1)] = 64
-    """How many tokens `predict` generates at most."""
+    """How many tokens are generated at most."""
+    generate_for: WrittenSplits = ()
+    """For which splits texts are generated and measured, once, when training has ended (not `format: text`)."""
+    bleu_tokenizer: BleuTokenizer = "13a"
+    """How sacrebleu cuts texts into words for BLEU."""
+    wordnet: WordNetFolder | None = None
+    """WordNet's files, by which METEOR counts synonyms, too. Left out: words and their stems alone."""
 
     @model_validator(mode="after")
     def _only_texts_are_split(self) -> CausalLmSpec:
@@ -58,6 +64,13 @@ class CausalLmSpec(TaskBase):
         return self
 
     @model_validator(mode="after")
+    def _texts_are_written_to_something(self) -> CausalLmSpec:
+        if self.generate_for and self.format == "text":
+            message = "a text has no prompt to write an answer to: set `format: completion` or `chat`, or leave it out"
+            raise ConflictError(Conflict("generate_for", message))
+        return self
+
+    @model_validator(mode="after")
     def _answers_are_to_something(self) -> CausalLmSpec:
         if isinstance(self.objective, DpoSpec) and self.format == "text":
             message = "`dpo` compares two answers to a prompt: set `format: completion`, or `chat`"
@@ -67,6 +80,18 @@ class CausalLmSpec(TaskBase):
     @property
     def metric_names(self) -> tuple[str, ...]:
         return reported.PREFERENCE if isinstance(self.objective, DpoSpec) else reported.LANGUAGE_MODEL
+
+    @property
+    def final_metric_names(self) -> tuple[str, ...]:
+        return reported.GENERATED["text"] if self.generate_for else ()
+
+    @property
+    def written_splits(self) -> tuple[str, ...]:
+        return self.generate_for
+
+    @property
+    def compares(self) -> Literal["rows", "texts", "nothing"]:
+        return "texts" if self.generate_for else "nothing"
 
     @property
     def inputs(self) -> dict[str, Input]:

@@ -31,6 +31,10 @@ class MaskedLmSpec(TaskBase):
         return reported.LANGUAGE_MODEL
 
     @property
+    def compares(self) -> Literal["rows", "texts", "nothing"]:
+        return "nothing"
+
+    @property
     def inputs(self) -> dict[str, Input]:
         return {self.text: "text"}
 

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from eagleray.spec import reported
 from eagleray.spec.base import Conflict, ConflictError, Text
-from eagleray.spec.task.base import Answer, Input, TaskBase
+from eagleray.spec.task.base import Answer, BleuTokenizer, Input, TaskBase, WordNetFolder, WrittenSplits
 from eagleray.spec.task.content import RowContent
 
 
@@ -40,10 +40,12 @@ class Seq2SeqSpec(TaskBase):
     """Above 0 longer texts are favoured by beam search, below 0 shorter ones."""
     no_repeat_ngram: Annotated[int, Field(ge=0)] = 0
     """No sequence of so many tokens is generated twice; 0: any may be."""
-    generate_for: tuple[Literal["validation", "test"], ...] = ("test",)
+    generate_for: WrittenSplits = ("test",)
     """For which splits texts are generated and measured, once, when training has ended."""
-    bleu_tokenizer: Literal["13a", "intl", "zh", "char", "none"] = "13a"
+    bleu_tokenizer: BleuTokenizer = "13a"
     """How sacrebleu cuts texts into words for BLEU."""
+    wordnet: WordNetFolder | None = None
+    """WordNet's files, by which METEOR counts synonyms, too. Left out: words and their stems alone."""
 
     @model_validator(mode="after")
     def _pairs_have_a_column(self) -> Seq2SeqSpec:
@@ -64,6 +66,10 @@ class Seq2SeqSpec(TaskBase):
     @property
     def written_splits(self) -> tuple[str, ...]:
         return self.generate_for
+
+    @property
+    def compares(self) -> Literal["rows", "texts", "nothing"]:
+        return "texts" if self.generate_for else "nothing"
 
     @property
     def inputs(self) -> dict[str, Input]:

@@ -1,0 +1,113 @@
+"""What leaves the registry in another form answers as the version did, or is refused with the reason."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import onnxruntime
+import pytest
+import torch
+
+from eagleray.errors import UserError
+from eagleray.flow import formats
+from eagleray.flow.formats import Form
+from eagleray.serving import loaded
+from eagleray.spec.endpoint import TorchBackendSpec
+from eagleray.store.lineage import GoldenRow
+from eagleray.store.objects import open_storage
+from tests.support import tiny_models
+from tests.support.adapters import adapter
+from tests.support.trained_runs import new_trained_run
+
+TEXTS = ("a fine film", "cold and loud, a mess of a plot", "hello", "what is the capital of France?")
+LABELS = ("bad", "good")
+
+
+def version(scratch: Path, task: dict[str, Any], labels: tuple[str, ...] = ()) -> Path:
+    return scratch / f"model-{new_trained_run(open_storage('memory://'), scratch, task=task, labels=labels)}"
+
+
+def golden(directory: Path, column: str = "text") -> list[GoldenRow]:
+    model = loaded.load(directory, backend=TorchBackendSpec(type="torch"))
+    raws = [{column: text} for text in TEXTS]
+    return [
+        GoldenRow(input=raw, output=answer)
+        for raw, answer in zip(raws, model.answer_all(model.encode(raws)), strict=True)
+    ]
+
+
+def write(directory: Path, to: Path, form: Form, *, int8: bool = False, column: str = "text") -> list[formats.Parity]:
+    return formats.write(directory, golden(directory, column), to, form=form, int8=int8, say=lambda what: None)
+
+
+def test_an_adapter_becomes_a_whole_model(tmp_path: Path) -> None:
+    base = tiny_models.save_encoder(tmp_path / "base", dropout=0.0)
+    [parity] = write(adapter(tmp_path / "lora", base, "text-classification", seed=1), tmp_path / "to", "safetensors")
+
+    assert (parity.file, parity.agreement) == ("model.safetensors", 1.0)
+    assert parity.max_difference < 1e-5
+    assert not (tmp_path / "to" / "adapter_config.json").exists()
+
+
+def test_an_encoder_becomes_onnx(tmp_path: Path) -> None:
+    directory = version(tmp_path, {"type": "text-classification"}, LABELS)
+    exact, rough = write(directory, tmp_path / "to", "onnx", int8=True)
+
+    assert [each.file for each in (exact, rough)] == ["onnx/model_fp32.onnx", "onnx/model_int8.onnx"]
+    assert exact.max_difference < 1e-5
+    assert rough.size_bytes < exact.size_bytes
+    written = {file.relative_to(tmp_path / "to").as_posix() for file in (tmp_path / "to").rglob("*") if file.is_file()}
+    assert written >= {"config.json", "tokenizer.json", exact.file, rough.file}
+    assert "model.safetensors" not in written
+
+
+def test_an_encoder_becomes_a_program(tmp_path: Path) -> None:
+    directory = version(tmp_path, {"type": "text-classification"}, LABELS)
+    [parity] = write(directory, tmp_path / "to", "torch-export")
+
+    assert parity.max_difference < 1e-5
+    program = torch.export.load(tmp_path / "to" / parity.file).module()
+    ids = torch.arange(5, 38).reshape(3, 11)  # other sizes than any golden row has
+    assert program(ids, torch.ones_like(ids)).shape == (3, 2)
+
+
+@pytest.mark.parametrize("kind", ["t5", "marian"])
+def test_a_seq2seq_model_becomes_two_halves(tmp_path: Path, kind: Any) -> None:
+    tiny_models.save_seq2seq(tmp_path / "base", kind=kind)
+    directory = version(tmp_path, {"type": "seq2seq", "max_new_tokens": 5})
+    encoder, decoder = write(directory, tmp_path / "to", "onnx", column="source")
+
+    assert (encoder.file, decoder.file) == ("onnx/encoder_fp32.onnx", "onnx/decoder_fp32.onnx")
+    assert decoder.max_difference < 1e-4
+    assert decoder.agreement == 1.0
+    session = onnxruntime.InferenceSession(str(tmp_path / "to" / decoder.file))
+    assert {entry.name for entry in session.get_inputs()} == {
+        "decoder_input_ids",
+        "encoder_hidden_states",
+        "encoder_attention_mask",
+    }
+
+
+@pytest.mark.parametrize(
+    ("task", "form", "message"),
+    [
+        pytest.param({"type": "causal-lm"}, "onnx", "a causal-lm writes token by token", id="causal-lm"),
+        pytest.param({"type": "causal-lm"}, "torch-export", "a causal-lm writes token by token", id="as a program"),
+        pytest.param({"type": "seq2seq"}, "torch-export", "two halves and a search: export", id="seq2seq"),
+    ],
+)
+def test_what_is_refused(tmp_path: Path, task: dict[str, Any], form: Form, message: str) -> None:
+    directory = version(tmp_path, {**task, "max_new_tokens": 2})
+    rows = [GoldenRow(input={"text": "a"}, output={"text": "b"})]
+
+    with pytest.raises(UserError, match=message):
+        formats.write(directory, rows, tmp_path / "to", form=form, say=lambda what: None)
+    assert not (tmp_path / "to").exists()
+
+
+def test_nothing_is_written_unchecked(tmp_path: Path) -> None:
+    directory = version(tmp_path, {"type": "text-classification"}, LABELS)
+
+    with pytest.raises(UserError, match="no golden rows to check"):
+        formats.write(directory, [], tmp_path / "to", form="onnx", say=lambda what: None)
