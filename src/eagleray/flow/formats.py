@@ -144,6 +144,7 @@ def _checked(
 def _halves(model: Loaded, golden: Sequence[GoldenRow], to: Path, *, int8: bool) -> list[Parity]:
     example = _example_of_halves(model, golden)
     torch_model: Any = model.trained.model
+    task: Any = model.task  # seq2seq
     with torch.inference_mode():
         read = halves.Encoder(torch_model)(**example.source).logits
         said = halves.Decoder(torch_model)(**halves.decoder_inputs(read, example)).logits
@@ -181,8 +182,9 @@ def _example_of_halves(model: Loaded, golden: Sequence[GoldenRow]) -> Example:
     batch = model.batch(model.encode(rows))
     source = {name: batch[name].cpu() for name in ("input_ids", "attention_mask")}
     torch_model: Any = model.trained.model
+    task: Any = model.task  # seq2seq
     with torch.inference_mode():
-        said = torch_model.generate(**source, max_new_tokens=model.task.max_new_tokens, do_sample=False, num_beams=1)
+        said = torch_model.generate(**source, max_new_tokens=task.max_new_tokens, do_sample=False, num_beams=1)
     return Example(source, said)
 
 

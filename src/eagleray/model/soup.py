@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import safe_open
@@ -21,7 +22,7 @@ def average(files: Sequence[Path], to: Path, *, weights: Sequence[float]) -> Non
         UserError: their shapes are not the same; says which weight's.
     """
     shares = [weight / sum(weights) for weight in weights]
-    opened = [safe_open(file, framework="pt") for file in files]
+    opened: list[Any] = [safe_open(file, framework="pt") for file in files]
     names = list(opened[0].keys())
     for number, other in enumerate(opened[1:], start=2):
         _check_same(opened[0], other, number)
@@ -38,7 +39,7 @@ def average(files: Sequence[Path], to: Path, *, weights: Sequence[float]) -> Non
     save_file(found, to, metadata={"format": "pt"})
 
 
-def _check_same(first: safe_open, other: safe_open, number: int) -> None:
+def _check_same(first: Any, other: Any, number: int) -> None:
     unlike = sorted(set(first.keys()) ^ set(other.keys()))
     unlike += [
         name

@@ -43,7 +43,8 @@ class Compared:
         with self._scratch:
             self._gather(group)
             found, problem = self._numbers(num_rows) if group.is_first else ({}, "")
-            found, problem = group.exchange((found, problem))[0]
+            answer: tuple[dict[str, float], str] = group.exchange((found, problem))[0]
+        found, problem = answer
         if problem:
             raise UserError(problem)
         return found
