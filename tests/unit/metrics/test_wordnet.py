@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
+import nltk.data
 import pytest
 from nltk.corpus.reader.wordnet import WordNetCorpusReader
 from nltk.tokenize import wordpunct_tokenize
@@ -49,7 +52,7 @@ WORDS = [
 
 
 @pytest.fixture(scope="module")
-def reference(tmp_path_factory: pytest.TempPathFactory) -> WordNetCorpusReader:
+def reference(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WordNetCorpusReader]:
     """nltk's reader, given the two files that Debian leaves out; METEOR uses the content of neither."""
 
     class Reader(WordNetCorpusReader):  # type: ignore[misc]  # nltk has no types
@@ -58,12 +61,14 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> WordNetCorpusReader:
 
     folder = tmp_path_factory.mktemp("wordnet")
     for file in [*wordnet.files(FOLDER), FOLDER / "cntlist.rev"]:
-        (folder / file.name).symlink_to(file)
+        shutil.copyfile(file, folder / file.name)
     (folder / "index.sense").write_text("")
     (folder / "lexnames").write_text("".join(f"{number:02}\tname.{number}\t1\n" for number in range(45)))
+    nltk.data.path.append(str(folder))  # it reads nothing elsewhere
     with pytest.warns(UserWarning, match="multilingual"):
         reader = Reader(str(folder), None)
-    return reader
+    yield reader
+    nltk.data.path.remove(str(folder))
 
 
 @installed
