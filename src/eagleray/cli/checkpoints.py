@@ -161,9 +161,16 @@ def _committed(objects: Objects, run: str, step: int | None) -> list[CheckpointI
     committed = checkpoints.list_committed(objects, run)
     wanted = [each for each in committed if step in (None, each.step)]
     if not wanted:
-        there = ", ".join(str(each.step) for each in committed)
-        raise UserError(f"run {run} has no checkpoint{f' of step {step}: there are {there}' if there else ''}")
+        if not committed:
+            raise UserError(_none(run))
+        raise UserError(
+            f"run {run} has no checkpoint of step {step}: there are {', '.join(str(each.step) for each in committed)}"
+        )
     return wanted
+
+
+def _none(run: str) -> str:
+    return f"run {run} has no checkpoint: it is saved after every checkpoint.every_steps steps"
 
 
 def _chosen(objects: Objects, record: RunRecord, *, step: int | None, prefers_best: bool) -> Manifest:
@@ -173,7 +180,7 @@ def _chosen(objects: Objects, record: RunRecord, *, step: int | None, prefers_be
         return checkpoints.find(objects, record.run, step)
     manifests = checkpoints.list_manifests(objects, record.run)
     if not manifests:
-        raise UserError(f"run {record.run} has no checkpoint: it is saved after every checkpoint.every_steps steps")
+        raise UserError(_none(record.run))
     best = [each for each in manifests if each.step == record.best_step]
     return best[0] if best and prefers_best else manifests[-1]
 

@@ -144,7 +144,6 @@ def _checked(
 def _halves(model: Loaded, golden: Sequence[GoldenRow], to: Path, *, int8: bool) -> list[Parity]:
     example = _example_of_halves(model, golden)
     torch_model: Any = model.trained.model
-    task: Any = model.task  # seq2seq
     with torch.inference_mode():
         read = halves.Encoder(torch_model)(**example.source).logits
         said = halves.Decoder(torch_model)(**halves.decoder_inputs(read, example)).logits
