@@ -2,10 +2,10 @@
 
 SmolLM2 cut to its first 4 layers, so that a round takes a minute; film sentences as raw text (26 tokens in the mean);
 fp32. A target is a token that the model learns to say: no padding, and no first token of a text. Contenders are
-processes that train in turn (`contenders`), a step at about the same number of targets.
+processes that train in turn (`contenders`), 32 texts a step.
 
-ours      `data.batching: {type: packed}`: 8 rows of 128 tokens a step, attention kept apart, positions restarted.
-trainer   `transformers.Trainer` with its defaults: 32 texts a step in random order, padded to the longest.
+ours      `data.batching: {type: packed}`: in rows of 128 tokens, attention kept apart, positions restarted.
+trainer   `transformers.Trainer` with its defaults: in random order, padded to the longest.
 grouped   the same with `train_sampling_strategy="group_by_length"`.
 
     python bench/train_packed.py                         # three rounds, six minutes on two cores
@@ -31,7 +31,7 @@ DOCUMENT = Path(__file__).parents[1] / "jobs" / "finetune" / "causal-lm-pretrain
 NUM_LAYERS = 4
 NUM_ROWS = 3_200
 MAX_LENGTH = 128
-PACKED_ROWS, PADDED_TEXTS = 8, 32
+BATCH_SIZE = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +54,8 @@ def ours(setup: Setup, turns: Turns) -> None:
         "train.epochs=50",
         "train.precision=fp32",
         "train.baselines=false",
-        f"train.global_batch_size={PACKED_ROWS}",
-        f"train.micro_batch_size={PACKED_ROWS}",
+        f"train.global_batch_size={BATCH_SIZE}",
+        f"train.micro_batch_size={BATCH_SIZE}",
         "scale.num_workers=1",
     ]
     document = load(DOCUMENT, overrides=overrides).document
@@ -99,7 +99,7 @@ def trainer(setup: Setup, turns: Turns, **arguments: Any) -> None:
         model=AutoModelForCausalLM.from_pretrained(directory / "model", dtype="float32"),
         args=TrainingArguments(
             output_dir=str(directory / "trainer"),
-            per_device_train_batch_size=PADDED_TEXTS,
+            per_device_train_batch_size=BATCH_SIZE,
             num_train_epochs=50,
             save_strategy="no",
             report_to="none",
