@@ -156,7 +156,7 @@ def _check_kernels(facts: dict[str, Any], *, source: str, file: str) -> None:
 def _check_shards(directory: Path, *, source: str) -> None:
     name = "model.safetensors.index.json"
     weight_map = read_json(directory / name, source=source).get("weight_map", {})
-    names = set(weight_map.values()) if isinstance(weight_map, dict) else {None}
+    names: set[Any] = set(weight_map.values()) if isinstance(weight_map, dict) else {None}
     strange = [each for each in names if not isinstance(each, str) or Path(each).name != each]
     if strange:
         raise ModelSourceError(
