@@ -162,7 +162,7 @@ def _committed(objects: Objects, run: str, step: int | None) -> list[CheckpointI
     wanted = [each for each in committed if step in (None, each.step)]
     if not wanted:
         there = ", ".join(str(each.step) for each in committed)
-        raise UserError(f"run {run} has no checkpoint{f' of step {step}: there are {there}' if there else ''}")
+        raise UserError(f"run {run} has no checkpoint of step {step}: there are {there}" if there else _none(run))
     return wanted
 
 
@@ -173,9 +173,13 @@ def _chosen(objects: Objects, record: RunRecord, *, step: int | None, prefers_be
         return checkpoints.find(objects, record.run, step)
     manifests = checkpoints.list_manifests(objects, record.run)
     if not manifests:
-        raise UserError(f"run {record.run} has no checkpoint: it is saved after every checkpoint.every_steps steps")
+        raise UserError(_none(record.run))
     best = [each for each in manifests if each.step == record.best_step]
     return best[0] if best and prefers_best else manifests[-1]
+
+
+def _none(run: str) -> str:
+    return f"run {run} has no checkpoint: it is saved after every checkpoint.every_steps steps"
 
 
 def _download(objects: Objects, manifest: Manifest, names: list[str], to: Path, *, merges: bool) -> None:
