@@ -20,6 +20,8 @@ from tests.support import documents
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", ROOT / "README.zh-CN.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+ENDING = ("--help", "--install-completion")
+"""Options that end a command before anything else of it is read."""
 INLINE = re.compile(r"`(eagleray [^`\n]+)`")
 
 
@@ -51,7 +53,7 @@ FRAGMENTS = [
 def test_a_command_is_taken(page: str, command: str) -> None:
     """As far as it goes without running it: it exists, and so do its options. `…` stands for anything."""
     words = [word for word in shlex.split(command, comments=True)[1:] if word not in ("…", "...")]
-    words = [word for word in words if not word.startswith("[") and word != "--help"]  # every command takes --help
+    words = [word for word in words if not word.startswith("[") and word not in ENDING]
     node: Any = get_command(app)  # a group of typer's own click
     while words and hasattr(node, "commands"):
         context = node.context_class(node, info_name=node.name)

@@ -25,7 +25,7 @@ def test_most_messages_say_what_to_do() -> None:
     """Some say what is allowed in their first half, or hand on what another program said."""
     told = errors_page.found()
 
-    assert sum(bool(each.remedy) for each in told) > 0.7 * len(told)
+    assert sum(bool(each.remedy) for each in told) > 0.65 * len(told)
 
 
 def test_page_of_the_keys() -> None:

@@ -42,6 +42,7 @@ AREAS = {
     "cli": "The command line",
 }
 _JOINTS = re.compile(r"[:;] |\. (?=[A-Z])")
+_PLACE = re.compile(r"[\w.-]+( «[^»]*»)?|«[^»]*»")
 _WORDS = re.compile(r"«[^»]*»|[^\w]+")
 
 
@@ -59,7 +60,7 @@ def found() -> list[Told]:
     """Every message of the source, each once, by area and kind."""
     told = {each for file in sorted(SOURCE.rglob("*.py")) for each in _of(file)}
     order = list(AREAS)
-    return sorted(told, key=lambda each: (order.index(each.area), each.kind, each.message))
+    return sorted(told, key=lambda each: (order.index(each.area), each.kind, each.message, each.remedy))
 
 
 def page() -> str:
@@ -174,7 +175,7 @@ def _split(text: str) -> tuple[str, str]:
     """What is wrong, and what mends it: the part after the last colon, semicolon or full stop between words."""
     for joint in reversed(list(_JOINTS.finditer(text))):
         head, tail = text[: joint.start()], text[joint.end() :]
-        if _num_words(head) > 1 and _num_words(tail) > 1:
+        if _num_words(head) > 1 and _num_words(tail) > 1 and not _PLACE.fullmatch(head):
             return head, tail
     return text, ""
 

@@ -161,16 +161,9 @@ def _committed(objects: Objects, run: str, step: int | None) -> list[CheckpointI
     committed = checkpoints.list_committed(objects, run)
     wanted = [each for each in committed if step in (None, each.step)]
     if not wanted:
-        if not committed:
-            raise UserError(_none(run))
-        raise UserError(
-            f"run {run} has no checkpoint of step {step}: there are {', '.join(str(each.step) for each in committed)}"
-        )
+        there = ", ".join(str(each.step) for each in committed)
+        raise UserError(f"run {run} has no checkpoint of step {step}: there are {there}" if there else _none(run))
     return wanted
-
-
-def _none(run: str) -> str:
-    return f"run {run} has no checkpoint: it is saved after every checkpoint.every_steps steps"
 
 
 def _chosen(objects: Objects, record: RunRecord, *, step: int | None, prefers_best: bool) -> Manifest:
@@ -183,6 +176,10 @@ def _chosen(objects: Objects, record: RunRecord, *, step: int | None, prefers_be
         raise UserError(_none(record.run))
     best = [each for each in manifests if each.step == record.best_step]
     return best[0] if best and prefers_best else manifests[-1]
+
+
+def _none(run: str) -> str:
+    return f"run {run} has no checkpoint: it is saved after every checkpoint.every_steps steps"
 
 
 def _download(objects: Objects, manifest: Manifest, names: list[str], to: Path, *, merges: bool) -> None:

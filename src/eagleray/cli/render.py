@@ -58,7 +58,7 @@ def render(
     \b
     Examples:
       eagleray render job.yaml --storage s3://b/runs | kubectl apply -f -
-      eagleray render job.yaml --storage s3://bucket/runs --out manifests --validate
+      eagleray render job.yaml --storage s3://b/runs --out manifests --validate
       eagleray render serve/endpoint.yaml --storage s3://bucket/runs --diff
     """
     if not _NAMESPACE.fullmatch(namespace):
