@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from eagleray.train import inputs
 from eagleray.train.group import Group
 from tests.support import tiny_models
 from tests.support.gloo import GlooWorkers
-from tests.support.training import Trained, document, train, write_reviews
+from tests.support.training import GlooRun, Trained, document, run_into_error, train, write_reviews
 
 Workers = Callable[[int], GlooWorkers]
 
@@ -187,6 +188,27 @@ def test_automatic_micro_batch_leaves_the_losses_alone(
     ]
     assert started == [4]
     assert measured.losses == pytest.approx(given.losses, rel=1e-6)
+
+
+def _with_a_crowded_machine(group: Group, job: dict[str, Any]) -> tuple[str, str]:
+    """The second worker shares its machine with so many that nothing is left for it."""
+    return run_into_error(group if group.is_first else replace(group, num_local=10**12), job)
+
+
+def test_one_worker_without_memory_ends_all(
+    gloo_workers: Workers, encoder: Path, reviews: Path, tmp_path: Path
+) -> None:
+    """The other has enough, and must not wait for it."""
+    wanted = document(
+        encoder, reviews, train={"micro_batch_size": "auto"}, scale={"num_workers": 2, "zero": {"stage": 2}}
+    )
+    job = GlooRun(tmp_path / "storage", tmp_path / "cache").job_fields(wanted)
+
+    told, told_too = gloo_workers(2).run(_with_a_crowded_machine, job)
+
+    assert told == told_too
+    assert told[0] == "OutOfMemory"
+    assert "a worker has 0.0 GiB free: lower data.max_length" in told[1]
 
 
 def _numbers(trained: Trained) -> dict[str, float]:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from eagleray.data import order
-from eagleray.errors import UserError
+from eagleray.errors import OutOfMemory, UserError
 from eagleray.metrics import own
 from eagleray.metrics.own import OwnMetric
 from eagleray.spec.data import LengthGroupedSpec, PackedSpec
@@ -228,7 +228,11 @@ def _micro_batch_size(
     limit: int | None,
     before: int | None,
 ) -> int:
-    """The document's size, or what the attempt before had, or what fits by measurement: the same at every rank."""
+    """The document's size, or what the attempt before had, or what fits by measurement: the same at every rank.
+
+    Raises:
+        OutOfMemory: not even one sample fits at some rank; at every rank.
+    """
     share = -(-spec.train.global_batch_size // group.world_size)
     largest = min(share, limit or share)
     if spec.train.micro_batch_size != "auto":
@@ -248,13 +252,30 @@ def _micro_batch_size(
 
     engine.module.train()
     sharded = group.world_size if spec.scale.zero.stage else 1
-    fitting = memory.fitting_micro_batch_size(
-        lambda rows: peak.growth(lambda: pass_through(rows)),
-        free_bytes=memory.free_bytes(group.device, num_local_workers=group.num_local),
-        reserved_bytes=(OPTIMIZER_BYTES + AVERAGE_BYTES * bool(spec.train.averaging)) * num_learning // sharded,
-        largest=min(largest, len(loaded.data.train)),
-    )
-    return group.min(fitting)
+    fitting: int | OutOfMemory
+    try:
+        fitting = memory.fitting_micro_batch_size(
+            lambda rows: peak.growth(lambda: pass_through(rows)),
+            free_bytes=memory.free_bytes(group.device, num_local_workers=group.num_local),
+            reserved_bytes=(OPTIMIZER_BYTES + AVERAGE_BYTES * bool(spec.train.averaging)) * num_learning // sharded,
+            largest=min(largest, len(loaded.data.train)),
+        )
+    except OutOfMemory as error:
+        fitting = error
+    return _smallest(group.exchange(fitting))
+
+
+def _smallest(found: list[int | OutOfMemory]) -> int:
+    """What fits at every rank. Raises at all what one has found: the others would wait for it.
+
+    An allocation that failed is not among it: it ends the attempt, for the others may be within a step of the model.
+    """
+    sizes = []
+    for each in found:
+        if isinstance(each, OutOfMemory):
+            raise each
+        sizes.append(each)
+    return min(sizes)
 
 
 def _recorder(

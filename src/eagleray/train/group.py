@@ -33,10 +33,6 @@ class Group:
         """Return the element-wise sum over all ranks, on the CPU."""
         return self._reduce(values, dist.ReduceOp.SUM)
 
-    def min(self, value: int) -> int:
-        """Return the smallest value of any rank."""
-        return int(self._reduce(torch.tensor([value], dtype=torch.int64), dist.ReduceOp.MIN).item())
-
     def barrier(self) -> None:
         """Wait for all ranks."""
         if self.world_size > 1:
