@@ -154,7 +154,10 @@ def test_trials_of_two_workers(search: Run, objects: Objects, model: Path, revie
     assert freed_after[0] < 3.0
 
 
-def test_population(search: Run, objects: Objects, model: Path, reviews: Path) -> None:
+@pytest.mark.parametrize(
+    "num_workers", [pytest.param(1, id="in-its-actor"), pytest.param(2, marks=pytest.mark.slow, id="nested")]
+)
+def test_population(search: Run, objects: Objects, model: Path, reviews: Path, num_workers: int) -> None:
     """A bad learning rate becomes another in mid-run, from a better trial's checkpoint."""
     pbt = {
         "search": {"type": "random"},
