@@ -205,20 +205,38 @@ def test_a_trial_whose_process_is_killed(
     assert record.metrics == expected.metrics
 
 
-@pytest.mark.slow  # what Tune's schedulers decide is theirs; that our trials can wait and go on is seen with pbt, too
+BY_EIGHT = {
+    "scheduler": {"type": "hyperband", "reduction_factor": 8},
+    "space": {"train.learning_rate": {"grid": [3.0e-3, 2.0e-3, 1.0e-3, 2.5e-3, 1.5e-3, 1.0e-6]}},
+}
+"""Of 70 steps a first bracket of three trials, which all go on, and a second one, of which two do."""
+MEDIAN = {"scheduler": {"type": "median", "min_trials": 2}, "max_concurrent": 1}
+"""One after another: what several at once are compared with depends on which of them is first."""
+
+
+@pytest.mark.slow  # that Tune's schedulers stop ours is seen with asha, that trials can wait with pbt
 @pytest.mark.parametrize(
-    "scheduler", [{"type": "hyperband"}, {"type": "median", "min_trials": 2}], ids=["hyperband", "median"]
+    ("sweep", "num_finished", "num_pruned"),
+    [pytest.param(BY_EIGHT, 5, 1, id="hyperband"), pytest.param(MEDIAN, 2, 2, id="median")],
 )
-def test_other_schedulers(search: Run, objects: Objects, model: Path, reviews: Path, scheduler: dict[str, Any]) -> None:
-    """One after another: what several at once are compared with depends on which of them is first."""
-    record = search(wanted(model, reviews, {"scheduler": scheduler, "max_concurrent": 1}))
+def test_other_schedulers(
+    search: Run,
+    objects: Objects,
+    model: Path,
+    reviews: Path,
+    sweep: dict[str, Any],
+    num_finished: int,
+    num_pruned: int,
+) -> None:
+    record = search(wanted(model, reviews, sweep))
 
     trials = told(objects).trials
     assert record.phase == "succeeded"
-    assert {trial.state for trial in trials} <= {"finished", "pruned"}
-    assert trials[0].state == "finished"
-    assert trials[0].params == {"train.learning_rate": 3.0e-3}
-    assert record.metrics["validation"]["loss"] == min(report.metrics["loss"] for report in trials[0].reports)
+    assert [trial.state for trial in trials] == ["finished"] * num_finished + ["pruned"] * num_pruned
+    assert all(trial.step < 70 for trial in trials[num_finished:])
+    assert record.metrics["validation"]["loss"] == min(
+        report.metrics["loss"] for trial in trials for report in trial.reports
+    )
 
 
 @pytest.mark.slow  # one sweep more
