@@ -15,7 +15,7 @@ from rich.console import Console
 from eagleray.cli.sweep_view import SweepView
 from eagleray.spec.document import dump
 from eagleray.spec.finetune import FineTune
-from eagleray.store import checkpoints, events, paths, records, runs, sweeps
+from eagleray.store import checkpoints, events, lease, paths, records, runs, sweeps
 from eagleray.store.lease import LeaseRecord
 from eagleray.store.objects import Objects
 from eagleray.store.runs import RunRecord
@@ -167,7 +167,9 @@ def test_population(search: Run, objects: Objects, model: Path, reviews: Path, n
         "budget": {"trials": 2},
     }
     # Long enough that the other trial has begun, whatever its process waited for, before the first one is over.
-    record = search(wanted(model, reviews, pbt, train={"epochs": 40, "evaluate_every_steps": 14}))
+    train = {"epochs": 40, "evaluate_every_steps": 14}
+    scale = {"num_workers": num_workers, "cpus_per_worker": 0.5, "zero": {"stage": 0 if num_workers == 1 else 2}}
+    record = search(wanted(model, reviews, pbt, train=train, scale=scale))
 
     bad = told(objects).trials[0]
     assert record.phase == "succeeded"
@@ -278,7 +280,7 @@ def start(user: Shell, model_with_dropout: Path, reviews: Path) -> Callable[[], 
 
 @pytest.mark.slow
 def test_a_driver_that_is_killed(user: Shell, start: Callable[[], Command], objects: Objects) -> None:
-    """What was finished stays, what was under way goes on, and nothing is tried twice."""
+    """What was finished stays, what was under way goes on, and nothing is tried twice: nor by two at once."""
     first = start()
     first.wait_for("trial 1:")
     assert wait_until(lambda: told(objects).trials[-1].step >= 70, timeout_s=60)
@@ -287,7 +289,13 @@ def test_a_driver_that_is_killed(user: Shell, start: Callable[[], Command], obje
 
     assert wait_until(lambda: not user.left_over(), timeout_s=60), user.left_over()
     again = start()
+    assert wait_until(lambda: lease.newest_number(objects, RUN) == 2)
+    second = start()
+    assert second.wait() == 2, second.err
+    assert f"run {RUN} is being driven by" in second.err
     assert again.wait() == 0, again.err
+    assert runs.read(objects, RUN).phase == "succeeded"
+    assert [run.run for run in runs.list_runs(objects)] == [RUN]
     finished, resumed = told(objects).trials
     assert (finished.state, len(finished.lives)) == ("finished", 1)
     assert (resumed.state, len(resumed.lives)) == ("finished", 2)
@@ -314,3 +322,25 @@ def test_ctrl_c(user: Shell, start: Callable[[], Command], objects: Objects) -> 
     assert again.wait() == 0, again.err
     resumed, _ = told(objects).trials
     assert resumed.lives[1].first_step == resumed.lives[0].step
+
+
+@pytest.mark.slow
+def test_ctrl_c_twice(user: Shell, start: Callable[[], Command], objects: Objects) -> None:
+    """At once: what was not saved is done again, and nothing that was."""
+    first = start()
+    first.wait_for("trial 0:")
+    assert wait_until(lambda: told(objects).trials[0].step >= 140, timeout_s=60)
+
+    first.interrupt()
+    first.wait_for("Ctrl-C again stops at once")
+    first.interrupt()
+
+    assert first.wait() == 130, first.err
+    assert runs.read(objects, RUN).phase == "stopped"
+    assert wait_until(lambda: not user.left_over(), timeout_s=20), user.left_over()
+    again = start()
+    assert again.wait() == 0, again.err
+    resumed, other = told(objects).trials
+    assert (resumed.state, len(resumed.lives)) == ("finished", 2)
+    assert resumed.lives[1].first_step >= 70
+    assert (other.state, len(other.lives)) == ("finished", 1)
