@@ -40,7 +40,7 @@ def _html(sweep: Sweep, *objectives: ObjectiveSpec) -> str:
     [
         pytest.param(_html(sweep_samples.asha()), 4, id="asha"),
         pytest.param(_html(sweep_samples.pbt()), 3, id="pbt"),
-        pytest.param(_html(sweep_samples.two_objectives(), F1, LATENCY), 4, id="two-objectives"),
+        pytest.param(_html(sweep_samples.two_objectives(), F1, LATENCY), 5, id="two-objectives"),
         pytest.param(_html(Sweep((trial(0, [0.5, 0.6]),))), 3, id="one-trial"),
         pytest.param(_html(Sweep()), 0, id="no-trials"),
     ],

@@ -15,7 +15,7 @@ from rich.console import Console
 from eagleray.cli.sweep_view import SweepView
 from eagleray.spec.document import dump
 from eagleray.spec.finetune import FineTune
-from eagleray.store import checkpoints, events, paths, records, runs, sweeps
+from eagleray.store import checkpoints, events, lease, paths, records, runs, sweeps
 from eagleray.store.lease import LeaseRecord
 from eagleray.store.objects import Objects
 from eagleray.store.runs import RunRecord
@@ -154,7 +154,10 @@ def test_trials_of_two_workers(search: Run, objects: Objects, model: Path, revie
     assert freed_after[0] < 3.0
 
 
-def test_population(search: Run, objects: Objects, model: Path, reviews: Path) -> None:
+@pytest.mark.parametrize(
+    "num_workers", [pytest.param(1, id="in-its-actor"), pytest.param(2, marks=pytest.mark.slow, id="nested")]
+)
+def test_population(search: Run, objects: Objects, model: Path, reviews: Path, num_workers: int) -> None:
     """A bad learning rate becomes another in mid-run, from a better trial's checkpoint."""
     pbt = {
         "search": {"type": "random"},
@@ -164,7 +167,9 @@ def test_population(search: Run, objects: Objects, model: Path, reviews: Path) -
         "budget": {"trials": 2},
     }
     # Long enough that the other trial has begun, whatever its process waited for, before the first one is over.
-    record = search(wanted(model, reviews, pbt, train={"epochs": 40, "evaluate_every_steps": 14}))
+    train = {"epochs": 40, "evaluate_every_steps": 14}
+    scale = {"num_workers": num_workers, "cpus_per_worker": 0.5, "zero": {"stage": 0 if num_workers == 1 else 2}}
+    record = search(wanted(model, reviews, pbt, train=train, scale=scale))
 
     bad = told(objects).trials[0]
     assert record.phase == "succeeded"
@@ -202,20 +207,38 @@ def test_a_trial_whose_process_is_killed(
     assert record.metrics == expected.metrics
 
 
-@pytest.mark.slow  # what Tune's schedulers decide is theirs; that our trials can wait and go on is seen with pbt, too
+BY_EIGHT = {
+    "scheduler": {"type": "hyperband", "reduction_factor": 8},
+    "space": {"train.learning_rate": {"grid": [3.0e-3, 2.0e-3, 1.0e-3, 2.5e-3, 1.5e-3, 1.0e-6]}},
+}
+"""Of 70 steps a first bracket of three trials, which all go on, and a second one, of which two do."""
+MEDIAN = {"scheduler": {"type": "median", "min_trials": 2}, "max_concurrent": 1}
+"""One after another: what several at once are compared with depends on which of them is first."""
+
+
+@pytest.mark.slow  # that Tune's schedulers stop ours is seen with asha, that trials can wait with pbt
 @pytest.mark.parametrize(
-    "scheduler", [{"type": "hyperband"}, {"type": "median", "min_trials": 2}], ids=["hyperband", "median"]
+    ("sweep", "num_finished", "num_pruned"),
+    [pytest.param(BY_EIGHT, 5, 1, id="hyperband"), pytest.param(MEDIAN, 2, 2, id="median")],
 )
-def test_other_schedulers(search: Run, objects: Objects, model: Path, reviews: Path, scheduler: dict[str, Any]) -> None:
-    """One after another: what several at once are compared with depends on which of them is first."""
-    record = search(wanted(model, reviews, {"scheduler": scheduler, "max_concurrent": 1}))
+def test_other_schedulers(
+    search: Run,
+    objects: Objects,
+    model: Path,
+    reviews: Path,
+    sweep: dict[str, Any],
+    num_finished: int,
+    num_pruned: int,
+) -> None:
+    record = search(wanted(model, reviews, sweep))
 
     trials = told(objects).trials
     assert record.phase == "succeeded"
-    assert {trial.state for trial in trials} <= {"finished", "pruned"}
-    assert trials[0].state == "finished"
-    assert trials[0].params == {"train.learning_rate": 3.0e-3}
-    assert record.metrics["validation"]["loss"] == min(report.metrics["loss"] for report in trials[0].reports)
+    assert [trial.state for trial in trials] == ["finished"] * num_finished + ["pruned"] * num_pruned
+    assert all(trial.step < 70 for trial in trials[num_finished:])
+    assert record.metrics["validation"]["loss"] == min(
+        report.metrics["loss"] for trial in trials for report in trial.reports
+    )
 
 
 @pytest.mark.slow  # one sweep more
@@ -257,7 +280,7 @@ def start(user: Shell, model_with_dropout: Path, reviews: Path) -> Callable[[], 
 
 @pytest.mark.slow
 def test_a_driver_that_is_killed(user: Shell, start: Callable[[], Command], objects: Objects) -> None:
-    """What was finished stays, what was under way goes on, and nothing is tried twice."""
+    """What was finished stays, what was under way goes on, and nothing is tried twice: nor by two at once."""
     first = start()
     first.wait_for("trial 1:")
     assert wait_until(lambda: told(objects).trials[-1].step >= 70, timeout_s=60)
@@ -266,7 +289,13 @@ def test_a_driver_that_is_killed(user: Shell, start: Callable[[], Command], obje
 
     assert wait_until(lambda: not user.left_over(), timeout_s=60), user.left_over()
     again = start()
+    assert wait_until(lambda: lease.newest_number(objects, RUN) == 2)
+    second = start()
+    assert second.wait() == 2, second.err
+    assert f"run {RUN} is being driven by" in second.err
     assert again.wait() == 0, again.err
+    assert runs.read(objects, RUN).phase == "succeeded"
+    assert [run.run for run in runs.list_runs(objects)] == [RUN]
     finished, resumed = told(objects).trials
     assert (finished.state, len(finished.lives)) == ("finished", 1)
     assert (resumed.state, len(resumed.lives)) == ("finished", 2)
@@ -293,3 +322,25 @@ def test_ctrl_c(user: Shell, start: Callable[[], Command], objects: Objects) -> 
     assert again.wait() == 0, again.err
     resumed, _ = told(objects).trials
     assert resumed.lives[1].first_step == resumed.lives[0].step
+
+
+@pytest.mark.slow
+def test_ctrl_c_twice(user: Shell, start: Callable[[], Command], objects: Objects) -> None:
+    """At once: what was not saved is done again, and nothing that was."""
+    first = start()
+    first.wait_for("trial 0:")
+    assert wait_until(lambda: told(objects).trials[0].step >= 140, timeout_s=60)
+
+    first.interrupt()
+    first.wait_for("Ctrl-C again stops at once")
+    first.interrupt()
+
+    assert first.wait() == 130, first.err
+    assert runs.read(objects, RUN).phase == "stopped"
+    assert wait_until(lambda: not user.left_over(), timeout_s=20), user.left_over()
+    again = start()
+    assert again.wait() == 0, again.err
+    resumed, other = told(objects).trials
+    assert (resumed.state, len(resumed.lives)) == ("finished", 2)
+    assert resumed.lives[1].first_step >= 70
+    assert (other.state, len(other.lives)) == ("finished", 1)

@@ -110,12 +110,19 @@ def _panels(sweep: Sweep, ranked: Sequence[Trial], objectives: Sequence[Objectiv
         importance.figure(weighed),
         without=weighed.basis,
     )
-    several = len(objectives) > 1
+    if len(objectives) > 1:
+        yield panel(
+            "tradeoffs",
+            f"{objectives[0].metric} against {objectives[1].metric}",
+            "Stars are the trials that no other beats in all objectives.",
+            tradeoffs.against_each_other(sweep, objectives=objectives, ranked=ranked),
+            without=no_value,
+        )
     yield panel(
-        "tradeoffs",
-        f"{objectives[0].metric} against {objectives[1].metric if several else 'what it cost'}",
-        "Stars are the trials that no other beats in all objectives." if several else "A mark is a trial at its best.",
-        tradeoffs.figure(sweep, objectives=objectives, ranked=ranked),
+        "cost",
+        f"{first.metric} against what it cost",
+        "A mark is a trial at its best.",
+        tradeoffs.against_cost(sweep, objective=first, ranked=ranked),
         without=no_value,
     )
 

@@ -1,4 +1,4 @@
-"""What a good trial costs: the objective against the time it took, or against the second objective."""
+"""What a good trial costs: the objective against the time it took, and against the second objective."""
 
 from __future__ import annotations
 
@@ -26,14 +26,8 @@ class Place:
     y: float
 
 
-def figure(sweep: Sweep, *, objectives: Sequence[ObjectiveSpec], ranked: Sequence[Trial]) -> go.Figure | None:
-    """Draw every trial that has the values, and mark the best or the Pareto front; None where none has."""
-    if len(objectives) > 1:
-        return _against_each_other(sweep, objectives, ranked)
-    return _against_cost(sweep, objectives[0], ranked)
-
-
-def _against_cost(sweep: Sweep, objective: ObjectiveSpec, ranked: Sequence[Trial]) -> go.Figure | None:
+def against_cost(sweep: Sweep, *, objective: ObjectiveSpec, ranked: Sequence[Trial]) -> go.Figure | None:
+    """Draw every trial that has a value at its best, and mark the first of `ranked`; None where none has."""
     longest_s = max((trial.seconds for trial in sweep.trials), default=0.0)
     _, scale_s, unit = next(each for each in _UNITS if longest_s >= each[0])
     places = [
@@ -53,7 +47,10 @@ def _against_cost(sweep: Sweep, objective: ObjectiveSpec, ranked: Sequence[Trial
     )
 
 
-def _against_each_other(sweep: Sweep, objectives: Sequence[ObjectiveSpec], ranked: Sequence[Trial]) -> go.Figure | None:
+def against_each_other(
+    sweep: Sweep, *, objectives: Sequence[ObjectiveSpec], ranked: Sequence[Trial]
+) -> go.Figure | None:
+    """Draw every trial that has values of the first two objectives, and mark the Pareto front; None where none has."""
     first, second = objectives[:2]
     places = [place for trial in sweep.trials if (place := _place(trial, objectives)) is not None]
     if not places:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from eagleray.spec.scale import ScaleSpec
 from eagleray.spec.sweep import SweepSpec
 from eagleray.train import cluster
-from eagleray.train.resources import WorkerShape, num_fitting, worker_shape
+from eagleray.train.resources import Resources, WorkerShape, num_fitting, worker_shape
 from eagleray.tune import schedulers
 
 LOOK_INTERVAL_S = 2.0
@@ -26,31 +26,47 @@ def trial_shape(scale: ScaleSpec, *, embedded: bool) -> WorkerShape:
     return shape if scale.cpus_per_worker is not None else replace(shape, num_cpus=1)
 
 
-def limit(spec: SweepSpec, scale: ScaleSpec, shape: WorkerShape) -> Callable[[], float]:
+def limit(
+    spec: SweepSpec,
+    scale: ScaleSpec,
+    shape: WorkerShape,
+    *,
+    resources: Callable[[], Resources] = cluster.resources,
+    clock: Callable[[], float] = time.monotonic,
+) -> Callable[[], float]:
     """Return how many trials Tune may have at once, as a function of what the cluster is when it is called.
 
     One more than fit, where Tune itself makes it wait for the resources: a process that has become free takes it at
     once, while Tune lets a second pass before it asks for another. Schedulers that let trials wait for each other have
     them all.
     """
+    most = math.inf if spec.max_concurrent is None else spec.max_concurrent
     if isinstance(spec.scheduler, schedulers.PAUSES):
-        return lambda: math.inf if spec.max_concurrent is None else spec.max_concurrent
-    return _Limit(spec.max_concurrent, scale, shape)
+        return lambda: most
+    return _Limit(most, scale.num_workers, shape, resources=resources, clock=clock)
 
 
 class _Limit:
     """Asks the cluster now and then: nodes come and go."""
 
-    def __init__(self, most: int | None, scale: ScaleSpec, shape: WorkerShape) -> None:
-        self._most, self._scale, self._shape = most, scale, shape
-        self._asked_at = -math.inf
-        self._found = 1
+    def __init__(
+        self,
+        most: float,
+        num_workers: int,
+        shape: WorkerShape,
+        *,
+        resources: Callable[[], Resources],
+        clock: Callable[[], float],
+    ) -> None:
+        self._most, self._num_workers, self._shape = most, num_workers, shape
+        self._resources, self._clock = resources, clock
+        self._asked_at, self._found = -math.inf, 0.0
 
     def __call__(self) -> float:
-        now = time.monotonic()
+        now = self._clock()
         if now - self._asked_at > LOOK_INTERVAL_S:
             self._asked_at = now
-            fitting = num_fitting(self._shape, cluster.resources()) // self._scale.num_workers
-            waiting = 1 if self._scale.num_workers == 1 else 0
-            self._found = min(max(1, fitting) + waiting, self._most or fitting + waiting)
+            fitting = num_fitting(self._shape, self._resources()) // self._num_workers
+            waiting = 1 if self._num_workers == 1 else 0
+            self._found = min(fitting + waiting, self._most)
         return self._found

@@ -160,7 +160,7 @@ def test_parallel_coordinates_of(trials: list[Trial], names: list[str] | None) -
     ],
 )
 def test_cost_of(trials: list[Trial], names: list[str] | None) -> None:
-    figure = _tradeoffs(Sweep(tuple(trials)), [F1])
+    figure = _cost(Sweep(tuple(trials)))
 
     assert ([trace.name for trace in figure.data] if figure else None) == names
 
@@ -174,10 +174,21 @@ def test_cost_of(trials: list[Trial], names: list[str] | None) -> None:
     ],
 )
 def test_cost_has_the_unit_that_fits(num_evaluations: int, cost: float, unit: str) -> None:
-    figure = _tradeoffs(Sweep((trial(0, [0.5] * num_evaluations),)), [F1])
+    figure = _cost(Sweep((trial(0, [0.5] * num_evaluations),)))
 
     assert figure.data[0].x == (cost,)
     assert figure.layout.xaxis.title.text == f"{unit} of training"
+
+
+def test_cost_of_trials_with_several_objectives() -> None:
+    sweep = sweep_samples.two_objectives()
+    traces = _named(_cost(sweep, [F1, LATENCY]))
+    first = ranking.ranked(sweep.trials, objectives=[F1, LATENCY])[0]
+    (marked,) = [trace for name, trace in traces.items() if name.startswith("best")]
+
+    assert sum(len(trace.x) for trace in traces.values()) == len(sweep.trials)
+    assert list(marked.y) == [first.reports[0].metrics["f1_macro"]]
+    assert {*marked.x} == {200 / 60}
 
 
 def test_pareto_front_goes_from_one_objective_to_the_other() -> None:
@@ -227,4 +238,9 @@ def _tradeoffs(
     sweep: Sweep, objectives: Sequence[ObjectiveSpec], constraints: Sequence[ConstraintSpec] = ()
 ) -> go.Figure | None:
     ranked = ranking.ranked(sweep.trials, objectives=objectives, constraints=constraints)
-    return tradeoffs.figure(sweep, objectives=objectives, ranked=ranked)
+    return tradeoffs.against_each_other(sweep, objectives=objectives, ranked=ranked)
+
+
+def _cost(sweep: Sweep, objectives: Sequence[ObjectiveSpec] = (F1,)) -> go.Figure | None:
+    ranked = ranking.ranked(sweep.trials, objectives=objectives)
+    return tradeoffs.against_cost(sweep, objective=objectives[0], ranked=ranked)

@@ -19,7 +19,7 @@ NAN = float("nan")
 F1 = ObjectiveSpec(metric="f1_macro", mode="max")
 LATENCY = ObjectiveSpec(metric="latency_ms", mode="min")
 FAST = ConstraintSpec(metric="latency_ms", at_most=8)
-FIGURES = ["curves", "coordinates", "importance", "tradeoffs"]
+FIGURES = ["curves", "coordinates", "importance", "cost"]
 
 
 def _html(
@@ -68,7 +68,7 @@ def test_rows_go_from_the_best_to_what_has_no_rank() -> None:
         pytest.param(Sweep(), [], "No trial has been started yet.", id="no-trials"),
         pytest.param(Sweep((trial(0),)), ["coordinates"], "None has a value", id="no-evaluation-yet"),
         pytest.param(
-            Sweep((trial(0, [0.5, 0.6]),)), ["curves", "coordinates", "tradeoffs"], "Trial 0 is the best.", id="one"
+            Sweep((trial(0, [0.5, 0.6]),)), ["curves", "coordinates", "cost"], "Trial 0 is the best.", id="one"
         ),
         pytest.param(
             Sweep(tuple(trial(number, state="failed", error="lost") for number in range(3))),
@@ -79,15 +79,15 @@ def test_rows_go_from_the_best_to_what_has_no_rank() -> None:
         pytest.param(Sweep((trial(0, [NAN, None, NAN]),)), ["coordinates"], "None has a value", id="nan"),
         pytest.param(
             Sweep((trial(0, [None, 0.5, NAN], params={"rate": NAN}),)),
-            ["curves", "coordinates", "tradeoffs"],
+            ["curves", "coordinates", "cost"],
             "Trial 0 is the best.",
             id="some-metrics-missing",
         ),
         pytest.param(
-            Sweep((trial(0, [0.5], params={}),)), ["curves", "tradeoffs"], "no trial has parameters", id="no-parameters"
+            Sweep((trial(0, [0.5], params={}),)), ["curves", "cost"], "no trial has parameters", id="no-parameters"
         ),
         pytest.param(sweep_samples.asha(), FIGURES, "GPU-hours saved", id="asha"),
-        pytest.param(sweep_samples.pbt(), ["curves", "coordinates", "tradeoffs"], "A diamond is where", id="pbt"),
+        pytest.param(sweep_samples.pbt(), ["curves", "coordinates", "cost"], "A diamond is where", id="pbt"),
     ],
 )
 def test_page_of_any_sweep(sweep: Sweep, figures: list[str], words: str) -> None:
@@ -100,6 +100,7 @@ def test_page_of_any_sweep(sweep: Sweep, figures: list[str], words: str) -> None
 def test_several_objectives_and_a_constraint() -> None:
     read = Read(_html(sweep_samples.two_objectives(), objectives=[F1, LATENCY], constraints=[FAST]))
 
+    assert read.figures() == ["curves", "coordinates", "importance", "tradeoffs", "cost"]
     assert "Only trials with latency_ms at most 8 can be the best." in read.text
     assert "Trial 0 is the best of those that no other beats in all objectives: 0, 3, 5, 7." in read.text
     assert "best latency_ms 6 trial 0 at step 100; lower is better" in read.text

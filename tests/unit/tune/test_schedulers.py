@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, get_args
 
 import pytest
+from ray.tune.experiment import Trial as TuneTrial
 from ray.tune.schedulers import TrialScheduler
 
 from eagleray.errors import UserError
@@ -212,6 +213,66 @@ def test_the_median_rule_stops_what_is_worse_than_most_and_pauses_nothing() -> N
     last = [_run(scheduler, number, [value] * 9)[-1] for number, value in enumerate((0.5, 0.1, 0.6, 0.7, 0.2, 0.8))]
 
     assert last == [90, 90, 90, 90, 10, 90]
+
+
+@dataclass(eq=False)
+class Waiting:
+    """A trial of Tune that a scheduler may let wait."""
+
+    number: int
+    status: str = TuneTrial.PENDING
+    is_saving: bool = False
+    step: int = 0
+
+
+@dataclass(frozen=True)
+class OneByOne:
+    """What Tune does for such a scheduler, with room for one trial at a time."""
+
+    scheduler: Any
+    objective: ObjectiveSpec
+    trials: list[Waiting] = field(default_factory=list)
+
+    def stop_trial(self, trial: Waiting) -> None:
+        """Called by the scheduler: one that waits goes on no more."""
+        trial.status = TuneTrial.TERMINATED
+        self.scheduler.on_trial_remove(self, trial)
+
+    def run(self, values: Sequence[float]) -> list[int]:
+        """The steps to which trials come that have these values after ten steps, and in proportion later."""
+        for number in range(len(values)):
+            self.trials.append(Waiting(number))
+            self.scheduler.on_trial_add(self, self.trials[-1])
+        while (trial := self.scheduler.choose_trial_to_run(self)) is not None:
+            trial.status = TuneTrial.RUNNING
+            trial.status = self._advance(trial, values[trial.number])
+        return [trial.step for trial in self.trials]
+
+    def _advance(self, trial: Waiting, value: float) -> str:
+        while True:
+            trial.step += 10
+            told = _result(trial.step, value * trial.step / 10, objective=self.objective)
+            if trial.step == TOTAL_STEPS:
+                self.scheduler.on_trial_complete(self, trial, told)
+                return TuneTrial.TERMINATED
+            decision = self.scheduler.on_trial_result(self, trial, told)
+            if decision != TrialScheduler.CONTINUE:
+                return TuneTrial.PAUSED if decision == TrialScheduler.PAUSE else TuneTrial.TERMINATED
+
+
+@pytest.mark.parametrize(
+    ("objective", "best"),
+    [pytest.param(SCORE, {7, 10, 12}, id="max"), pytest.param(COST, {5, 6, 8}, id="min")],
+)
+def test_hyperband_halves_each_bracket_once_all_its_trials_have_come_so_far(
+    objective: ObjectiveSpec, best: set[int]
+) -> None:
+    """Of 90 steps the first bracket has five trials, which it lets go on, the second eight, of which three."""
+    scheduler = _build(HyperbandSpec(type="hyperband"), objective=objective)
+
+    steps = OneByOne(scheduler, objective).run([0.5] * 5 + [0.1, 0.2, 0.7, 0.3, 0.4, 0.9, 0.5, 0.8])
+
+    assert steps == [90 if number < 5 or number in best else 30 for number in range(13)]
 
 
 def _curve(draw: random.Random) -> list[float]:
