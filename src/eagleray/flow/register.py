@@ -174,7 +174,7 @@ def _raw(task: Task, row: Row, columns: Collection[str]) -> dict[str, Any]:
     A task has the name of the column of each key of its rows as the attribute of that name.
     """
     if isinstance(task, Asking):
-        return task.question(row)
+        return task.asked(row)
     return {getattr(task, key): value for key, value in row.items() if getattr(task, key) in columns}
 
 

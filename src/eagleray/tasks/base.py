@@ -170,8 +170,11 @@ class Referring(Protocol):
 class Asking(Protocol):
     """A task that is asked other rows than those it learns from."""
 
-    def question(self, row: Row) -> dict[str, Any]:
-        """A row to learn from as a caller would ask about it."""
+    def asked(self, row: Row) -> dict[str, Any]:
+        """A row to learn from as a caller would ask about it.
+
+        Not `question`: a task that asks one has a column of that name, and would pass for one of these.
+        """
         ...
 
 
