@@ -16,7 +16,7 @@ from eagleray.flow.tracking import AnyObserver
 from eagleray.model import sources
 from eagleray.spec.document import dump
 from eagleray.spec.finetune import FineTune
-from eagleray.store import best
+from eagleray.store import best, runs
 from eagleray.store import teaching as records
 from eagleray.store.objects import Objects, open_storage
 from eagleray.store.runs import RunRecord
@@ -137,6 +137,8 @@ class Rounds:
             is_better, scores = self._compare(student, teacher)
             say(f"round {number}: {scores}, {'better' if is_better else 'no better'} than {teacher.run}")
             if not is_better:
+                if student.outdone_by != teacher.run:  # what the name of both means from now on
+                    runs.save(self._objects, student.model_copy(update={"outdone_by": teacher.run}))
                 return teacher
             teacher = student
         return teacher

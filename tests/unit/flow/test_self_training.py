@@ -122,6 +122,7 @@ def test_goes_on_while_it_helps(
     assert there.done == done
     found = self_training.found(there.document, objects=there.objects, cache_dir=there.cache)
     assert found == chosen, "what is done is found"
+    assert runs.find(there.objects, "test").run == expected, "it is what the name means to predict and register"
 
 
 def test_goes_on_where_it_was_killed(world: Callable[..., World]) -> None:
