@@ -95,7 +95,7 @@ class Rounds:
         settings = document.spec.self_training
         assert settings is not None
         self._document, self._objects, self._cache_dir = document, objects, cache_dir
-        self._num_rounds = settings.rounds
+        self._num_rounds, self._is_soft = settings.rounds, settings.labels == "soft"
         self._inputs: Inputs | None = None
         self.begins_anew = begins_anew
         self.key = teaching.key(settings, cache_dir=cache_dir)
@@ -129,7 +129,12 @@ class Rounds:
                 say(f"round {number}: the teacher is sure of no row: {teacher.run} stays")
                 return teacher
             wanted = teaching.student(
-                alone, record, objects=self._objects, key=self.key, labels=self.inputs.task.labels
+                alone,
+                record,
+                objects=self._objects,
+                key=self.key,
+                labels=self.inputs.task.labels,
+                is_soft=self._is_soft,
             )
             student = self._done(wanted) or train(wanted)
             if student is None:
