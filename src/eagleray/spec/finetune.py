@@ -166,6 +166,10 @@ def _conflicts(spec: FineTuneSpec) -> Iterator[Conflict]:
         train=spec.train,
         scale=spec.scale,
     )
+    if spec.train.mixup and spec.failures.skip_bad_samples:
+        yield Conflict(
+            "failures.skip_bad_samples", "does not go with train.mixup, where two samples are one: set it to false"
+        )
     yield from data_steps.conflicts(spec.data, spec.task)
     yield from data_steps.loss_conflicts(spec.train, spec.task)
     if spec.self_training is not None:

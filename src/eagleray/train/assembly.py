@@ -27,6 +27,7 @@ from eagleray.train import (
     inputs,
     losses,
     memory,
+    mixup,
     reference,
     restoring,
 )
@@ -208,7 +209,7 @@ def _collate(spec: FineTuneSpec, loaded: inputs.Inputs, device: torch.device) ->
             batch[features.COLUMN] = torch.from_numpy(np.stack([sample[features.COLUMN] for sample in samples]))
         return {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
 
-    return collate
+    return mixup.collating(collate) if spec.train.mixup else collate
 
 
 def _micro_batch_size(
