@@ -12,6 +12,8 @@ from eagleray.spec.scale import ScaleSpec
 from eagleray.spec.task import ImageClassificationSpec, TaskSpec, TextClassificationSpec
 from eagleray.spec.train import TrainSpec
 
+_WITHOUT_PROMPT = ("image-classification", "masked-lm", "next-sentence")
+"""Tasks whose models `methods.base.kind` knows no kind of peft for: a prompt would be left out without a word."""
 _WITHOUT_HEAD = ("causal-lm", "masked-lm", "seq2seq")
 
 
@@ -25,6 +27,9 @@ def conflicts(
     if isinstance(method, PTuningV2Spec) and train.gradient_checkpointing:
         message = "has no effect on learned keys and values, which peft refuses: set it to false, or use lora"
         yield Conflict("train.gradient_checkpointing", message)
+    if isinstance(method, PTuningV2Spec | PromptTuningSpec) and task.type in _WITHOUT_PROMPT:
+        message = f"peft puts no prompt before a model of {task.type}: use lora, ia3 or full"
+        yield Conflict("method.type", message)
     if isinstance(method, PTuningV2Spec | PromptTuningSpec) and isinstance(data.batching, PackedSpec):
         message = f"`packed` restarts positions within a row, {method.type} puts a prompt before it: use `plain`"
         yield Conflict("data.batching.type", message)

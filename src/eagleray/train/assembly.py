@@ -28,6 +28,7 @@ from eagleray.train import (
     losses,
     memory,
     mixup,
+    prompt_start,
     reference,
     restoring,
 )
@@ -103,6 +104,7 @@ def assemble(
         group=group,
         total_steps=total_steps,
         cache_dir=Path(job.cache_dir),
+        start=prompt_start.find(objects, spec),
     )
     engine, loaded = built.engine, built.inputs
     stack.callback(engine.close)

@@ -50,6 +50,7 @@ EFFECTS: dict[str, Effect] = {
     "method.dropout": "course",
     "method.thaw": "course",
     "method.cache_features": "course",
+    "method.start_from": "start",
     "self_training": "nothing",  # each of its rounds is a run without it
     "train": "course",
     "train.global_batch_size": "start",
