@@ -65,6 +65,7 @@ ELSEWHERE = (
     "masked-lm",
     "next-sentence",
     "image-classification",
+    "multi-task",
 )
 """Tasks that other tests hold against one worker, by fewer methods and stages."""
 

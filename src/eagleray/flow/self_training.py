@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from eagleray.data import prepare
+from eagleray.data import fingerprints
 from eagleray.errors import UserError
 from eagleray.flow import observing, teaching
 from eagleray.flow.tracking import AnyObserver
@@ -152,7 +152,7 @@ class Rounds:
         if self.begins_anew:
             return None
         spec = document.spec
-        fingerprint = prepare.fingerprint(spec.data, seed=spec.train.seed, cache_dir=self._cache_dir)
+        fingerprint = fingerprints.of_document(spec, cache_dir=self._cache_dir)
         basis = Basis(document, fingerprint, sources.sha256(spec.model.source))
         return resumption.finished(self._objects, basis, kind=document.kind)
 

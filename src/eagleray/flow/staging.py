@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from eagleray.errors import UserError
+from eagleray.spec import together
 from eagleray.spec.data import DataSpec, resources, with_resources
 from eagleray.spec.document import dump
 from eagleray.spec.finetune import FineTune
@@ -35,6 +36,7 @@ def stage(document: FineTune, folder: Path) -> None:
     )
     model = spec.model.model_copy(update={"source": place("spec.model.source", spec.model.source)})
     staged_parts: dict[str, Any] = {"data": data, "stages": stages, "model": model}
+    staged_parts["task"] = together.with_sources(spec.task, place)
     if spec.self_training is not None:
         unlabeled = place("spec.self_training.unlabeled", spec.self_training.unlabeled)
         staged_parts["self_training"] = spec.self_training.model_copy(update={"unlabeled": unlabeled})
@@ -47,7 +49,7 @@ def _placed(data: DataSpec, key: str, place: Callable[[str, str], str]) -> DataS
     validation = {} if file is None else {"file": place(f"{key}.validation.file", file)}
     placed = data.model_copy(
         update={
-            "train": place(f"{key}.train", data.train),
+            "train": None if data.train is None else place(f"{key}.train", data.train),
             "test": None if data.test is None else place(f"{key}.test", data.test),
             "validation": data.validation.model_copy(update=validation),
         }

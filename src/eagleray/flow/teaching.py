@@ -19,7 +19,7 @@ from eagleray.data.clean import Cleaner
 from eagleray.data.digests import Digests
 from eagleray.data.formats import SourceRow
 from eagleray.data.sources import read_rows, source_fingerprint
-from eagleray.data.tokenized import TokenizedSplit
+from eagleray.data.tokenized import Split
 from eagleray.errors import DataError, UserError
 from eagleray.flow import pseudo_labels
 from eagleray.flow.predict import predict
@@ -145,7 +145,7 @@ def _answers(
     return Answers(chosen, table[np.arange(len(chosen)), chosen], table)
 
 
-def _labelled(split: TokenizedSplit) -> Iterator[Row]:
+def _labelled(split: Split) -> Iterator[Row]:
     return (split.row(index) for index in range(len(split)))
 
 

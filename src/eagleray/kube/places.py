@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from eagleray.errors import DocumentError, Finding
 from eagleray.kube import volumes
-from eagleray.spec import locations
+from eagleray.spec import locations, together
 from eagleray.spec.cluster import ClusterSpec
 from eagleray.spec.data import resources
 from eagleray.spec.finetune import FineTune
@@ -111,6 +111,7 @@ def sources(document: FineTune) -> list[tuple[str, str]]:
         "spec.data.validation.file": data.validation.file,
         "spec.data.test": data.test,
         **resources(data),
+        **together.sources(document.spec.task),
         "spec.self_training.unlabeled": document.spec.self_training.unlabeled if document.spec.self_training else None,
     }
     for number, stage in enumerate(document.spec.stages):

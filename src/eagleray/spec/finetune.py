@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 from pydantic import ValidationError, model_validator
 
-from eagleray.spec import data_steps, reported, support
+from eagleray.spec import data_steps, reported, support, together
 from eagleray.spec.base import MAX_NAME, Conflict, ConflictError, Name, Spec, Text
 from eagleray.spec.checkpoint import CheckpointSpec
 from eagleray.spec.cluster import ClusterSpec
@@ -24,7 +24,7 @@ from eagleray.spec.schedule import ReduceOnPlateauSpec
 from eagleray.spec.self_training import SelfTrainingSpec
 from eagleray.spec.stage import StageSpec
 from eagleray.spec.sweep import SweepSpec
-from eagleray.spec.task import CausalLmSpec, QuestionAnsweringSpec, TaskSpec, TextClassificationSpec
+from eagleray.spec.task import CausalLmSpec, MultiTaskSpec, QuestionAnsweringSpec, TaskSpec, TextClassificationSpec
 from eagleray.spec.tracking import TrackingSpec
 from eagleray.spec.train import TrainSpec
 from eagleray.spec.watchdog import WatchdogSpec
@@ -149,6 +149,7 @@ def _stage_spec(spec: FineTuneSpec, stage: StageSpec, source: str) -> FineTuneSp
 
 
 def _conflicts(spec: FineTuneSpec) -> Iterator[Conflict]:
+    yield from together.conflicts(spec.task, data=spec.data, method=spec.method, train=spec.train)
     packed = isinstance(spec.data.batching, PackedSpec)
     if packed and not spec.task.can_be_packed:
         yield Conflict(
@@ -272,6 +273,9 @@ def _final_conflicts(spec: FineTuneSpec) -> Iterator[Conflict]:
     if not final.with_validation:
         return
     place, instead = "sweep.final.with_validation", "or set it to false"
+    if isinstance(spec.task, MultiTaskSpec):
+        yield Conflict(place, "is for a document with one task: set it to false")
+        return
     if isinstance(spec.train.schedule, ReduceOnPlateauSpec):
         yield Conflict(place, f"then nothing is evaluated that train.schedule could go by: choose another, {instead}")
     if spec.data.test is None:

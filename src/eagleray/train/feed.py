@@ -10,7 +10,7 @@ import numpy as np
 from eagleray.data import pairing
 from eagleray.data.batches import Balance, MicroBatch, micro_batches
 from eagleray.data.encoder import length_of
-from eagleray.data.tokenized import TokenizedSplit
+from eagleray.data.tokenized import Split
 from eagleray.errors import BadSamples
 from eagleray.tasks.base import Batch, Sample
 from eagleray.train.group import Group
@@ -46,7 +46,7 @@ class Feed:
 
     def __init__(
         self,
-        split: TokenizedSplit,
+        split: Split,
         collate: Collate,
         *,
         group: Group,

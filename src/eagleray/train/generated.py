@@ -12,7 +12,7 @@ from collections.abc import Callable
 import torch
 
 from eagleray.data.batches import eval_batches
-from eagleray.data.tokenized import TokenizedSplit
+from eagleray.data.tokenized import Split
 from eagleray.metrics.texts import TextMetrics
 from eagleray.spec import reported
 from eagleray.tasks.seq2seq import Seq2Seq
@@ -24,7 +24,7 @@ from eagleray.train.group import Group
 def evaluate(
     model: Trained,
     *,
-    split: TokenizedSplit,
+    split: Split,
     collate: Collate,
     batch_size: int,
     group: Group,
