@@ -29,6 +29,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "schedule": {"type": "reduce-on-plateau", "patience": 1, "min_delta": 1.0},
     },
     "swa": {"averaging": {"type": "swa", "start": 0.3}, "schedule": {"type": "one-cycle"}, "r_drop": 1.0},
+    "mixup": {"mixup": 0.4},
 }
 
 

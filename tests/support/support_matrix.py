@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from eagleray.spec.finetune import FineTune
+from eagleray.spec.task.not_offered import NOT_OFFERED
 from tests.support import tiny_models, training
 
 PAGE = Path(__file__).parents[2] / "docs" / "support-matrix.md"
@@ -65,6 +66,7 @@ ELSEWHERE = (
     "masked-lm",
     "next-sentence",
     "image-classification",
+    "multi-task",
 )
 """Tasks that other tests hold against one worker, by fewer methods and stages."""
 
@@ -132,6 +134,7 @@ def page() -> str:
     ]
     if reasons:
         lines += ["", "## Refused", "", *(f"{number}. {why}" for why, number in reasons.items())]
+    lines += ["", "## Not offered", "", *(f"- `{name}`: {why}." for name, why in NOT_OFFERED.items())]
     return "\n".join([*lines, ""])
 
 

@@ -49,8 +49,12 @@ def few(numbers: np.ndarray, classes: np.ndarray, *, per_class: int, draw: int, 
 
 def balanced(numbers: np.ndarray, classes: np.ndarray, spec: BalanceSpec, *, seed: int) -> np.ndarray:
     """Return the rows of an epoch, ascending, some several times: each class has as many as `targets` says."""
-    order = np.argsort(draws.words(len(numbers), "balance", seed), kind="stable")
-    wanted = targets(np.bincount(classes), spec)
+    return repeated(numbers, classes, targets(np.bincount(classes), spec), draw=("balance", seed))
+
+
+def repeated(numbers: np.ndarray, classes: np.ndarray, wanted: np.ndarray, *, draw: tuple[object, ...]) -> np.ndarray:
+    """Return `wanted` rows of each class, (classes,) int, ascending: some several times, or not at all."""
+    order = np.argsort(draws.words(len(numbers), *draw), kind="stable")
     parts = []
     for number, members in _members(classes, order):
         whole, rest = divmod(int(wanted[number]), len(members))

@@ -21,7 +21,7 @@ from eagleray.data.checks import DataReport
 from eagleray.data.digests import Digests
 from eagleray.data.encoder import Encoder
 from eagleray.data.sources import source_fingerprint
-from eagleray.data.tokenized import TokenizedSplit
+from eagleray.data.tokenized import Split
 from eagleray.data.training import Progress
 from eagleray.errors import StorageError
 from eagleray.spec.data import DataSpec, resources, with_resources
@@ -36,9 +36,9 @@ WAIT_S = 5.0
 class Prepared:
     """The data of a run, ready to be batched."""
 
-    train: TokenizedSplit
-    validation: TokenizedSplit
-    test: TokenizedSplit | None
+    train: Split
+    validation: Split
+    test: Split | None
     labels: tuple[str, ...]
     languages: tuple[str, ...]  # that the samples' numbers stand for; () where they are not known
     report: DataReport
@@ -76,7 +76,7 @@ def prepare(
         entries = cache.folder("data", root=cache_dir)
         digests = Digests(entries / "digests.json", on_progress=progress)
         fingerprint = _fingerprint(spec, seed=seed, digests=digests, files=content.files)
-        key = _sha256(entry.FORMAT, fingerprint, tokenizer_fingerprint, encoder.fingerprint(task), spec.max_length)
+        key = sha256(entry.FORMAT, fingerprint, tokenizer_fingerprint, encoder.fingerprint(task), spec.max_length)
         directory = entries / key[:32]
         found = entry.find(directory)
         if found is not None:
@@ -120,6 +120,11 @@ def fingerprint(spec: DataSpec, *, seed: int, cache_dir: Path, content: RowConte
         return _fingerprint(spec, seed=seed, digests=digests, files=content.files)
 
 
+def sha256(*facts: Any) -> str:
+    """Return a hash of plain values."""
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
 def _fingerprint(spec: DataSpec, *, seed: int, digests: Digests, files: tuple[str, ...]) -> str:
     """The content of the sources, and of the files their rows name, and what is done to it before tokenising."""
     sources = {
@@ -130,9 +135,9 @@ def _fingerprint(spec: DataSpec, *, seed: int, digests: Digests, files: tuple[st
     keep = {column: sorted(values) for column, values in spec.keep.items()}
     steps = _steps(spec, digests=digests)
     if not steps:
-        return _sha256(sources, keep, shares, seed if shares else None)
+        return sha256(sources, keep, shares, seed if shares else None)
     draws = shares or spec.few_shot or spec.balance or spec.augment
-    return _sha256(sources, keep, shares, seed if draws else None, steps)
+    return sha256(sources, keep, shares, seed if draws else None, steps)
 
 
 def _steps(spec: DataSpec, *, digests: Digests) -> dict[str, Any]:
@@ -149,10 +154,6 @@ def _steps(spec: DataSpec, *, digests: Digests) -> dict[str, Any]:
         read = augmentation.resources(given.augment)
         facts["resources"] = [file if isinstance(file, str) else digests.of(file) for file in read]
     return facts
-
-
-def _sha256(*facts: Any) -> str:
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 def _opened(directory: Path, manifest: entry.Manifest, *, from_cache: bool) -> Prepared:

@@ -20,8 +20,8 @@ def render(report: DataReport) -> str:
     lines += [_table_row(_figures(split)) for split in report.splits]
     lines += steps_text.lines(report.steps)
     if train.label_counts:
-        lines += ["", "labels (train)", *_label_lines(train)]
-    lines += ["", f"tokens (train), cut at {report.max_length}", *_length_lines(train.lengths)]
+        lines += ["", f"labels ({train.name})", *_label_lines(train)]
+    lines += ["", f"tokens ({train.name}), cut at {report.max_length}", *_length_lines(train.lengths)]
     for warning in report.warnings:
         lines += ["", *textwrap.wrap(f"warning: {warning}", WIDTH, subsequent_indent="  ", break_on_hyphens=False)]
     return "\n".join(lines)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -28,6 +28,43 @@ class TokenFacts:
     full_lengths: np.ndarray  # (samples,) int32, before the cut
     num_without_targets: int  # samples that nothing can be learned from: their targets were cut off
     numbers: np.ndarray  # (samples,) int32: of the row that each was made of
+
+
+class Split(Protocol):
+    """Samples by number, and the rows they were made from."""
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """(samples,) int32: tokens after the cut."""
+        ...
+
+    @property
+    def languages(self) -> np.ndarray | None:
+        """(samples,) int16: which language each sample is in; None where that is not known."""
+        ...
+
+    @property
+    def identity(self) -> str:
+        """What tells these samples from any others."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def samples(self, indices: np.ndarray) -> list[Sample]:
+        """The samples of these numbers, each with its own as "index"."""
+        ...
+
+    def row(self, index: int) -> Row:
+        """The canonical row of a sample."""
+        ...
+
+    def place(self, index: int) -> str:
+        """Where that row came from."""
+        ...
+
+    def with_columns(self, columns: Mapping[str, np.ndarray | Path]) -> Split:
+        """The same samples with these columns more, (samples, …) each."""
+        ...
 
 
 class TokenizedSplit:

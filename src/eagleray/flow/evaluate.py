@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import torch
 
-from eagleray.data.tokenized import TokenizedSplit
+from eagleray.data.tokenized import Split
 from eagleray.errors import UserError
 from eagleray.flow.predict import model_directory
 from eagleray.metrics import own
@@ -63,9 +63,7 @@ def measured(
     }
 
 
-def _metrics(
-    document: FineTune, model: Trained, loaded: Inputs, split: TokenizedSplit, *, writes: bool
-) -> dict[str, Any]:
+def _metrics(document: FineTune, model: Trained, loaded: Inputs, split: Split, *, writes: bool) -> dict[str, Any]:
     device = model.device
 
     def collate(samples: Any, weights: Any) -> dict[str, torch.Tensor]:

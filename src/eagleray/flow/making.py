@@ -7,11 +7,11 @@ from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
 
-from eagleray.data import prepare
+from eagleray.data import fingerprints
 from eagleray.flow import stages
 from eagleray.flow.steps import Observer, Step
 from eagleray.model import sources
-from eagleray.spec import metrics
+from eagleray.spec import metrics, together
 from eagleray.spec.document import dump
 from eagleray.spec.finetune import FineTune
 from eagleray.store import best, sweeps
@@ -84,9 +84,7 @@ class Making:
 
     def _basis_of(self, document: FineTune) -> Basis:
         spec = document.spec
-        fingerprint = prepare.fingerprint(
-            spec.data, seed=spec.train.seed, cache_dir=self._cache_dir, content=spec.task.content
-        )
+        fingerprint = fingerprints.of_document(spec, cache_dir=self._cache_dir)
         return Basis(document, fingerprint, sources.sha256(spec.model.source))
 
     def _find_stages(self) -> str | None:
@@ -218,7 +216,7 @@ class Making:
 
     def _find_evaluation(self) -> str | None:
         spec, measured = self._document.spec, self.run.metrics.get("test")
-        if spec.data.test is None and spec.data.test_fraction is None:
+        if not together.has_test(spec.task, spec.data):
             return _scores(self.run)
         # What is measured of written texts may have been asked for after the run.
         written = spec.final_metric_names if "test" in spec.task.written_splits else ()

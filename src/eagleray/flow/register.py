@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 from eagleray.data.encoder import length_of
-from eagleray.data.tokenized import TokenizedSplit
+from eagleray.data.tokenized import Split
 from eagleray.errors import EaglerayError, UserError
 from eagleray.flow.predict import model_directory
 from eagleray.model import onnx
@@ -34,6 +34,7 @@ from eagleray.store.lineage import GoldenRow, OnnxRecord, VersionFile, VersionRe
 from eagleray.store.objects import Objects
 from eagleray.store.runs import LockRecord, RunRecord
 from eagleray.tasks.base import Asking, Row, Task
+from eagleray.tasks.multi_task import MultiTask
 from eagleray.train import inputs
 from eagleray.train.inputs import Inputs
 
@@ -174,7 +175,7 @@ def _raw(task: Task, row: Row, columns: Collection[str]) -> dict[str, Any]:
     A task has the name of the column of each key of its rows as the attribute of that name.
     """
     if isinstance(task, Asking):
-        return task.question(row)
+        return task.asked(row)
     return {getattr(task, key): value for key, value in row.items() if getattr(task, key) in columns}
 
 
@@ -184,7 +185,7 @@ def evaluated_on(found: Inputs) -> dict[str, str]:
     return {name: _sha256(split) for name, split in splits.items() if split is not None}
 
 
-def _sha256(split: TokenizedSplit) -> str:
+def _sha256(split: Split) -> str:
     """Of the rows and their labels, in any order: the same for two documents that name their columns otherwise."""
     rows = (json.dumps(split.row(index), sort_keys=True, ensure_ascii=False) for index in range(len(split)))
     digests = sorted(hashlib.sha256(row.encode()).digest() for row in rows)
@@ -197,6 +198,9 @@ def onnx_files(model: Loaded, golden: tuple[GoldenRow, ...], directory: Path, *,
         return {}
     if not golden:
         say("warning: no ONNX files, because there are no golden rows to check them with")
+        return {}
+    if isinstance(model.task, MultiTask):
+        say("no ONNX files, because a file has one head and this model has several: serve it with `backend: torch`")
         return {}
     say("exporting to ONNX")
     fp32, int8 = (directory / loaded.onnx_file(precision) for precision in ("fp32", "int8"))

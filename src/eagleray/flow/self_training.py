@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from eagleray.data import prepare
+from eagleray.data import fingerprints
 from eagleray.errors import UserError
 from eagleray.flow import observing, teaching
 from eagleray.flow.tracking import AnyObserver
 from eagleray.model import sources
 from eagleray.spec.document import dump
 from eagleray.spec.finetune import FineTune
-from eagleray.store import best
+from eagleray.store import best, runs
 from eagleray.store import teaching as records
 from eagleray.store.objects import Objects, open_storage
 from eagleray.store.runs import RunRecord
@@ -95,7 +95,7 @@ class Rounds:
         settings = document.spec.self_training
         assert settings is not None
         self._document, self._objects, self._cache_dir = document, objects, cache_dir
-        self._num_rounds = settings.rounds
+        self._num_rounds, self._is_soft = settings.rounds, settings.labels == "soft"
         self._inputs: Inputs | None = None
         self.begins_anew = begins_anew
         self.key = teaching.key(settings, cache_dir=cache_dir)
@@ -129,7 +129,12 @@ class Rounds:
                 say(f"round {number}: the teacher is sure of no row: {teacher.run} stays")
                 return teacher
             wanted = teaching.student(
-                alone, record, objects=self._objects, key=self.key, labels=self.inputs.task.labels
+                alone,
+                record,
+                objects=self._objects,
+                key=self.key,
+                labels=self.inputs.task.labels,
+                is_soft=self._is_soft,
             )
             student = self._done(wanted) or train(wanted)
             if student is None:
@@ -137,6 +142,8 @@ class Rounds:
             is_better, scores = self._compare(student, teacher)
             say(f"round {number}: {scores}, {'better' if is_better else 'no better'} than {teacher.run}")
             if not is_better:
+                if student.outdone_by != teacher.run:  # what the name of both means from now on
+                    runs.save(self._objects, student.model_copy(update={"outdone_by": teacher.run}))
                 return teacher
             teacher = student
         return teacher
@@ -145,9 +152,7 @@ class Rounds:
         if self.begins_anew:
             return None
         spec = document.spec
-        fingerprint = prepare.fingerprint(
-            spec.data, seed=spec.train.seed, cache_dir=self._cache_dir, content=spec.task.content
-        )
+        fingerprint = fingerprints.of_document(spec, cache_dir=self._cache_dir)
         basis = Basis(document, fingerprint, sources.sha256(spec.model.source))
         return resumption.finished(self._objects, basis, kind=document.kind)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from eagleray.data.sources import files_of_rows
 from eagleray.errors import UserError
-from eagleray.spec import metrics
+from eagleray.spec import metrics, together
 from eagleray.spec.data import DataSpec, resources, with_resources
 from eagleray.spec.document import dump
 from eagleray.spec.finetune import FineTune
@@ -43,6 +43,7 @@ def stage(document: FineTune, folder: Path) -> None:
     moved = {key: place(key, file) for key, file in metrics.files(spec.metrics).items()}
     own = metrics.with_files(spec.metrics, moved)
     staged_parts: dict[str, Any] = {"data": data, "stages": stages, "model": model, "metrics": own}
+    staged_parts["task"] = together.with_sources(spec.task, place)
     if spec.self_training is not None:
         unlabeled = place("spec.self_training.unlabeled", spec.self_training.unlabeled)
         staged_parts["self_training"] = spec.self_training.model_copy(update={"unlabeled": unlabeled})
@@ -56,7 +57,7 @@ def _placed(data: DataSpec, key: str, place: _Placer, *, files: tuple[str, ...])
     validation = {} if file is None else {"file": place.table(f"{key}.validation.file", file, files)}
     placed = data.model_copy(
         update={
-            "train": place.table(f"{key}.train", data.train, files),
+            "train": None if data.train is None else place.table(f"{key}.train", data.train, files),
             "test": None if data.test is None else place.table(f"{key}.test", data.test, files),
             "validation": data.validation.model_copy(update=validation),
         }

@@ -19,7 +19,7 @@ from eagleray.data.clean import Cleaner
 from eagleray.data.digests import Digests
 from eagleray.data.formats import SourceRow
 from eagleray.data.sources import read_rows, source_fingerprint
-from eagleray.data.tokenized import TokenizedSplit
+from eagleray.data.tokenized import Split
 from eagleray.errors import DataError, UserError
 from eagleray.flow import pseudo_labels
 from eagleray.flow.predict import predict
@@ -39,20 +39,25 @@ from eagleray.train.inputs import Inputs
 def key(settings: SelfTrainingSpec, *, cache_dir: Path) -> str:
     """What tells one choice of rows from another's: the settings that decide on it, and the unlabelled rows."""
     digests = Digests(cache.folder("data", root=cache_dir) / "digests.json")
-    facts = settings.model_dump(exclude={"rounds", "unlabeled"})
+    facts = settings.model_dump(exclude={"rounds", "unlabeled", *(["labels"] if settings.labels == "hard" else [])})
     facts["rows"] = source_fingerprint(settings.unlabeled, split="train", digests=digests)
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def student(
-    document: FineTune, record: TeachingRecord, *, objects: Objects, key: str, labels: tuple[str, ...]
+    document: FineTune, record: TeachingRecord, *, objects: Objects, key: str, labels: tuple[str, ...], is_soft: bool
 ) -> FineTune:
-    """Return the document of the student, whose data the teacher has written."""
+    """Return the document of the student, whose data the teacher has written.
+
+    `is_soft`: of a row that the teacher has labelled it learns how probable each label is.
+    """
     folder = _folder(objects, record.teacher, key)
     spec = document.spec
     assert isinstance(spec.task, TextClassificationSpec)
     pair = None if spec.task.text_pair is None else "text_pair"
-    task = spec.task.model_copy(update={"text": "text", "text_pair": pair, "label": "label", "labels": labels})
+    soft = "probabilities" if is_soft or spec.task.probabilities is not None else None
+    columns = {"text": "text", "text_pair": pair, "label": "label", "probabilities": soft}
+    task = spec.task.model_copy(update={**columns, "labels": labels})
     data = spec.data.model_copy(
         update={
             "train": str(folder / "train.jsonl"),
@@ -90,7 +95,8 @@ def teach(
     true = [names.index(row["label"]) for row in _labelled(loaded.data.train)]
     frequencies = np.bincount(true, minlength=len(names)).tolist()
     rows = pseudo_labels.chosen(answers, is_sure, frequencies=frequencies, balance=settings.balance)
-    _write(_folder(objects, teacher, key), loaded, _added(unlabelled(), loaded.task.labels, rows, answers))
+    added = _added(unlabelled(), names, rows, answers, is_soft=settings.labels == "soft")
+    _write(_folder(objects, teacher, key), loaded, added)
     known = np.array([names.index(row["label"]) for row in _labelled(loaded.data.validation)])
     is_known_sure = pseudo_labels.sure(held_out, limits)
     right = (held_out.labels == known)[is_known_sure]
@@ -131,14 +137,15 @@ def _answers(
 ) -> Answers:
     raw = (SourceRow({column: row[name] for name, column in columns.items()}, "a row") for row in rows)
     numbers = {name: number for number, name in enumerate(names)}
-    labels, probabilities = [], []
+    labels, of_all = [], []
     for answer in predict(objects, teacher, raw):
         labels.append(numbers[answer["label"]])
-        probabilities.append(answer["probabilities"][answer["label"]])
-    return Answers(np.array(labels, dtype=np.int64), np.array(probabilities, dtype=np.float64))
+        of_all.append([answer["probabilities"][name] for name in names])
+    chosen, table = np.array(labels, dtype=np.int64), np.array(of_all, dtype=np.float64).reshape(-1, len(names))
+    return Answers(chosen, table[np.arange(len(chosen)), chosen], table)
 
 
-def _labelled(split: TokenizedSplit) -> Iterator[Row]:
+def _labelled(split: Split) -> Iterator[Row]:
     return (split.row(index) for index in range(len(split)))
 
 
@@ -163,12 +170,16 @@ def _unlabelled(source: str, loaded: Inputs, cleaner: Cleaner | None) -> Iterato
         raise DataError(f"spec.self_training.unlabeled: {source} has no row that is not labelled already")
 
 
-def _added(unlabelled: Iterator[Row], labels: tuple[str, ...], rows: np.ndarray, answers: Answers) -> Iterator[Row]:
+def _added(
+    unlabelled: Iterator[Row], labels: tuple[str, ...], rows: np.ndarray, answers: Answers, *, is_soft: bool
+) -> Iterator[Row]:
     chosen = set(rows.tolist())
     for number, row in enumerate(unlabelled):
         if number in chosen:
             label = labels[answers.labels[number]]
-            yield {**row, "label": label, "is_pseudo": True, "probability": float(answers.probabilities[number])}
+            added = {**row, "label": label, "is_pseudo": True, "probability": float(answers.probabilities[number])}
+            of_all = dict(zip(labels, answers.of_all[number].tolist(), strict=True))
+            yield added | {"probabilities": of_all} if is_soft else added
 
 
 def _write(folder: Path, loaded: Inputs, added: Iterator[Row]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from eagleray.errors import DocumentError, Finding
 from eagleray.kube import volumes
-from eagleray.spec import locations, metrics
+from eagleray.spec import locations, metrics, together
 from eagleray.spec.cluster import ClusterSpec
 from eagleray.spec.data import resources
 from eagleray.spec.finetune import FineTune
@@ -112,6 +112,7 @@ def sources(document: FineTune) -> list[tuple[str, str]]:
         "spec.data.test": data.test,
         **resources(data),
         **metrics.files(document.spec.metrics),
+        **together.sources(document.spec.task),
         "spec.self_training.unlabeled": document.spec.self_training.unlabeled if document.spec.self_training else None,
     }
     for number, stage in enumerate(document.spec.stages):

@@ -14,8 +14,12 @@ from eagleray.methods.base import HasModelClass
 from eagleray.model import virtual_tokens
 
 
-def apply(model: PreTrainedModel, *, task: HasModelClass, num_virtual_tokens: int) -> PeftModel:
+def apply(
+    model: PreTrainedModel, *, task: HasModelClass, num_virtual_tokens: int, start_from: str | None = None
+) -> PeftModel:
     """Put `num_virtual_tokens` learned embeddings before each text; they learn, and a new head whole.
+
+    `start_from` is the business of who knows the storage.
 
     Raises:
         UserError: the model is a decoder that shall classify: it finds the end of a text by its words, which it is not

@@ -23,10 +23,10 @@ from eagleray.model.description import FILE as DESCRIPTION_FILE
 from eagleray.model.description import BaseModelRecord, Description
 from eagleray.spec.finetune import FineTuneSpec
 
-__all__ = ["DESCRIPTION_FILE", "engine_names", "model_card", "save", "saved_names", "weights_file"]
+__all__ = ["ADAPTER_FILE", "DESCRIPTION_FILE", "engine_names", "model_card", "save", "saved_names", "weights_file"]
 
 _ADAPTER = "default"  # peft's name of the only adapter; it is in the names of the state dict, not in the file
-_ADAPTER_FILE = "adapter_model.safetensors"
+ADAPTER_FILE = "adapter_model.safetensors"
 _IN_FILE = {
     f".modules_to_save.{_ADAPTER}.": ".",
     f".lora_magnitude_vector.{_ADAPTER}.weight": ".lora_magnitude_vector",
@@ -175,7 +175,7 @@ def _save_adapter(model: PeftModel, state_dict: Mapping[str, torch.Tensor], dire
         weights = get_peft_model_state_dict(
             model, state_dict=dict(state_dict), adapter_name=_ADAPTER, save_embedding_layers=False
         )
-    save_file({name: tensor.contiguous() for name, tensor in weights.items()}, directory / _ADAPTER_FILE)
+    save_file({name: tensor.contiguous() for name, tensor in weights.items()}, directory / ADAPTER_FILE)
     config = model.peft_config[_ADAPTER]
     config.inference_mode = True
     config.save_pretrained(str(directory))

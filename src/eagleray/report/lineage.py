@@ -17,7 +17,7 @@ def lineage(history: History, versions: Sequence[VersionRecord]) -> list[tuple[s
         "pretrained model": str(history.key("model.source", "")),
         "its sha256": lock.model_sha256 if lock else "",
         "began with": f"step {fork.step:,} of {fork.run}, {kept}" if fork else "",
-        "training rows": str(history.key("data.train", "")),
+        "training rows": str(history.key("data.train", "") or ""),
         "fingerprint of the data": lock.data_fingerprint if lock else "",
         "commit of the working directory": lock.git_commit if lock else "",
         "seed": str(lock.seed) if lock else "",

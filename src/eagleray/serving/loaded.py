@@ -36,12 +36,14 @@ from eagleray.tasks import preprocessing
 from eagleray.tasks.base import Batch, Row, Sample, Task
 from eagleray.tasks.causal_lm import CausalLm
 from eagleray.tasks.masked_lm import MaskedLm
+from eagleray.tasks.multi_task import MultiTask
 from eagleray.tasks.question_answering import QuestionAnswering
 from eagleray.tasks.seq2seq import Seq2Seq
 from eagleray.tasks.token_classification import TokenClassification
 from eagleray.tasks.trained import Trained
 
 BATCH_SIZE = 32
+_ONE_BY_ONE = (CausalLm, MaskedLm, TokenClassification, QuestionAnswering, Seq2Seq, MultiTask)
 _CHECKED_TOKENS = 16  # of a text: the first of them show whether the model is the same
 
 
@@ -81,7 +83,7 @@ class Loaded:
     @property
     def can_be_averaged(self) -> bool:
         """Whether several models can answer as one: by probabilities of labels, or numbers."""
-        return not isinstance(self.task, CausalLm | MaskedLm | TokenClassification | QuestionAnswering | Seq2Seq)
+        return not isinstance(self.task, _ONE_BY_ONE)
 
     @property
     def is_chat(self) -> bool:

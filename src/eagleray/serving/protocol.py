@@ -131,18 +131,21 @@ class Message(Body):
 
 
 def row_type(task: TaskSpec) -> type[Body]:
-    """One input as an object with the columns that the task reads; the same type for the same columns."""
-    return _row_type(tuple(task.inputs.items()))
+    """One input as an object with the columns that the task reads; the same type for the same columns.
+
+    Of several tasks it is that of the one which its column `task` names.
+    """
+    return _one_of(_row_types(task))  # type: ignore[no-any-return]
 
 
 def answer_type(task: TaskSpec) -> type[Body]:
     """The type of one answer."""
-    return ANSWERS[task.answer]
+    return _one_of([ANSWERS[each.answer] for each in task.heads.values() or (task,)])  # type: ignore[no-any-return]
 
 
 def request_type(tasks: dict[str, TaskSpec]) -> type[Body]:
     """The body of `POST /v1/predict` for an endpoint with these models."""
-    arms: list[Any] = [Annotated[_one_of([row_type(task) for task in tasks.values()]), Tag("row")]]
+    arms: list[Any] = [Annotated[_one_of([each for task in tasks.values() for each in _row_types(task)]), Tag("row")]]
     if any(text_column(task) is not None for task in tasks.values()):
         arms.append(Annotated[Text, Tag("text")])
     row: Any = _by_shape(arms)
@@ -177,8 +180,14 @@ def text_column(task: TaskSpec) -> str | None:
     return next(iter(found)) if list(found.values()) == ["text"] else None
 
 
+def _row_types(task: TaskSpec) -> list[type[Body]]:
+    if not task.heads:
+        return [_row_type(tuple(task.inputs.items()))]
+    return [_row_type(tuple(each.inputs.items()), name) for name, each in task.heads.items()]
+
+
 @cache  # two types of one name would be told apart in OpenAPI by the path of this module
-def _row_type(held: tuple[tuple[str, Input], ...]) -> type[Body]:
+def _row_type(held: tuple[tuple[str, Input], ...], head: str | None = None) -> type[Body]:
     kinds: dict[Input, Any] = {
         "text": Text,
         "image": ImageUri,
@@ -189,7 +198,9 @@ def _row_type(held: tuple[tuple[str, Input], ...]) -> type[Body]:
     fields: dict[str, Any] = {
         f"column_{number}": (kinds[kind], Field(alias=column)) for number, (column, kind) in enumerate(held)
     }
-    words = re.findall("[A-Za-z0-9]+", " ".join(column for column, _ in held))
+    if head is not None:
+        fields = {"task": (Literal[head], ...), **fields}
+    words = re.findall("[A-Za-z0-9]+", " ".join([*([head] if head else []), *(column for column, _ in held)]))
     return create_model("".join([*map(str.title, words), "Input"]), __base__=Body, __doc__="One input.", **fields)
 
 

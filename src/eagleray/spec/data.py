@@ -61,9 +61,10 @@ BatchingSpec = Annotated[LengthGroupedSpec | PlainBatchingSpec | PackedSpec, Fie
 class DataSpec(Spec):
     """The data of a run."""
 
-    train: Text
+    train: Text | None = None
     """A file or glob (`.csv`, `.tsv`, `.jsonl`, `.parquet`, `.txt`, `.conll`; also `.gz`, `.bz2`, `.xz`), a dataset
-    directory saved by `datasets`, `pkg://package/path` inside an installed package, or `hub://owner/name#split`."""
+    directory saved by `datasets`, `pkg://package/path` inside an installed package, or `hub://owner/name#split`.
+    Needed, but for multi-task, each of whose tasks names its own."""
     validation: ValidationSpec = ValidationSpec(fraction=0.1)
     """The rows that choose the best checkpoint."""
     test: Text | None = None
@@ -95,6 +96,34 @@ class DataSpec(Spec):
             message = "`test` and `test_fraction` exclude each other: keep the one you mean"
             raise ConflictError(Conflict("test_fraction", message))
         return self
+
+
+class MemberDataSpec(Spec):
+    """The data of one task of several. What becomes a sample or a batch, `data` says for all of them."""
+
+    train: Text
+    """As `spec.data.train`."""
+    validation: ValidationSpec = ValidationSpec(fraction=0.1)
+    """As `spec.data.validation`."""
+    test: Text | None = None
+    """As `spec.data.test`."""
+    test_fraction: Fraction | None = None
+    """As `spec.data.test_fraction`."""
+    keep: dict[str, tuple[str, ...]] = Field(default={})
+    """As `spec.data.keep`."""
+
+    @model_validator(mode="after")
+    def _one_test(self) -> MemberDataSpec:
+        if self.test is not None and self.test_fraction is not None:
+            message = "`test` and `test_fraction` exclude each other: keep the one you mean"
+            raise ConflictError(Conflict("test_fraction", message))
+        return self
+
+
+def of_member(member: MemberDataSpec, data: DataSpec) -> DataSpec:
+    """Return the data of one task, as those of a document that has it alone; `data` is what holds for all."""
+    given = {name: getattr(member, name) for name in type(member).model_fields}
+    return DataSpec(**given, max_length=data.max_length, batching=data.batching)
 
 
 def resources(data: DataSpec, key: str = "spec.data") -> dict[str, str]:

@@ -55,6 +55,8 @@ def loss_conflicts(train: TrainSpec, task: TaskSpec) -> Iterator[Conflict]:
     if not isinstance(task, TextClassificationSpec) or task.problem == "regression":
         yield Conflict("train.loss", f"weighs labels, and {_named(task)} has none: leave it out")
         return
+    if task.probabilities is not None:
+        yield Conflict("train.loss", "weighs rows by their one label, task.probabilities gives several: leave one out")
     for label in train.loss.weights:
         if task.labels and label not in task.labels:
             yield Conflict(f'train.loss.weights."{label}"', f"is not in task.labels ({', '.join(task.labels)})")

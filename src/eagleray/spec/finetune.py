@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 from pydantic import ValidationError, model_validator
 
-from eagleray.spec import data_steps, metrics, reported, support
+from eagleray.spec import data_steps, metrics, reported, support, together
 from eagleray.spec.base import MAX_NAME, Conflict, ConflictError, Name, Spec, Text
 from eagleray.spec.checkpoint import CheckpointSpec
 from eagleray.spec.cluster import ClusterSpec
@@ -24,7 +24,7 @@ from eagleray.spec.schedule import ReduceOnPlateauSpec
 from eagleray.spec.self_training import SelfTrainingSpec
 from eagleray.spec.stage import StageSpec
 from eagleray.spec.sweep import SweepSpec
-from eagleray.spec.task import CausalLmSpec, QuestionAnsweringSpec, TaskSpec, TextClassificationSpec
+from eagleray.spec.task import CausalLmSpec, MultiTaskSpec, QuestionAnsweringSpec, TaskSpec, TextClassificationSpec
 from eagleray.spec.tracking import TrackingSpec
 from eagleray.spec.train import TrainSpec
 from eagleray.spec.watchdog import WatchdogSpec
@@ -161,6 +161,7 @@ def _stage_spec(spec: FineTuneSpec, stage: StageSpec, source: str) -> FineTuneSp
 
 
 def _conflicts(spec: FineTuneSpec) -> Iterator[Conflict]:
+    yield from together.conflicts(spec.task, data=spec.data, method=spec.method, train=spec.train)
     packed = isinstance(spec.data.batching, PackedSpec)
     if packed and not spec.task.can_be_packed:
         yield Conflict(
@@ -178,6 +179,10 @@ def _conflicts(spec: FineTuneSpec) -> Iterator[Conflict]:
         train=spec.train,
         scale=spec.scale,
     )
+    if spec.train.mixup and spec.failures.skip_bad_samples:
+        yield Conflict(
+            "failures.skip_bad_samples", "does not go with train.mixup, where two samples are one: set it to false"
+        )
     yield from data_steps.conflicts(spec.data, spec.task)
     yield from data_steps.loss_conflicts(spec.train, spec.task)
     if spec.self_training is not None:
@@ -223,6 +228,8 @@ def _scale_conflicts(scale: ScaleSpec, place: str, *, global_batch_size: int) ->
 def _self_training_conflicts(spec: FineTuneSpec) -> Iterator[Conflict]:
     if not (isinstance(spec.task, TextClassificationSpec) and spec.task.problem == "single-label"):
         yield Conflict("self_training", "is for text-classification with one label a row: leave it out")
+    if spec.self_training is not None and spec.self_training.labels == "soft" and not spec.train.loss.is_plain:
+        yield Conflict("self_training.labels", "`soft` rows have no one label that train.loss could weigh: use `hard`")
     if spec.sweep is not None:
         yield Conflict("self_training", "a sweep does not go with it: search first, then train with the best values")
     plain = DataSpec(train=spec.data.train)
@@ -280,6 +287,9 @@ def _final_conflicts(spec: FineTuneSpec) -> Iterator[Conflict]:
     if not final.with_validation:
         return
     place, instead = "sweep.final.with_validation", "or set it to false"
+    if isinstance(spec.task, MultiTaskSpec):
+        yield Conflict(place, "is for a document with one task: set it to false")
+        return
     if isinstance(spec.train.schedule, ReduceOnPlateauSpec):
         yield Conflict(place, f"then nothing is evaluated that train.schedule could go by: choose another, {instead}")
     if spec.data.test is None:

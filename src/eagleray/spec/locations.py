@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from eagleray.errors import UserError
-from eagleray.spec import origins
+from eagleray.spec import origins, together
 from eagleray.spec.data import DataSpec, resources, with_resources
 from eagleray.spec.document import Loaded
 from eagleray.spec.finetune import FineTune
@@ -30,6 +30,7 @@ def absolute(document: FineTune, base: Path) -> FineTune:
     storage = _optional(spec.storage, base)
     places: dict[str, Any] = {"storage": storage, "data": _data(spec.data, base), "stages": stages, "model": model}
     places["metrics"] = tuple(_metric(each, base) for each in spec.metrics)
+    places["task"] = together.with_sources(spec.task, lambda key, source: location(source, base))
     if spec.self_training is not None:
         unlabeled = location(spec.self_training.unlabeled, base)
         places["self_training"] = spec.self_training.model_copy(update={"unlabeled": unlabeled})
@@ -76,7 +77,7 @@ def check_outlives_job(storage: str) -> None:
 
 def _data(data: DataSpec, base: Path) -> DataSpec:
     validation = data.validation.model_copy(update={"file": _optional(data.validation.file, base)})
-    places = {"train": location(data.train, base), "validation": validation, "test": _optional(data.test, base)}
+    places = {"train": _optional(data.train, base), "validation": validation, "test": _optional(data.test, base)}
     steps = {
         place: location(source, base) if place.endswith(".source") else _model_source(source, base)
         for place, source in resources(data).items()

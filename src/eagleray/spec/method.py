@@ -71,6 +71,9 @@ class _PromptSpec(Spec):
     type: str  # narrowed by each method; here so that it comes first
     num_virtual_tokens: Annotated[int, Field(ge=1)] = 20
     """Length of the learned prompt. Together with `data.max_length` it has to fit into the model's positions."""
+    start_from: Text | None = None
+    """A run on the same storage, by its id or its name, whose prompt this one begins with, and whose head where the
+    labels are the same. Left out: a new prompt."""
 
 
 class PTuningV2Spec(_PromptSpec):

@@ -30,6 +30,7 @@ FOOTPRINT = ("model_size_mb", "latency_ms")
 _LESS_IS_BETTER = frozenset({"loss", "mse", "rmse", "mae", "perplexity", "calibration_error", *FOOTPRINT})
 _MORE_IS_BETTER = frozenset(
     {
+        "mean",
         *("accuracy", *AVERAGED, "matthews", "r2", "pearson", "token_accuracy", "reward_accuracy", "reward_margin"),
         *(*ANSWERS_OR_NONE[1:], *GENERATED["text"]),
     }
@@ -38,6 +39,7 @@ _MORE_IS_BETTER = frozenset(
 
 def direction(metric: str) -> Literal["max", "min"] | None:
     """Return which way a metric is better; None for a count, and for what is not reported here."""
+    metric = metric.rpartition("/")[2]  # tone/accuracy: of one task of several
     if metric in _LESS_IS_BETTER:
         return "min"
     of_a_pair = any(metric.startswith(f"{name}_") for name in GENERATED["text"])  # bleu_en-de

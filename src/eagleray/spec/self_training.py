@@ -22,3 +22,5 @@ class SelfTrainingSpec(Spec):
     """Lower the threshold of a label in proportion as the teacher is less sure of its rows than of another label's."""
     balance: Literal["none", "labels"] = "labels"
     """`labels`: take the surest rows of each label, in the proportions of the labelled rows. `none`: take all."""
+    labels: Literal["hard", "soft"] = "hard"
+    """What the student learns of a row: `hard`, the label; `soft`, how probable the teacher found each label."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from eagleray.spec.base import Name, Spec
 from eagleray.spec.data import DataSpec
 from eagleray.spec.method import FullSpec, MethodSpec
-from eagleray.spec.task import TaskSpec
+from eagleray.spec.task import OneTaskSpec
 from eagleray.spec.train import TrainSpec
 
 
@@ -14,7 +14,7 @@ class StageSpec(Spec):
 
     name: Name
     """Its run is called `<name of the document>-<this>-0001`."""
-    task: TaskSpec
+    task: OneTaskSpec
     """What is learned, as masked-lm before a classification."""
     data: DataSpec
     """The rows to learn from."""

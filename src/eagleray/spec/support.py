@@ -9,9 +9,11 @@ from eagleray.spec.data import DataSpec, PackedSpec
 from eagleray.spec.method import FreezeSpec, LoraSpec, MethodSpec, PromptTuningSpec, PTuningV2Spec
 from eagleray.spec.model import ModelSpec
 from eagleray.spec.scale import ScaleSpec
-from eagleray.spec.task import TaskSpec, TextClassificationSpec
+from eagleray.spec.task import ImageClassificationSpec, TaskSpec, TextClassificationSpec
 from eagleray.spec.train import TrainSpec
 
+_WITHOUT_PROMPT = ("image-classification", "masked-lm", "next-sentence")
+"""Tasks whose models `methods.base.kind` knows no kind of peft for: a prompt would be left out without a word."""
 _WITHOUT_HEAD = ("causal-lm", "masked-lm", "seq2seq")
 
 
@@ -25,6 +27,9 @@ def conflicts(
     if isinstance(method, PTuningV2Spec) and train.gradient_checkpointing:
         message = "has no effect on learned keys and values, which peft refuses: set it to false, or use lora"
         yield Conflict("train.gradient_checkpointing", message)
+    if isinstance(method, PTuningV2Spec | PromptTuningSpec) and task.type in _WITHOUT_PROMPT:
+        message = f"peft puts no prompt before a model of {task.type}: use lora, ia3 or full"
+        yield Conflict("method.type", message)
     if isinstance(method, PTuningV2Spec | PromptTuningSpec) and isinstance(data.batching, PackedSpec):
         message = f"`packed` restarts positions within a row, {method.type} puts a prompt before it: use `plain`"
         yield Conflict("data.batching.type", message)
@@ -45,6 +50,8 @@ def _of_quantization(method: MethodSpec, train: TrainSpec, scale: ScaleSpec) -> 
 def _of_task(task: TaskSpec, method: MethodSpec, train: TrainSpec) -> Iterator[Conflict]:
     if train.r_drop and not (isinstance(task, TextClassificationSpec) and task.problem != "regression"):
         yield Conflict("train.r_drop", "is for text-classification with labels: leave it out")
+    if train.mixup:
+        yield from _of_mixup(task, method, train)
     if not isinstance(method, FreezeSpec):
         return
     if method.cache_features and not isinstance(task, TextClassificationSpec):
@@ -52,3 +59,17 @@ def _of_task(task: TaskSpec, method: MethodSpec, train: TrainSpec) -> Iterator[C
     elif task.type in _WITHOUT_HEAD and method.bottom_layers is None and not method.patterns and not method.thaw:
         message = "needs `bottom_layers`, `patterns` or `thaw`: such a model has no head of its own to learn alone"
         yield Conflict("method", message)
+
+
+def _of_mixup(task: TaskSpec, method: MethodSpec, train: TrainSpec) -> Iterator[Conflict]:
+    has_labels = isinstance(task, TextClassificationSpec) and task.problem != "regression"
+    if not (has_labels or isinstance(task, ImageClassificationSpec)):
+        yield Conflict("train.mixup", "is for text-classification with labels and image-classification: leave it out")
+    if train.r_drop:
+        yield Conflict(
+            "train.mixup", "and train.r_drop each make other rows of those of a batch: leave one of them out"
+        )
+    if isinstance(method, FreezeSpec) and method.cache_features:
+        yield Conflict(
+            "train.mixup", "mixes what the model reads, and method.cache_features runs it once: leave one out"
+        )

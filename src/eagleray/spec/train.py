@@ -65,6 +65,9 @@ class TrainSpec(Spec):
     r_drop: NotNegative = 0.0
     """How much two passes of a row under other dropout masks are drawn together (R-Drop, Liang et al. 2021,
     arXiv:2106.14448): for text-classification, at twice the cost of a step."""
+    mixup: Annotated[float, Field(ge=0, le=4)] = 0.0
+    """Learn from pairs of rows, mixed by a share drawn from Beta(mixup, mixup), 0.2 and about: pixels of images, and of
+    texts the embeddings of their words (mixup, Zhang et al. 2018, arXiv:1710.09412). 0: from rows as they are."""
     dropout: Share | None = None
     """Share of the activations that is dropped, wherever the model has a dropout but in its attention. Left out: the
     model's own."""

@@ -63,6 +63,8 @@ class RunRecord(Record):
     restarts: int = 0
     forked_from: ForkRecord | None = None
     """The checkpoint of another run that this one began with."""
+    outdone_by: str = ""
+    """The run that the same command found to be better: a student's teacher, where the student was no better."""
 
 
 class ProgressRecord(Record):
@@ -152,12 +154,16 @@ def list_runs(objects: Objects, *, known: Mapping[str, RunRecord] = MappingProxy
 
 
 def find(objects: Objects, run_or_name: str) -> RunRecord:
-    """The run of this id; else the newest succeeded run of this name; else the newest. Raises UserError."""
+    """The run of this id; else the newest succeeded run of this name; else the newest. Raises UserError.
+
+    One that its command found to be no better than another is not meant by a name.
+    """
     listed = list_runs(objects)
     by_id = [record for record in listed if record.run == run_or_name]
     by_name = [record for record in listed if record.name == run_or_name]
     succeeded = [record for record in by_name if record.phase == "succeeded"]
-    for candidates in (by_id, succeeded, by_name):
+    best = [record for record in succeeded if not record.outdone_by]
+    for candidates in (by_id, best, succeeded, by_name):
         if candidates:
             return candidates[0]
     raise UserError(_not_found(objects, run_or_name, listed))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from eagleray.spec.task import TaskSpec
+from eagleray.spec.task import MultiTaskSpec, TaskSpec
 from eagleray.spec.task.objective import DpoSpec
 from eagleray.tasks.base import Batch, Bound, Forward, Row, Sample, Task
 from eagleray.tasks.causal_lm import CausalLm
 from eagleray.tasks.image_classification import ImageClassification
 from eagleray.tasks.masked_lm import MaskedLm
+from eagleray.tasks.multi_task import MultiTask
 from eagleray.tasks.next_sentence import NextSentence
 from eagleray.tasks.preference_lm import PreferenceLm
 from eagleray.tasks.question_answering import QuestionAnswering
@@ -28,11 +29,14 @@ TASKS: dict[str, type[Task]] = {
     "token-classification": TokenClassification,
     "question-answering": QuestionAnswering,
     "seq2seq": Seq2Seq,
+    "multi-task": MultiTask,
 }
 
 
 def build(spec: TaskSpec) -> Task:
     """The task that a document describes: its fields are the document's keys."""
+    if isinstance(spec, MultiTaskSpec):
+        return MultiTask({member.name: build(member.task) for member in spec.tasks})
     given = {name: getattr(spec, name) for name in type(spec).model_fields if name != "type"}
     objective = given.pop("objective", None)
     if isinstance(objective, DpoSpec):

@@ -6,7 +6,7 @@ is minimised and what is reported. The loop, the data preparation and `predict` 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -170,8 +170,24 @@ class Referring(Protocol):
 class Asking(Protocol):
     """A task that is asked other rows than those it learns from."""
 
-    def question(self, row: Row) -> dict[str, Any]:
-        """A row to learn from as a caller would ask about it."""
+    def asked(self, row: Row) -> dict[str, Any]:
+        """A row to learn from as a caller would ask about it.
+
+        Not `question`: a task that asks one has a column of that name, and would pass for one of these.
+        """
+        ...
+
+
+@runtime_checkable
+class Mixed(Protocol):
+    """A task whose loss is the mean of several, each over targets of its own."""
+
+    def counts(self, batches: Sequence[Batch]) -> list[float]:
+        """What the loss of these batches is divided by; as many numbers whichever batches, none of them among these."""
+        ...
+
+    def scaled(self, batches: Sequence[Batch], totals: Sequence[float]) -> list[Batch]:
+        """The batches, knowing the `counts` of the whole step: their loss is then a sum over `num_targets`."""
         ...
 
 
@@ -193,7 +209,7 @@ class Writing(Protocol):
     def bleu_tokenizer(self) -> str: ...
     @property
     def wordnet(self) -> str | None: ...
-    def asked(self, row: Row) -> Row:
+    def prompted(self, row: Row) -> Row:
         """A row to learn from without its answer."""
         ...
 

@@ -198,7 +198,7 @@ class CausalLm:
         """None: rows are of one kind."""
         return {}
 
-    def asked(self, row: Row) -> Row:
+    def prompted(self, row: Row) -> Row:
         """A prompt, or all before the assistant's last turn."""
         if "messages" in row:
             return {"context": row["messages"][: _last_turn(row)]}

@@ -37,3 +37,16 @@ def read_json(raw: Mapping[str, Any], column: str, *, wanted: str) -> Any:
         return json.loads(value)
     except json.JSONDecodeError as error:
         raise ValueError(f"column `{column}` holds text that is not JSON ({error}): {wanted} is needed") from None
+
+
+def read_probabilities(raw: Mapping[str, Any], column: str) -> dict[str, float]:
+    """How probable each label is, by its name. Raises ValueError: it is no such object, or holds what is no share."""
+    value = read_json(raw, column, wanted="an object {label: probability}")
+    if not isinstance(value, Mapping) or not value:
+        raise ValueError(f"column `{column}` holds {value!r}: an object {{label: probability}} is needed")
+    for label, number in value.items():
+        if isinstance(number, bool) or not isinstance(number, int | float) or not 0 <= number <= 1:
+            raise ValueError(f"column `{column}`: {label!r} has {number!r}: a number from 0 to 1 is needed")
+    if not 0.99 <= sum(value.values()) <= 1.01:
+        raise ValueError(f"column `{column}`: the probabilities add up to {sum(value.values()):.4g}, not to 1")
+    return {str(label): float(number) for label, number in value.items()}

@@ -70,7 +70,7 @@ class ImageClassification:
         _content(value, column=self.image)
         return {"image": value}
 
-    def question(self, row: Row) -> dict[str, Any]:
+    def asked(self, row: Row) -> dict[str, Any]:
         """The image itself, at the model's size: whoever is asked has no files of ours."""
         data = images.png(_pixels(self._reader, row["image"], column=self.image))
         return {self.image: f"data:image/png;base64,{base64.b64encode(data).decode()}"}

@@ -57,7 +57,7 @@ class MaskedLm:
         """A text with any number of mask tokens: none are filled where there are none."""
         return {"text": read_text(raw, self.text, may_be_empty=True)}
 
-    def question(self, row: Row) -> dict[str, Any]:
+    def asked(self, row: Row) -> dict[str, Any]:
         """The text with its middle word hidden."""
         words = row["text"].split(" ")
         words[len(words) // 2] = self._vocabulary.mask_token

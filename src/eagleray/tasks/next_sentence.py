@@ -87,7 +87,7 @@ class NextSentence:
             "text_pair": read_text(raw, self.text_pair, may_be_empty=True),
         }
 
-    def question(self, row: Row) -> dict[str, Any]:
+    def asked(self, row: Row) -> dict[str, Any]:
         """The pair, or a row's first sentence and its last."""
         first, second = _ends(row)
         return {self.text: first, self.text_pair: second}

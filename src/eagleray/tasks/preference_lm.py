@@ -60,7 +60,7 @@ class PreferenceLm(CausalLm):
             raise ValueError(f"column `{self.messages}` ends with the assistant: it must end with what is answered")
         return {"messages": messages, **answers}
 
-    def question(self, row: Row) -> dict[str, Any]:
+    def asked(self, row: Row) -> dict[str, Any]:
         """What both answers are to."""
         return {self.messages: row["messages"]} if "messages" in row else {self.prompt: row["prompt"]}
 
@@ -132,7 +132,7 @@ class PreferenceLm(CausalLm):
         chosen, rejected = logits[row].tolist()
         return Verdict("chosen", "chosen" if chosen > rejected else "rejected", not chosen > rejected)
 
-    def asked(self, row: Row) -> Row:
+    def prompted(self, row: Row) -> Row:
         return {"context": row["messages"]} if "messages" in row else {"prompt": row["prompt"]}
 
     def wanted(self, row: Row) -> str:

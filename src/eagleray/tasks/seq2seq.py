@@ -139,7 +139,7 @@ class Seq2Seq:
     def written_by(self) -> tuple[str, ...]:
         return reported.GENERATED[self.preset]
 
-    def asked(self, row: Row) -> Row:
+    def prompted(self, row: Row) -> Row:
         return {name: value for name, value in row.items() if name != "target"}
 
     def wanted(self, row: Row) -> str:

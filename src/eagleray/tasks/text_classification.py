@@ -16,8 +16,9 @@ from transformers import AutoModelForSequenceClassification, PreTrainedTokenizer
 from eagleray.metrics.base import Metrics
 from eagleray.tasks import problems
 from eagleray.tasks.base import Batch, Forward, Row, Sample, Verdict
-from eagleray.tasks.columns import read_text
+from eagleray.tasks.columns import read_probabilities, read_text
 from eagleray.tasks.emphasis import Emphasis
+from eagleray.tasks.labels import unknown
 from eagleray.tasks.padding import attention_mask, pad
 from eagleray.tasks.problems import Problem, ProblemName
 
@@ -34,6 +35,7 @@ class TextClassification:
     label: str = "label"
     labels: tuple[str, ...] = ()
     label_separator: str = ","
+    probabilities: str | None = None
 
     @property
     def main_metric(self) -> tuple[str, Literal["max", "min"]]:
@@ -48,7 +50,10 @@ class TextClassification:
         for name, column in (("text", self.text), ("text_pair", self.text_pair)):
             if column is not None and not row[name].strip():
                 raise ValueError(f"column `{column}` is empty")
-        return {**row, "label": self._problem().read(raw.get(self.label), column=self.label)}
+        row["label"] = self._problem().read(raw.get(self.label), column=self.label)
+        if self.probabilities is not None and raw.get(self.probabilities) is not None:
+            row["probabilities"] = read_probabilities(raw, self.probabilities)
+        return row
 
     def read_input(self, raw: Mapping[str, Any]) -> Row:
         """An empty text is allowed here: a service has to answer to it, training has nothing to learn from it."""
@@ -74,6 +79,8 @@ class TextClassification:
         columns["num_targets"] = [int("label" in row) for row in rows]
         if rows and all("label" in row for row in rows):
             columns["label"] = self._problem().encode([row["label"] for row in rows])
+            if self.probabilities is not None:
+                columns["probabilities"] = [self._distribution(row) for row in rows]
         return columns
 
     def collate(
@@ -90,6 +97,10 @@ class TextClassification:
             batch["token_type_ids"] = pad([sample["token_type_ids"] for sample in samples], value=0)
         if "label" in samples[0]:
             batch["labels"] = self._problem().tensor([sample["label"] for sample in samples])
+        if "probabilities" in samples[0]:
+            batch["probabilities"] = torch.from_numpy(
+                np.array([sample["probabilities"] for sample in samples], np.float32)
+            )
         return batch
 
     def num_targets(self, batch: Batch) -> float:
@@ -101,7 +112,8 @@ class TextClassification:
     ) -> tuple[torch.Tensor, torch.Tensor]:
         logits = forward(**_inputs(batch)).logits.float()
         problem = self._problem()
-        losses = problem.losses(logits, batch["labels"], label_smoothing=label_smoothing, emphasis=emphasis)
+        targets = batch.get("probabilities", batch["labels"])
+        losses = problem.losses(logits, targets, label_smoothing=label_smoothing, emphasis=emphasis)
         return (losses * batch["weights"]).sum(), logits
 
     def row_losses(self, logits: torch.Tensor, batch: Batch) -> torch.Tensor | None:
@@ -136,6 +148,15 @@ class TextClassification:
 
     def _problem(self) -> Problem:
         return problems.build(self.problem, labels=self.labels, label_separator=self.label_separator)
+
+    def _distribution(self, row: Row) -> list[float]:
+        """How probable each label is: its own certain, where a row does not say."""
+        given: Mapping[str, float] = row.get("probabilities", {row["label"]: 1.0})
+        for label in given:
+            if label not in self.labels:
+                unknown(label, self.labels)
+        total = sum(given.values())
+        return [given.get(label, 0.0) / total for label in self.labels]
 
     def _text_columns(self) -> tuple[str, ...]:
         return (self.text,) if self.text_pair is None else (self.text, self.text_pair)

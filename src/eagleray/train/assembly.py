@@ -29,6 +29,8 @@ from eagleray.train import (
     inputs,
     losses,
     memory,
+    mixup,
+    prompt_start,
     reference,
     restoring,
 )
@@ -107,6 +109,7 @@ def assemble(
         group=group,
         total_steps=total_steps,
         cache_dir=Path(job.cache_dir),
+        start=prompt_start.find(objects, spec),
     )
     engine, loaded = built.engine, built.inputs
     stack.callback(engine.close)
@@ -214,7 +217,7 @@ def _collate(spec: FineTuneSpec, loaded: inputs.Inputs, device: torch.device) ->
             batch[features.COLUMN] = torch.from_numpy(np.stack([sample[features.COLUMN] for sample in samples]))
         return {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
 
-    return collate
+    return mixup.collating(collate) if spec.train.mixup else collate
 
 
 def _micro_batch_size(

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from eagleray.data.tokenized import TokenizedSplit
+from eagleray.data.tokenized import Split
 
 CHUNK_ROWS = 10_000
 SMALLEST = 1e-9
 
 
-def prior(train: TokenizedSplit, *, num_labels: int) -> Callable[..., Any] | None:
+def prior(train: Split, *, num_labels: int) -> Callable[..., Any] | None:
     """Return a model that answers every row with the log frequencies of the training labels.
 
     Its first choice is the majority class; for several labels a row it is each label's own majority, for numbers the
@@ -40,7 +40,7 @@ def prior(train: TokenizedSplit, *, num_labels: int) -> Callable[..., Any] | Non
     return forward
 
 
-def _mean(train: TokenizedSplit, *, width: int) -> np.ndarray:
+def _mean(train: Split, *, width: int) -> np.ndarray:
     """The mean label; class indices are taken as one-hot rows of `width`."""
     total: Any = 0.0
     for start in range(0, len(train), CHUNK_ROWS):

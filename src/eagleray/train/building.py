@@ -14,12 +14,13 @@ from eagleray.spec.finetune import FineTuneSpec
 from eagleray.spec.method import FreezeSpec
 from eagleray.tasks import packed_rows
 from eagleray.tasks.base import Task
-from eagleray.train import averaging, deepspeed_config, features, optimizers, penalties
+from eagleray.train import averaging, deepspeed_config, features, optimizers, penalties, prompt_start
 from eagleray.train.engine import Engine
 from eagleray.train.feed import Collate
 from eagleray.train.group import Group
 from eagleray.train.inputs import Inputs
 from eagleray.train.loading import Loader
+from eagleray.train.prompt_start import Start
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +42,15 @@ def build(
     group: Group,
     total_steps: int,
     cache_dir: Path,
+    start: Start | None = None,
 ) -> Built:
-    """Load the model, set what learns and shard it. Collective; the random state decides on a new head."""
+    """Load the model, set what learns and shard it. Collective; the random state decides on a new head.
+
+    `start` is what another run has learned before.
+    """
     model = _model(spec, loader.pretrained(spec, loaded), task=loaded.task)
+    if start is not None:
+        prompt_start.begin(model, start, labels=loaded.task.labels)
     if isinstance(spec.method, FreezeSpec) and spec.method.cache_features:
         assert isinstance(model, PreTrainedModel)
         model.to(group.device)  # type: ignore[arg-type]  # transformers' wrapper of it has no type

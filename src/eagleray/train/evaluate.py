@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 
 from eagleray.data.batches import eval_batches
-from eagleray.data.tokenized import TokenizedSplit
+from eagleray.data.mixed import NUMBER, MixedSplit
+from eagleray.data.tokenized import Split
 from eagleray.metrics.base import Metrics
-from eagleray.tasks.base import Task
+from eagleray.tasks.base import Batch, Sample, Task
+from eagleray.tasks.multi_task import MultiTask, alone
 from eagleray.train.compared import Compared
 from eagleray.train.feed import Collate
 from eagleray.train.group import Group
@@ -22,7 +25,7 @@ def evaluate(
     forward: Callable[..., Any],
     *,
     task: Task,
-    split: TokenizedSplit,
+    split: Split,
     collate: Collate,
     micro_batch_size: int,
     group: Group,
@@ -38,6 +41,17 @@ def evaluate(
     `worst` looks at every row, and so does `compared`, which adds the document's own metrics. `on_batch(done, total)`
     is called after each micro batch.
     """
+    if isinstance(split, MixedSplit):
+        assert isinstance(task, MultiTask)
+        return _of_each(
+            forward,
+            task=task,
+            split=split,
+            collate=collate,
+            micro_batch_size=micro_batch_size,
+            group=group,
+            on_batch=on_batch,
+        )
     # A micro batch has rows of one language: its sums are that language's, and those of all languages add up to the
     # metrics of all rows, whatever the task.
     parts = _by_language(split, languages)
@@ -79,7 +93,38 @@ def evaluate(
     }
 
 
-def _by_language(split: TokenizedSplit, languages: tuple[str, ...]) -> list[np.ndarray]:
+def _of_each(
+    forward: Callable[..., Any],
+    *,
+    task: MultiTask,
+    split: MixedSplit,
+    collate: Collate,
+    micro_batch_size: int,
+    group: Group,
+    on_batch: Callable[[int, int], None],
+) -> dict[str, Any]:
+    """The metrics of several tasks, one after another: all ranks then run the same head."""
+
+    def collate_one(name: str, samples: list[Sample], weights: np.ndarray) -> Batch:
+        marked = [sample | {NUMBER: split.positions[name]} for sample in samples]
+        return task.parts(collate(marked, weights))[name]
+
+    found = {
+        name: evaluate(
+            alone(forward, name),
+            task=task.members[name],
+            split=part,
+            collate=partial(collate_one, name),
+            micro_batch_size=micro_batch_size,
+            group=group,
+            on_batch=on_batch,
+        )
+        for name, part in split.parts.items()
+    }
+    return task.measured(found, split.shares)
+
+
+def _by_language(split: Split, languages: tuple[str, ...]) -> list[np.ndarray]:
     """The samples of each language; all samples where languages are not told."""
     if split.languages is None or not languages:
         return [np.arange(len(split))]

@@ -22,7 +22,7 @@ from transformers import PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutputWithPoolingAndCrossAttentions as Said
 
 from eagleray.data import batches
-from eagleray.data.tokenized import TokenizedSplit
+from eagleray.data.tokenized import Split
 from eagleray.errors import UserError
 from eagleray.store import cache
 from eagleray.tasks.base import Batch
@@ -153,7 +153,7 @@ def _build(directory: Path, base: _Base, loaded: Inputs, collate: Collate) -> No
     part.rename(directory)
 
 
-def _write(path: Path, base: _Base, split: TokenizedSplit, collate: Collate) -> None:
+def _write(path: Path, base: _Base, split: Split, collate: Collate) -> None:
     base.model.train(False)
     file: np.ndarray | None = None
     for rows, weights in batches.eval_batches(split.lengths, world_size=1, rank=0, micro_batch_size=_ROWS):
@@ -176,7 +176,7 @@ def _key(base: _Base, loaded: Inputs) -> str:
     return digest.hexdigest()[:32]
 
 
-def _splits(loaded: Inputs) -> dict[str, TokenizedSplit]:
+def _splits(loaded: Inputs) -> dict[str, Split]:
     data = loaded.data
     splits = {"train": data.train, "validation": data.validation, "test": data.test}
     return {name: split for name, split in splits.items() if split is not None}

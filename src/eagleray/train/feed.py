@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from eagleray.data import pairing
 from eagleray.data.batches import Balance, MicroBatch, micro_batches
 from eagleray.data.encoder import length_of
-from eagleray.data.tokenized import TokenizedSplit
+from eagleray.data.tokenized import Split
 from eagleray.errors import BadSamples
 from eagleray.tasks.base import Batch, Sample
 from eagleray.train.group import Group
@@ -32,6 +33,7 @@ class Share:
     """One worker's part of a global batch."""
 
     draw: tuple[int, int] = (0, 0)  # seed and epoch: what is drawn for a sample follows from them and its index
+    pairs: dict[int, tuple[int, float]] = field(default_factory=dict)  # a sample's partner, and the share that stays
     batches: list[Batch] = field(default_factory=list)
     rows: list[MicroBatch] = field(default_factory=list)  # of each batch the samples and their weights
     used: list[int] = field(default_factory=list)  # the samples that collate received, fillers left out
@@ -44,7 +46,7 @@ class Feed:
 
     def __init__(
         self,
-        split: TokenizedSplit,
+        split: Split,
         collate: Collate,
         *,
         group: Group,
@@ -52,8 +54,10 @@ class Feed:
         balance: Balance,
         skips_bad_samples: bool,
         seed: int = 0,
+        mixup: float = 0.0,
     ) -> None:
-        """`seed` and the epoch are what a task may draw from: a sample's "draw"."""
+        """`seed` and the epoch are what a task may draw from: a sample's "draw". `mixup`: see `mixup`."""
+        self._mixup = mixup
         self._split, self._collate, self._group, self._seed = split, collate, group, seed
         self._accumulation, self._balance = accumulation, balance
         self._skips_bad_samples = skips_bad_samples
@@ -67,6 +71,8 @@ class Feed:
             BadSamples: there are such samples, and the document does not allow to leave them out.
         """
         share = Share(draw=(self._seed, epoch))
+        if self._mixup:
+            share.pairs = pairing.pairs(indices, alpha=self._mixup, draw=share.draw)
         for rows, weights in micro_batches(
             indices,
             self._split.lengths,
@@ -82,12 +88,22 @@ class Feed:
         return share
 
     def _add(self, share: Share, rows: np.ndarray, weights: np.ndarray) -> None:
-        samples = [sample | {"draw": share.draw} for sample in self._split.samples(rows)]
+        samples = self._drawn(rows, share)
+        if share.pairs:
+            found = [share.pairs[index] for index in rows.tolist()]
+            others = self._drawn(np.array([partner for partner, _ in found]), share)
+            samples = [
+                sample | {pairing.PARTNER: other, pairing.SHARE: stays}
+                for sample, other, (_, stays) in zip(samples, others, found, strict=True)
+            ]
         share.batches.append(self._collate(samples, weights))
         share.rows.append((rows, weights))
         counted = [sample for sample, weight in zip(samples, weights, strict=True) if weight > 0]
         share.used.extend(sample["index"] for sample in counted)
         share.num_tokens += sum(length_of(sample) for sample in counted)
+
+    def _drawn(self, rows: np.ndarray, share: Share) -> list[Sample]:
+        return [sample | {"draw": share.draw} for sample in self._split.samples(rows)]
 
     def _add_again(self, share: Share, rows: np.ndarray, weights: np.ndarray) -> None:
         try:

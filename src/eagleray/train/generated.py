@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from eagleray.data.batches import eval_batches
-from eagleray.data.tokenized import TokenizedSplit
+from eagleray.data.tokenized import Split
 from eagleray.metrics.texts import TextMetrics
 from eagleray.metrics.wordnet import WordNet
 from eagleray.store import sources
@@ -27,7 +27,7 @@ from eagleray.train.group import Group
 def evaluate(
     model: Trained,
     *,
-    split: TokenizedSplit,
+    split: Split,
     batch_size: int,
     group: Group,
     compared: Compared | None = None,
@@ -50,7 +50,7 @@ def evaluate(
         for done, (numbers, weights) in enumerate(shares, start=1):
             if weights.any():
                 rows = [split.row(index) for index in numbers.tolist()]
-                said, true = _written(model, [task.asked(row) for row in rows]), [task.wanted(row) for row in rows]
+                said, true = _written(model, [task.prompted(row) for row in rows]), [task.wanted(row) for row in rows]
                 metrics.update(said, true, [row.get("pair") for row in rows])
                 if compared is not None:
                     compared.add_texts(numbers, said, true)

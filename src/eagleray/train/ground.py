@@ -16,7 +16,7 @@ from eagleray.store import lease
 from eagleray.store.objects import Objects, open_storage
 from eagleray.store.renewal import Renewal, renewed
 from eagleray.store.runs import LockRecord
-from eagleray.train import cluster, inputs, lock, losses, nodes, preflight
+from eagleray.train import cluster, inputs, lock, losses, nodes, preflight, prompt_start
 from eagleray.train.inputs import Inputs
 from eagleray.train.observer import Observer
 from eagleray.train.ray_environment import is_embedded
@@ -81,6 +81,7 @@ def opened(document: FineTune, *, storage: str, observer: Observer) -> Iterator[
     objects = open_storage(storage)
     preflight.check_alone(document.spec)
     preflight.check(document.spec, objects)
+    prompt_start.find(objects, document.spec)  # refuses before data are prepared
     if objects.local_path is not None and nodes.goes_with_job(objects.local_path):
         observer.warn(nodes.GOES_WITH_JOB.format(storage=objects.local_path))
     with ExitStack() as stack, _interrupts():

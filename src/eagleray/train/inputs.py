@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from eagleray import tasks
+from eagleray.data import mixed
 from eagleray.data.prepare import Prepared, prepare
 from eagleray.errors import DataError
 from eagleray.spec import method
+from eagleray.spec.data import DataSpec, of_member
 from eagleray.spec.finetune import FineTuneSpec
+from eagleray.spec.task import MultiTaskSpec, TaskSpec
 from eagleray.tasks import preprocessing
 from eagleray.tasks.base import Task
 from eagleray.train.group import Group
@@ -44,16 +47,25 @@ def load(spec: FineTuneSpec, *, cache_dir: Path, on_progress: Callable[[str, int
         allow_remote_code=spec.model.allow_remote_code,
         num_virtual_tokens=method.num_virtual_tokens(spec.method),
     )
-    data = prepare(
-        spec.data,
-        task=task,
-        tokenizer=tokenizer,
-        tokenizer_fingerprint=preprocessing.fingerprint(tokenizer),
-        seed=spec.train.seed,
-        cache_dir=cache_dir,
-        content=spec.task.content,
-        on_progress=on_progress,
-    )
+    made_by = preprocessing.fingerprint(tokenizer)
+
+    def prepared(spec_of: TaskSpec, data: DataSpec) -> Prepared:
+        return prepare(
+            data,
+            task=tasks.build(spec_of),
+            tokenizer=tokenizer,
+            tokenizer_fingerprint=made_by,
+            seed=spec.train.seed,
+            cache_dir=cache_dir,
+            content=spec_of.content,
+            on_progress=on_progress,
+        )
+
+    if isinstance(spec.task, MultiTaskSpec):
+        each = {member.name: prepared(member.task, of_member(member.data, spec.data)) for member in spec.task.tasks}
+        data = mixed.together(each, spec.task.mixing, seed=spec.train.seed)
+    else:
+        data = prepared(spec.task, spec.data)
     return Inputs(tokenizer=tokenizer, task=tasks.ready(task, labels=data.labels, tokenizer=tokenizer), data=data)
 
 

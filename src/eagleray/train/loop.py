@@ -13,6 +13,7 @@ from eagleray.data.batches import MicroBatch
 from eagleray.data.order import Epoch
 from eagleray.errors import PeerFailed
 from eagleray.tasks.base import Batch, Task, num_cells_of
+from eagleray.train import targets
 from eagleray.train.engine import Engine
 from eagleray.train.feed import BadSample, Feed, Share
 from eagleray.train.group import Group
@@ -72,33 +73,34 @@ def train_steps(
             started = time.perf_counter()
             mark("reading a batch")
             share, failure = _read(feed, order[k], epoch=epoch)
-            num_targets = sum(task.num_targets(batch) for batch in share.batches)
+            counted = targets.counts(task, share.batches)
             mark("agreeing on the batch")
-            targets, num_asked, num_failed = _sum(group, num_targets, is_asked_to_stop(), failure is not None)
+            *totals, num_asked, num_failed = _sum(group, *counted, is_asked_to_stop(), failure is not None)
             waited_s = time.perf_counter() - started
             if num_failed:
                 raise failure or PeerFailed("another worker could not read its part of the batch")
+            batches, num_targets = targets.settled(task, share.batches, totals)
             rate = learning_rate(step)
             engine.set_learning_rate(rate, step=step)
             engine.module.train()
             loss_sum = 0.0
-            for number, batch in enumerate(share.batches, start=1):
+            for number, batch in enumerate(batches, start=1):
                 mark(f"micro batch {number}")
-                engine.begin_micro_batch(is_last=number == len(share.batches))
+                engine.begin_micro_batch(is_last=number == len(batches))
                 summed, logits = loss(engine.forward, batch)
-                engine.backward(summed * (group.world_size / max(targets, 1.0)))
+                engine.backward(summed * (group.world_size / max(num_targets, 1.0)))
                 loss_sum += summed.item()
                 on_logits(step + 1, share.rows[number - 1], logits.detach(), batch)
             mark("updating the weights")
             layer_norms = engine.layer_norms() if measures_layers(step + 1) else {}
             norm = engine.step()
             step += 1
-            num_cells = sum(num_cells_of(batch) for batch in share.batches)
+            num_cells = sum(num_cells_of(batch) for batch in batches)
             loss_sum, tokens, cells, samples = _sum(group, loss_sum, share.num_tokens, num_cells, len(share.used))
             yield StepReport(
                 step=step,
                 epoch=epoch,
-                loss=loss_sum / max(targets, 1.0),
+                loss=loss_sum / max(num_targets, 1.0),
                 learning_rate=rate,
                 gradient_norm=norm,
                 num_samples=int(samples),

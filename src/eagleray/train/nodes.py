@@ -12,7 +12,7 @@ from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from eagleray.errors import UserError
-from eagleray.spec import metrics
+from eagleray.spec import metrics, together
 from eagleray.spec.data import resources
 from eagleray.spec.finetune import FineTuneSpec
 from eagleray.store.objects import Objects
@@ -33,7 +33,9 @@ def check_all_see(spec: FineTuneSpec, objects: Objects, *, num_nodes: int) -> No
         return
     if objects.local_path is not None and goes_with_job(objects.local_path):
         raise UserError(GOES_WITH_JOB.format(storage=objects.local_path))
-    sources = {"spec.model.source": spec.model.source, "spec.data.train": spec.data.train}
+    sources = {"spec.model.source": spec.model.source, **together.sources(spec.task)}
+    if spec.data.train is not None:
+        sources["spec.data.train"] = spec.data.train
     if spec.data.validation.file is not None:
         sources["spec.data.validation.file"] = spec.data.validation.file
     if spec.data.test is not None:

@@ -10,6 +10,7 @@ from eagleray.data.augment import steps as augmentation
 from eagleray.errors import UserError
 from eagleray.metrics import own, wordnet
 from eagleray.model import sources as model_sources
+from eagleray.spec import together
 from eagleray.spec.finetune import FineTuneSpec
 from eagleray.store import sources
 from eagleray.store.objects import Objects
@@ -62,6 +63,8 @@ def check_sources(spec: FineTuneSpec) -> None:
     for split, source in named.items():
         if source is not None:
             data_sources.locate(source, split=split)
+    for place, source in together.sources(spec.task).items():
+        data_sources.locate(source, split=place.rpartition(".data.")[2].partition(".")[0])
     if spec.self_training is not None:
         data_sources.locate(spec.self_training.unlabeled, split="train")
     own.check(spec.metrics)

@@ -12,9 +12,10 @@ from pydantic_core import to_jsonable_python
 
 from eagleray.errors import DocumentError, UserError
 from eagleray.model import description
-from eagleray.spec import document, shape
+from eagleray.spec import document, shape, together
 from eagleray.spec.base import Spec
 from eagleray.spec.finetune import FineTune
+from eagleray.spec.task import TaskSpec
 from eagleray.store import checkpoints, paths, runs
 from eagleray.store.checkpoints import CheckpointId
 from eagleray.store.objects import ObjectMissing, Objects
@@ -35,6 +36,7 @@ EFFECTS: dict[str, Effect] = {
     "task.type": "weights",
     "task.problem": "weights",
     "task.labels": "weights",
+    "task.tasks": "weights",
     "task.with_masked_lm": "weights",
     "task.max_new_tokens": "nothing",
     "task.num_fillings": "nothing",
@@ -52,6 +54,7 @@ EFFECTS: dict[str, Effect] = {
     "method.thaw": "course",
     "method.cache_features": "course",
     "metrics": "course",  # as with checkpoints: they may decide on the best one
+    "method.start_from": "start",
     "self_training": "nothing",  # each of its rounds is a run without it
     "train": "course",
     "train.global_batch_size": "start",
@@ -222,6 +225,8 @@ def differences(stored: Basis, wanted: Basis) -> tuple[Change, ...]:
     same: set[str] = set()
     if stored.data_fingerprint == wanted.data_fingerprint:
         same.update(change.path for change in changed if _decides_on_rows(change.path))
+        if _placeless(stored.document.spec.task) == _placeless(wanted.document.spec.task):
+            same.add("task.tasks")
     if stored.model_sha256 and stored.model_sha256 == wanted.model_sha256:
         same.update(_NAME_THE_MODEL)
     if stored.labels and stored.labels == wanted.labels:
@@ -241,6 +246,11 @@ def changes(stored: FineTune, wanted: FineTune) -> tuple[Change, ...]:
 def effect(path: str) -> Effect:
     """Return how far a key of `spec` reaches."""
     return EFFECTS[max((key for key in EFFECTS if f"{path}.".startswith(f"{key}.")), key=len)]
+
+
+def _placeless(task: TaskSpec) -> TaskSpec:
+    """Where the rows of several tasks lie does not matter where they are the same."""
+    return together.with_sources(task, lambda key, source: "-")
 
 
 def _fork(earlier: Earlier | None, wanted: Basis) -> Fork:

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from eagleray import logs
-from eagleray.data.tokenized import TokenizedSplit
+from eagleray.data.mixed import MixedSplit
+from eagleray.data.tokenized import Split
 from eagleray.errors import NotFinite
 from eagleray.spec.schedule import ReduceOnPlateauSpec
 from eagleray.tasks import trained
@@ -209,7 +210,7 @@ def _finish(session: Session, state: TrainState) -> Outcome:
     return Outcome(step=state.step, stop_reason=None, best_step=best.step, metrics=metrics)
 
 
-def _written(session: Session, best: Saved, split: TokenizedSplit) -> dict[str, float]:
+def _written(session: Session, best: Saved, split: Split) -> dict[str, float]:
     """What the texts score that the best checkpoint's model writes for a split."""
     from eagleray.train import generated  # brings sacrebleu and nltk, which no other task needs
 
@@ -232,13 +233,13 @@ def _baseline(session: Session) -> dict[str, Any]:
     data = session.inputs.data
     split = data.test or data.validation
     scores = {"untuned": _evaluate(session, split)}
-    prior = baselines.prior(data.train, num_labels=len(data.labels))
+    prior = None if isinstance(data.train, MixedSplit) else baselines.prior(data.train, num_labels=len(data.labels))
     if prior is not None:
         scores["majority"] = _evaluate(session, split, forward=prior)
     return scores
 
 
-def _note_worst(session: Session, worst: Worst, split: TokenizedSplit, *, name: str, step: int) -> None:
+def _note_worst(session: Session, worst: Worst, split: Split, *, name: str, step: int) -> None:
     record = worst.record(split, name=name, step=step, group=session.group)
     if record is not None:
         session.recorder.mistakes(record)
@@ -246,7 +247,7 @@ def _note_worst(session: Session, worst: Worst, split: TokenizedSplit, *, name: 
 
 def _evaluate(
     session: Session,
-    split: TokenizedSplit,
+    split: Split,
     *,
     forward: Callable[..., Any] | None = None,
     worst: Worst | None = None,

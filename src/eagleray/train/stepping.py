@@ -11,10 +11,12 @@ from eagleray.data import batches
 from eagleray.data.batches import MicroBatch
 from eagleray.spec.data import PackedSpec
 from eagleray.tasks.base import Batch
-from eagleray.train import cadence, losses, schedules
+from eagleray.tasks.text_classification import TextClassification
+from eagleray.train import cadence, losses, mixup, schedules
 from eagleray.train.assembly import Session, epoch_order
 from eagleray.train.feed import Feed
 from eagleray.train.loop import StepReport, train_steps
+from eagleray.train.losses import Loss
 
 OnLogits = Callable[[int, MicroBatch, torch.Tensor, Batch], None]
 
@@ -42,6 +44,7 @@ def steps(
         balance="tokens" if isinstance(spec.data.batching, PackedSpec) else "length",
         skips_bad_samples=spec.failures.skip_bad_samples,
         seed=train.seed,
+        mixup=train.mixup,
     )
     return train_steps(
         session.engine,
@@ -49,7 +52,7 @@ def steps(
         feed=feed,
         epoch_order=epoch_order(session),
         steps_per_epoch=session.steps_per_epoch,
-        loss=losses.build(session.inputs.task, train, label_counts=session.inputs.data.label_counts),
+        loss=_loss(session),
         learning_rate=lambda step: (
             train.learning_rate
             * share_left()
@@ -65,3 +68,13 @@ def steps(
         is_asked_to_stop=lambda: session.recorder.stop_reason is not None or session.recorder.problem is not None,
         mark=session.mark,
     )
+
+
+def _loss(session: Session) -> Loss:
+    train, task = session.spec.train, session.inputs.task
+    plain = losses.build(task, train, label_counts=session.inputs.data.label_counts)
+    if not train.mixup:
+        return plain
+    is_text = isinstance(task, TextClassification)
+    embeddings = session.engine.module.get_input_embeddings() if is_text else None  # type: ignore[operator]
+    return partial(mixup.loss, plain, embeddings=embeddings)

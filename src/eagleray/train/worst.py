@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from eagleray.data.batches import MicroBatch
-from eagleray.data.tokenized import TokenizedSplit
+from eagleray.data.tokenized import Split
 from eagleray.store.mistakes import KEPT, MAX_CHARACTERS, Mistake, MistakesRecord
 from eagleray.tasks.base import Batch, Task, Verdict
 from eagleray.train.group import Group
@@ -34,7 +34,7 @@ class Worst:
                 found = (loss, -index, self._task.verdict(logits, batch, place))
                 (heapq.heappush if len(self._heap) < KEPT else heapq.heapreplace)(self._heap, found)
 
-    def record(self, split: TokenizedSplit, *, name: str, step: int, group: Group) -> MistakesRecord | None:
+    def record(self, split: Split, *, name: str, step: int, group: Group) -> MistakesRecord | None:
         """Put the ranks' rows together, the highest loss first.
 
         Collective; returns None at all ranks but the first, and where rows have no loss of their own.
@@ -49,7 +49,7 @@ class Worst:
     def _is_among_worst(self, loss: float, index: int) -> bool:
         return len(self._heap) < KEPT or (loss, -index) > self._heap[0][:2]
 
-    def _mistake(self, split: TokenizedSplit, index: int, loss: float, verdict: Verdict) -> Mistake:
+    def _mistake(self, split: Split, index: int, loss: float, verdict: Verdict) -> Mistake:
         text = self._task.shown(split.row(index))
         cut = text if len(text) <= MAX_CHARACTERS else f"{text[: MAX_CHARACTERS - 1]}…"
         return Mistake(index=index, place=split.place(index), text=cut, loss=loss, **asdict(verdict))

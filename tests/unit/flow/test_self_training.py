@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from eagleray.errors import DataError
 from eagleray.flow import self_training, teaching
 from eagleray.flow.self_training import Rounds
 from eagleray.model import sources
-from eagleray.spec.document import dump
+from eagleray.spec.document import dump, loads
 from eagleray.spec.finetune import FineTune
 from eagleray.store import paths, runs
 from eagleray.store.objects import Objects, open_storage
@@ -122,6 +123,7 @@ def test_goes_on_while_it_helps(
     assert there.done == done
     found = self_training.found(there.document, objects=there.objects, cache_dir=there.cache)
     assert found == chosen, "what is done is found"
+    assert runs.find(there.objects, "test").run == expected, "it is what the name means to predict and register"
 
 
 def test_goes_on_where_it_was_killed(world: Callable[..., World]) -> None:
@@ -155,6 +157,22 @@ def test_true_labels_stay_apart(world: Callable[..., World]) -> None:
     assert not any("is_pseudo" in row for row in rows["validation"])
     student = runs.read_document(there.objects, "test-0002")
     assert str(folder / "train.jsonl") in student and "unlabeled" not in student
+
+
+def test_soft_labels_are_what_the_student_learns_from(world: Callable[..., World]) -> None:
+    there = world(0.5, 0.6, rounds=1, labels="soft")
+
+    there.walk()
+
+    rounds = Rounds(there.document, objects=there.objects, cache_dir=there.cache)
+    folder = there.objects.local_path / paths.teaching("test-0001", rounds.key)  # type: ignore[operator]
+    pseudo = [row for row in _rows(folder / "train.jsonl") if row.get("is_pseudo")]
+    assert pseudo and all(row["probabilities"].keys() == set(LABELS) for row in pseudo)
+    assert all(row["probabilities"][row["label"]] == max(row["probabilities"].values()) for row in pseudo)
+    student = loads(runs.read_document(there.objects, "test-0002"), source="student").document
+    loaded = inputs.load(student.spec, cache_dir=there.cache)
+    sample = loaded.data.train.samples(np.array([len(loaded.data.train) - 1]))[0]
+    assert sample["probabilities"].sum() == pytest.approx(1.0) and sample["probabilities"].max() < 1.0
 
 
 def test_rows_that_are_labelled_are_not_labelled_again(world: Callable[..., World]) -> None:

@@ -25,6 +25,13 @@ REGRESSION = _task(type="text-classification", problem="regression")
 TEXT = _task(type="causal-lm")
 COMPLETION = _task(type="causal-lm", format="completion", prompt="question")
 CHAT = _task(type="causal-lm", format="chat")
+SEVERAL = _task(
+    type="multi-task",
+    tasks=[
+        {"name": "tone", "task": {"type": "text-classification"}, "data": {"train": "a"}},
+        {"name": "names", "task": {"type": "token-classification"}, "data": {"train": "a"}},
+    ],
+)
 ODD = ("a b", "_x", "copy", "model_config", "schema", "ü", "1", "x.y", "__init__", "column_0")
 TURN = {"role": "user", "content": "hello"}
 
@@ -60,6 +67,15 @@ def test_rows(task: TaskSpec, row: dict[str, Any]) -> None:
     assert protocol.row_type(task).model_validate(row).model_dump(by_alias=True) == row
     assert _sent({"inputs": row}, task).inputs.model_dump(by_alias=True) == row
     assert [each.model_dump(by_alias=True) for each in _sent({"inputs": [row, row]}, task).inputs] == [row, row]
+
+
+def test_rows_of_several_tasks_have_the_columns_of_their_own() -> None:
+    rows = [{"task": "tone", "text": "a"}, {"task": "names", "words": ["a", "b"]}]
+
+    assert [each.model_dump(by_alias=True) for each in _sent({"inputs": rows}, SEVERAL).inputs] == rows
+    assert protocol.text_column(SEVERAL) is None
+    assert _errors({"inputs": {"task": "tone", "words": ["a"]}}, SEVERAL)
+    assert _errors({"inputs": {"task": "mood", "text": "a"}}, SEVERAL)
 
 
 @pytest.mark.filterwarnings("error")

@@ -197,7 +197,7 @@ def test_an_endpoint_takes_images_and_no_paths() -> None:
 def test_a_row_is_asked_as_a_picture(folders: Path) -> None:
     task = ImageClassification().bound_to(READER)
 
-    question = task.question(task.read({"image": str(folders / "above" / "000.png"), "label": "above"}))
+    question = task.asked(task.read({"image": str(folders / "above" / "000.png"), "label": "above"}))
 
     assert question["image"].startswith("data:image/png;base64,")
     assert task.read_input(question) == question

@@ -156,4 +156,4 @@ class TestPredict:
         assert all(0 < probability <= 1 for gap in answers[0]["fillings"] for probability in gap.values())
 
     def test_a_row_is_asked_with_its_middle_word_hidden(self, tokenizer: PreTrainedTokenizerBase) -> None:
-        assert MaskedLm().bound_to(tokenizer).question({"text": "a fine film"}) == {"text": "a [MASK] film"}
+        assert MaskedLm().bound_to(tokenizer).asked({"text": "a fine film"}) == {"text": "a [MASK] film"}

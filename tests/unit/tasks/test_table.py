@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 from eagleray import tasks
 from eagleray.data import encoder
 from eagleray.spec.task import TaskSpec
+from eagleray.tasks.base import Asking, Bound, Mixed, Referring
 
 DOCUMENTS: dict[str, dict[str, Any]] = {
     "single-label": {"type": "text-classification"},
@@ -62,3 +63,14 @@ def test_built_task(document: dict[str, Any]) -> None:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS.values(), ids=DOCUMENTS.keys())
+def test_a_column_is_not_taken_for_what_a_task_does(document: dict[str, Any]) -> None:
+    """Protocols look at names alone, and a column may have any."""
+    task = tasks.build(TypeAdapter[TaskSpec](TaskSpec).validate_python(document))
+
+    for kind in (Bound, Referring, Asking, Mixed):
+        if isinstance(task, kind):
+            named = [name for name in vars(kind) if not name.startswith("_")]
+            assert all(callable(getattr(task, name)) or name == "reference_columns" for name in named)

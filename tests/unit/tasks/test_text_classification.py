@@ -30,6 +30,37 @@ def samples(task: TextClassification, rows: list[dict[str, Any]], tokenizer: Any
     return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
 
 
+SOFT = TextClassification("single-label", labels=("bad", "good"), probabilities="p")
+
+
+def test_probabilities_are_learned_from_where_a_row_has_them(tokenizer: PreTrainedTokenizerBase) -> None:
+    rows = [{"text": "dull", "label": "bad"}, {"text": "warm", "label": "good", "p": {"bad": 0.3, "good": 0.7}}]
+    found = samples(SOFT, rows, tokenizer)
+    batch = SOFT.collate(found, weights=np.ones(2, dtype=np.float32), pad_id=0, max_length=64)
+    logits = torch.tensor([[1.0, -1.0], [0.5, 2.0]])
+
+    loss, _ = SOFT.loss(lambda **inputs: SimpleNamespace(logits=logits), batch)
+
+    log = logits.log_softmax(dim=-1)
+    expected = -log[0, 0] - 0.3 * log[1, 0] - 0.7 * log[1, 1]
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-6)
+    assert batch["labels"].tolist() == [0, 1], "what is evaluated is the label"
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        pytest.param({"bad": 0.3, "good": 0.3}, "add up to 0.6, not to 1", id="sum"),
+        pytest.param({"bad": 1.5}, "'bad' has 1.5: a number from 0 to 1", id="share"),
+        pytest.param([0.3, 0.7], "an object {label: probability} is needed", id="list"),
+        pytest.param("{bad", "text that is not JSON", id="json"),
+    ],
+)
+def test_probabilities_that_are_none(value: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        SOFT.read({"text": "a", "label": "bad", "p": value})
+
+
 @pytest.mark.parametrize(
     ("value", "label"),
     [

@@ -78,7 +78,7 @@ class Split:
 )
 def test_what_is_asked_and_wanted(task: Task, row: dict[str, Any], asked: dict[str, Any], wanted: str) -> None:
     assert isinstance(task, Writing)
-    assert (task.asked(row), task.wanted(row)) == (asked, wanted)
+    assert (task.prompted(row), task.wanted(row)) == (asked, wanted)
 
 
 def test_scores_do_not_depend_on_the_workers() -> None:

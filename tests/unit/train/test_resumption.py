@@ -275,12 +275,13 @@ NOTHING = """
     failures.skip_bad_samples failures.max_non_finite_steps failures.wait_for_workers_s
     watchdog.timeout_s
     self_training.unlabeled self_training.rounds self_training.threshold self_training.per_class self_training.balance
+    self_training.labels
 """
 COURSE = """
     method.dropout method.thaw method.cache_features
     train.epochs train.max_steps
     train.learning_rate train.weight_decay train.gradient_clip train.precision train.label_smoothing
-    train.l1 train.l2 train.layer_decay train.r_drop train.dropout train.attention_dropout
+    train.l1 train.l2 train.layer_decay train.r_drop train.mixup train.dropout train.attention_dropout
     train.averaging.type train.averaging.decay train.averaging.start train.averaging.every_steps
     train.schedule.rise train.schedule.metric train.schedule.mode train.schedule.patience train.schedule.min_delta
     train.schedule.factor
@@ -305,6 +306,7 @@ START = """
     task.question task.context task.answers task.unanswerable task.null_threshold
     task.max_answer_length task.max_question_length
     task.source task.target task.prefix task.pair task.pairs task.max_target_length
+    task.probabilities task.mixing.type task.mixing.temperature task.mixing.weights method.start_from
     data.train data.validation.fraction data.validation.file data.test data.test_fraction data.keep
     data.language data.train_languages data.few_shot.per_class data.few_shot.draw
     data.clean.html data.clean.unicode data.clean.control data.clean.urls data.clean.url_token
@@ -319,7 +321,7 @@ START = """
 """
 WEIGHTS = """
     model.source model.revision
-    task.type task.problem task.labels task.scheme task.with_masked_lm
+    task.type task.problem task.labels task.tasks task.scheme task.with_masked_lm
     method.type method.rank method.alpha method.target_modules method.rank_stabilized method.decomposed
     method.bottom_layers method.patterns method.num_virtual_tokens
 """

@@ -10,6 +10,7 @@ from eagleray.spec.task.base import TaskBase
 from eagleray.spec.task.causal_lm import CausalLmSpec
 from eagleray.spec.task.image_classification import ImageClassificationSpec
 from eagleray.spec.task.masked_lm import MaskedLmSpec
+from eagleray.spec.task.multi_task import MultiTaskSpec
 from eagleray.spec.task.next_sentence import NextSentenceSpec
 from eagleray.spec.task.question_answering import QuestionAnsweringSpec
 from eagleray.spec.task.seq2seq import Seq2SeqSpec
@@ -20,7 +21,9 @@ __all__ = [
     "CausalLmSpec",
     "ImageClassificationSpec",
     "MaskedLmSpec",
+    "MultiTaskSpec",
     "NextSentenceSpec",
+    "OneTaskSpec",
     "QuestionAnsweringSpec",
     "Seq2SeqSpec",
     "TaskBase",
@@ -28,6 +31,19 @@ __all__ = [
     "TextClassificationSpec",
     "TokenClassificationSpec",
 ]
+
+OneTaskSpec = Annotated[
+    TextClassificationSpec
+    | TokenClassificationSpec
+    | QuestionAnsweringSpec
+    | Seq2SeqSpec
+    | CausalLmSpec
+    | MaskedLmSpec
+    | NextSentenceSpec
+    | ImageClassificationSpec,
+    Field(discriminator="type"),
+]
+"""What a stage may learn: its rows are those of the stage."""
 
 TaskSpec = Annotated[
     TextClassificationSpec
@@ -37,6 +53,7 @@ TaskSpec = Annotated[
     | CausalLmSpec
     | MaskedLmSpec
     | NextSentenceSpec
-    | ImageClassificationSpec,
+    | ImageClassificationSpec
+    | MultiTaskSpec,
     Field(discriminator="type"),
 ]

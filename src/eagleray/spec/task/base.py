@@ -73,3 +73,8 @@ class TaskBase(Spec):
     def can_be_packed(self) -> bool:
         """Whether several samples may share a row of a batch."""
         return False
+
+    @property
+    def heads(self) -> dict[str, TaskBase]:
+        """The tasks that a row to predict may be for, by name; {} where there is one, and no row says which."""
+        return {}

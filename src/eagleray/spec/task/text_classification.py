@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import model_validator
+
 from eagleray.spec import reported
-from eagleray.spec.base import Text
+from eagleray.spec.base import Conflict, ConflictError, Text
 from eagleray.spec.task.base import Answer, Input, TaskBase
 from eagleray.spec.task.content import RowContent
 
@@ -27,6 +29,15 @@ class TextClassificationSpec(TaskBase):
     """The label set in its order. Left out, it is what the training split holds, sorted."""
     label_separator: Text = ","
     """Between labels where a multi-label column is a string, as in CSV."""
+    probabilities: Text | None = None
+    """Column of how probable each label is, an object `{label: number}`, for `single-label`: a row that has it learns
+    from these numbers instead of its label, which stays what it is evaluated by."""
+
+    @model_validator(mode="after")
+    def _probabilities_are_of_one_label(self) -> TextClassificationSpec:
+        if self.probabilities is not None and self.problem != "single-label":
+            raise ConflictError(Conflict("probabilities", f"has no meaning for {self.problem}: leave it out"))
+        return self
 
     @property
     def metric_names(self) -> tuple[str, ...]:
