@@ -11,7 +11,8 @@ wall         12 trials of one worker, some 5 s of training each: `eagleray sweep
 bookkeeping  1,000 trials that do nothing: our board, log and searcher on Tune, and Tune alone.
 search       Optuna and random search on a function of three keys, without training.
 population   Population based training and fixed learning rates on a task whose best learning rate falls as it goes.
-nested       20 trials of two workers, one after another: the memory of the driver and of Ray's head afterwards.
+nested       20 trials of two workers, one after another: the memory of the driver and of each process of Ray's head as
+             they go by.
 
     python bench/sweep.py                                  # all, an hour on two cores
     python bench/sweep.py --parts bookkeeping search population
@@ -50,6 +51,11 @@ SCRIPTS = Path(sys.executable).parent
 NUM_TRIVIAL = 1000
 NUM_WALL = 12
 WALL_STEPS = 10
+LOOK_INTERVAL_S = 2.0
+COMES_AND_GOES = ("", "RayTrainWorker", "IDLE")
+OF_THE_SWEEP = ("driver", "TrialActor")
+"""Processes that end with the sweep; all others are the head's."""
+MOST_GROWTH = 0.02
 PRUNED = {"fifo": "{type: fifo}", "asha": "{type: asha, grace_steps: 30, reduction_factor: 4}"}
 
 
@@ -505,6 +511,7 @@ def _toy_sweep(directory: Path, section: dict[str, Any], trainable: Any, *, tota
 
 def nested(arguments: argparse.Namespace) -> dict[str, Any]:
     """Trials of two workers one after another."""
+    num_trials = arguments.nested_trials
     settings = (
         "train.max_steps=4",
         "train.evaluate_every_steps=4",
@@ -516,36 +523,73 @@ def nested(arguments: argparse.Namespace) -> dict[str, Any]:
         "sweep.search={type: random}",
         "sweep.scheduler={type: fifo}",
         "sweep.start_from=[]",
-        "sweep.budget.trials=20",
+        f"sweep.budget.trials={num_trials}",
     )
-    sizes: list[tuple[int, float]] = []
+    samples: dict[int, list[dict[str, float]]] = {}
+    next_look = 0.0
 
     def look(process: subprocess.Popen[bytes], storage: Path) -> None:
-        num_ended = len(list(storage.glob("runs/*/trials/runs/*/run.json")))
-        if not sizes or sizes[-1][0] != num_ended:
-            sizes.append((num_ended, _head_mb(process)))
+        nonlocal next_look
+        if time.monotonic() < next_look:
+            return
+        num_begun = len(list(storage.glob("runs/*/trials/runs/*/run.json")))
+        samples.setdefault(num_begun, []).append(_memory_mb(process))
+        next_look = time.monotonic() + LOOK_INTERVAL_S
 
     with _swept(settings, look=look) as sweep:
         states = [trial["state"] for trial in sweep["trials"]]
-    first, last = (median(size for number, size in sizes if number in span) for span in (range(3, 8), range(15, 20)))
+    sizes = {number: _medians(found) for number, found in sorted(samples.items()) if number}
+    print(f"nested: {states.count('finished')} of {num_trials} trials finished; MB as they went by:", flush=True)
+    thirds = [_medians(list(each)) for each in _thirds(list(sizes.values())[2:])]  # after the first: it imports
+    for kind in sorted(thirds[-1], key=lambda kind: -thirds[-1][kind]):
+        told = " ".join(f"{third.get(kind, 0.0):7.0f}" for third in thirds)
+        print(f"  {kind:<34} {told}   {_slope(sizes, kind):+.2f} a trial in the second half", flush=True)
+    heads = [sum(size for kind, size in third.items() if kind not in OF_THE_SWEEP) for third in thirds]
     print(
-        f"nested: {states.count('finished')} of 20 trials finished; driver, head and the actor of trials have "
-        f"{first:.0f} MB at trials 3 to 7 and {last:.0f} MB at 15 to 19 ({last / first - 1:+.1%})",
+        f"nested: head {heads[0]:.0f}, {heads[1]:.0f}, {heads[2]:.0f} MB in the thirds of the sweep: "
+        f"{heads[2] / heads[0] - 1:+.1%} (at most {MOST_GROWTH:.0%})",
         flush=True,
     )
-    return {"sizes_mb": sizes, "first": first, "last": last}
+    return {"sizes_mb": sizes, "thirds": thirds, "head": heads}
 
 
-def _head_mb(process: subprocess.Popen[bytes]) -> float:
-    """The memory of the driver and all that is below it, but for the workers, which come and go."""
-    total = 0
-    for each in [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]:
+def _memory_mb(process: subprocess.Popen[bytes]) -> dict[str, float]:
+    """The own memory of each kind of process below the command, but for the workers, which come and go."""
+    found: dict[str, float] = {}
+    root = psutil.Process(process.pid)
+    for each in [root, *root.children(recursive=True)]:
         try:
-            if "RayTrainWorker" not in each.name() and "IDLE" not in each.name():
-                total += each.memory_full_info().uss
+            kind = "driver" if each == root else _kind(each)
+            if kind is not None:
+                found[kind] = found.get(kind, 0.0) + each.memory_full_info().uss / 1e6
         except psutil.Error:
             continue
-    return total / 1e6
+    return found
+
+
+def _kind(process: psutil.Process) -> str | None:
+    """What a process of Ray is for; None for what comes and goes with each trial."""
+    title, *arguments = process.cmdline() or [""]
+    script = next((each for each in arguments if each.endswith(".py")), "")
+    if script:
+        return Path(script).name
+    name = Path(title.partition(" ")[0]).name.removeprefix("ray::").partition(".")[0]
+    return None if name in COMES_AND_GOES else name
+
+
+def _medians(samples: list[dict[str, float]]) -> dict[str, float]:
+    kinds = {kind for each in samples for kind in each}
+    return {kind: median(each.get(kind, 0.0) for each in samples) for kind in kinds}
+
+
+def _thirds(found: list[dict[str, float]]) -> list[list[dict[str, float]]]:
+    size = max(1, len(found) // 3)
+    return [found[:size], found[size:-size] or found, found[-size:]]
+
+
+def _slope(sizes: dict[int, dict[str, float]], kind: str) -> float:
+    half = {number: each.get(kind, 0.0) for number, each in sizes.items() if number > max(sizes) / 2}
+    return float(np.polyfit(list(half), list(half.values()), 1)[0]) if len(half) > 1 else 0.0
 
 
 @contextmanager
@@ -613,6 +657,7 @@ def _arguments() -> argparse.Namespace:
     parser = turns.parser(__doc__, rounds=3)
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="of `prune`")
+    parser.add_argument("--nested-trials", type=int, default=20, help="of `nested`")
     parser.add_argument("--contend", choices=CONTENDERS, help=argparse.SUPPRESS)
     parser.add_argument("--directory", default="", help=argparse.SUPPRESS)
     return parser.parse_args()

@@ -138,7 +138,7 @@ def assemble(
         limit=job.micro_batch_limit,
         before=restored.micro_batch_size if restored else None,
     )
-    measured = footprint.measure(job.footprint, engine=engine, loaded=loaded, collate=collate)
+    measured = footprint.measure(job.footprint, engine=engine, loaded=loaded, collate=collate, group=group)
     _set_random(spec.train.seed, engine, group, restored)
     nodes = sorted(set(group.exchange(group.node)))
     recorder.event(

@@ -11,22 +11,25 @@ import torch
 
 from eagleray.train.engine import Engine
 from eagleray.train.feed import Collate
+from eagleray.train.group import Group
 from eagleray.train.inputs import Inputs
 
 _WARM_UP, _NUM_PASSES = 3, 9
 
 
-def measure(wanted: Collection[str], *, engine: Engine, loaded: Inputs, collate: Collate) -> dict[str, float]:
-    """Return what is wanted of `model_size_mb` and `latency_ms`. Collective.
+def measure(
+    wanted: Collection[str], *, engine: Engine, loaded: Inputs, collate: Collate, group: Group
+) -> dict[str, float]:
+    """Return what is wanted of `model_size_mb` and `latency_ms`, the same at every rank. Collective.
 
     The size is that of all weights, adapters among them, in 10^6 bytes. The latency is the median time of a forward
-    pass over one validation sample of median length, on the device and with the threads that train.
+    pass over one validation sample of median length, on the first rank's device and with the threads that train.
     """
     found: dict[str, float] = {}
     if "model_size_mb" in wanted:
         found["model_size_mb"] = engine.num_bytes() / 1e6
     if "latency_ms" in wanted:
-        found["latency_ms"] = _latency_s(engine, loaded, collate) * 1e3
+        found["latency_ms"] = group.exchange(_latency_s(engine, loaded, collate))[0] * 1e3
     return found
 
 
@@ -36,7 +39,7 @@ def _latency_s(engine: Engine, loaded: Inputs, collate: Collate) -> float:
     batch = collate(split.samples(np.array([median])), np.ones(1, dtype=np.float32))
     engine.module.eval()
     seconds = []
-    with torch.inference_mode():
+    with torch.no_grad():  # not inference_mode: ZeRO-3 reuses gathered weights in the next training step
         for _ in range(_WARM_UP + _NUM_PASSES):
             started = time.perf_counter()
             loss, _outputs = loaded.task.loss(engine.forward, batch)
