@@ -48,12 +48,12 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Callable[[float], Path]:
 
 
 def _document(model: Path, data: Path, *, world_size: int, stage: int, **train: Any) -> FineTune:
-    method = train.pop("method", "full")
+    method, offload = train.pop("method", "full"), train.pop("offload", {})
     return document(
         model,
         data,
         train={"epochs": 2, "micro_batch_size": 2, **train},
-        scale={"num_workers": world_size, "zero": {"stage": stage}},
+        scale={"num_workers": world_size, "zero": {"stage": stage, **offload}},
         method={"type": method},
         checkpoint={"every_steps": 3},
     )
@@ -93,8 +93,61 @@ def test_bit_equal_with_as_many_workers(
     precision: str,
 ) -> None:
     """With dropout, in the middle of an epoch and of a checkpoint interval, twice."""
-    workers = gloo_workers(2)
     wanted = _document(model(0.1), data, world_size=2, stage=stage, method=method, precision=precision)
+
+    _assert_bit_equal_after_two_failures(gloo_workers(2), wanted, cache, tmp_path)
+
+
+OPTIMIZERS = [
+    {"type": "adam"},
+    {"type": "rmsprop", "momentum": 0.9},
+    {"type": "sgd", "momentum": 0.9},
+]
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        pytest.param(each, id=str(each["type"]), marks=[pytest.mark.slow] * (number > 0))
+        for number, each in enumerate(OPTIMIZERS)
+    ],
+)
+def test_bit_equal_with_other_optimizers(
+    gloo_workers: Workers,
+    model: Callable[[float], Path],
+    data: Path,
+    cache: Path,
+    tmp_path: Path,
+    optimizer: dict[str, Any],
+) -> None:
+    """What each keeps of the steps before has names of its own."""
+    wanted = _document(model(0.1), data, world_size=2, stage=2, optimizer=optimizer)
+
+    _assert_bit_equal_after_two_failures(gloo_workers(2), wanted, cache, tmp_path)
+
+
+@pytest.mark.slow  # four attempts each
+@pytest.mark.parametrize(
+    ("stage", "offload"),
+    [(2, {"offload_optimizer": True}), (3, {"offload_optimizer": True, "offload_parameters": True})],
+    ids=["the optimizer", "optimizer and parameters"],
+)
+def test_bit_equal_with_offload(
+    gloo_workers: Workers,
+    model: Callable[[float], Path],
+    data: Path,
+    cache: Path,
+    tmp_path: Path,
+    stage: int,
+    offload: dict[str, bool],
+) -> None:
+    """DeepSpeed keeps the state elsewhere, also where the workers are on CPUs."""
+    wanted = _document(model(0.1), data, world_size=2, stage=stage, offload=offload)
+
+    _assert_bit_equal_after_two_failures(gloo_workers(2), wanted, cache, tmp_path)
+
+
+def _assert_bit_equal_after_two_failures(workers: GlooWorkers, wanted: FineTune, cache: Path, tmp_path: Path) -> None:
     undisturbed = GlooRun(tmp_path / "undisturbed", cache)
     expected = undisturbed.attempt(workers, wanted)
     disturbed = GlooRun(tmp_path / "disturbed", cache)
@@ -118,13 +171,14 @@ CROSSINGS = [
     *((before, after, stage, stage) for before, after in [(1, 2), (2, 1), (3, 2), (2, 3)] for stage in (0, 1, 2, 3)),
     *((2, 2, one, other) for one in (0, 1, 2, 3) for other in (0, 1, 2, 3) if one != other),
 ]
+SLOW_CROSSINGS = [(4, 2, stage, stage) for stage in (0, 1, 2, 3)]  # seven processes of torch
 
 
 @pytest.mark.parametrize("method", ["full", pytest.param("lora", marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     ("before", "after", "stage_before", "stage_after"),
-    CROSSINGS,
-    ids=[f"{a} to {b} workers, stage {s} to {t}" for a, b, s, t in CROSSINGS],
+    [*CROSSINGS, *(pytest.param(*each, marks=pytest.mark.slow) for each in SLOW_CROSSINGS)],
+    ids=[f"{a} to {b} workers, stage {s} to {t}" for a, b, s, t in (*CROSSINGS, *SLOW_CROSSINGS)],
 )
 def test_equal_with_other_workers_and_stages(
     gloo_workers: Workers,

@@ -8,10 +8,12 @@ import socket
 import tempfile
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from tests.ray.processes import Command, Shell, shell, wait_until
 from tests.support.loopback import free_port
@@ -50,6 +52,13 @@ class Head:
                 "result"
             ]
         )
+
+    def die(self, *, but: Command) -> None:
+        """Kill the head and all that runs on it at once; `but` is a user's command, on a machine of its own."""
+        while left := [each for each in self.shell.left_over() if each.pid != but.process.pid]:
+            for process in left:
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
 
     def _ask(self, path: str) -> Any:
         request = urllib.request.Request(self.address + path, headers={"Authorization": f"Bearer {TOKEN}"})
