@@ -17,8 +17,8 @@ from eagleray.spec.finetune import FineTune
 from eagleray.store import best, sweeps
 from eagleray.store.objects import Objects
 from eagleray.store.runs import RunRecord
-from eagleray.train import resumption
-from eagleray.train.resumption import Basis
+from eagleray.train import changes, resumption
+from eagleray.train.changes import Basis
 from eagleray.tune import earlier, final
 from eagleray.tune.earlier import Finished
 
@@ -76,7 +76,7 @@ class Making:
         there = resumption.find(self.objects, self._document.metadata.name, kind=kind)
         if there is None:
             return ""
-        return "; ".join(map(str, resumption.decisive(there.basis, self._basis)))
+        return "; ".join(map(str, changes.decisive(there.basis, self._basis)))
 
     @cached_property
     def _basis(self) -> Basis:

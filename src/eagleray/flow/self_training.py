@@ -22,8 +22,8 @@ from eagleray.store.objects import Objects, open_storage
 from eagleray.store.runs import RunRecord
 from eagleray.store.teaching import TeachingRecord
 from eagleray.train import inputs, resumption
+from eagleray.train.changes import Basis
 from eagleray.train.inputs import Inputs
-from eagleray.train.resumption import Basis
 
 
 def found(document: FineTune, *, objects: Objects, cache_dir: Path) -> RunRecord | None:

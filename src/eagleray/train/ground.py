@@ -17,11 +17,11 @@ from eagleray.store.objects import Objects, open_storage
 from eagleray.store.renewal import Renewal, renewed
 from eagleray.store.runs import LockRecord
 from eagleray.train import cluster, inputs, lock, losses, nodes, preflight, prompt_start
+from eagleray.train.changes import Basis
 from eagleray.train.inputs import Inputs
 from eagleray.train.observer import Observer
 from eagleray.train.ray_environment import is_embedded
 from eagleray.train.resources import WorkerShape, check_fits
-from eagleray.train.resumption import Basis
 
 
 @dataclass(frozen=True, slots=True)

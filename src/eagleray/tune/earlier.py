@@ -13,8 +13,9 @@ from eagleray.spec.sweep import SweepSpec
 from eagleray.store import events, ranking, runs, sweeps
 from eagleray.store.objects import Objects
 from eagleray.store.runs import RunRecord
-from eagleray.train import resumption
-from eagleray.train.resumption import Basis, Earlier, GoOn, New
+from eagleray.train import changes
+from eagleray.train.changes import Basis
+from eagleray.train.resumption import Earlier, GoOn, New
 
 MAY_CHANGE = ("budget", "plateau", "max_concurrent", "retries", "keep", "final")
 """Keys of `sweep` that say how long and how much, not what is searched."""
@@ -37,7 +38,7 @@ def decide(there: Earlier | None, wanted: Basis) -> GoOn | Finished | New:
     """
     if there is None:
         return New()
-    changed = resumption.differences(there.basis, wanted)
+    changed = changes.differences(there.basis, wanted)
     decisive = [change for change in changed if change.effect != "nothing" or _is_search(change.path)]
     if there.run.phase == "succeeded":
         asks_more = any(change.path.startswith(_MEAN_MORE) for change in changed)
@@ -56,7 +57,7 @@ def check_schedule(spec: SweepSpec) -> None:
     if not isinstance(spec.scheduler, PbtSpec):
         return
     for key in spec.space:
-        if resumption.effect(key) in ("start", "weights"):
+        if changes.effect(key) in ("start", "weights"):
             raise UserError(
                 f'spec.sweep.space."{key}": population based training changes values in mid-run, and this one cannot '
                 "change there: search it with another scheduler, or leave it out"

@@ -13,7 +13,7 @@ from eagleray.spec.finetune import FineTune
 from eagleray.store import events, ranking, runs, sweeps
 from eagleray.store.objects import Objects
 from eagleray.store.runs import RunRecord
-from eagleray.train import resumption
+from eagleray.train import changes
 
 ONLY_AT_END = 10**9
 """Steps between checkpoints that no run reaches: the last step has one anyway."""
@@ -66,4 +66,4 @@ def is_due(objects: Objects, base: FineTune, sweep: RunRecord) -> bool:
 
 def _is_of(objects: Objects, run: str, wanted: FineTune) -> bool:
     stored = loads(runs.read_document(objects, run), source=run).document
-    return all(change.effect == "nothing" for change in resumption.changes(stored, wanted))
+    return all(change.effect == "nothing" for change in changes.changes(stored, wanted))

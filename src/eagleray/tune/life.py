@@ -18,7 +18,7 @@ from eagleray.store.objects import open_storage
 from eagleray.store.patience import persist
 from eagleray.store.renewal import renewed
 from eagleray.store.runs import ForkRecord, LockRecord, RunRecord
-from eagleray.train import resumption
+from eagleray.train import changes
 from eagleray.train.assembly import Job
 from eagleray.train.resources import WorkerShape
 from eagleray.train.session import Evaluation, Outcome
@@ -176,7 +176,7 @@ class Life:
     def _is_of(self, record: RunRecord, wanted: FineTune) -> bool:
         """Whether a run has this configuration: a driver that was killed may have left one of which no log tells."""
         stored = loads(runs.read_document(self._objects, record.run), source=record.run).document
-        return all(change.effect == "nothing" for change in resumption.changes(stored, wanted))
+        return all(change.effect == "nothing" for change in changes.changes(stored, wanted))
 
     def _report(self, evaluation: Evaluation) -> dict[str, Any]:
         return {

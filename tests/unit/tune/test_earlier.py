@@ -13,7 +13,8 @@ from eagleray.store import events, runs, sweeps
 from eagleray.store.events import Event
 from eagleray.store.objects import Objects, open_storage
 from eagleray.store.runs import RunRecord
-from eagleray.train.resumption import Basis, Earlier, GoOn, New
+from eagleray.train.changes import Basis
+from eagleray.train.resumption import Earlier, GoOn, New
 from eagleray.tune import earlier
 from eagleray.tune.earlier import Finished
 from tests.support import records, sweep_documents
