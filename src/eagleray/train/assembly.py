@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from eagleray.data import order
-from eagleray.errors import OutOfMemory, UserError
+from eagleray.errors import UserError
 from eagleray.metrics import own
 from eagleray.metrics.own import OwnMetric
 from eagleray.spec.data import LengthGroupedSpec, PackedSpec
@@ -27,8 +27,7 @@ from eagleray.train import (
     features,
     footprint,
     inputs,
-    losses,
-    memory,
+    micro_batch,
     mixup,
     prompt_start,
     reference,
@@ -42,11 +41,6 @@ from eagleray.train.recorder import Recorder, SilentRecorder, StorageRecorder
 from eagleray.train.restoring import Restored
 from eagleray.train.saving import Saver
 from eagleray.train.state import TrainState
-
-OPTIMIZER_BYTES = 8
-"""Two fp32 moments a weight: what Adam takes at its first step, and more than the other optimizers take."""
-AVERAGE_BYTES = 4
-"""What an average of the weights takes besides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +122,7 @@ def assemble(
         fork=job.fork,
     )
     _check_not_past_end(restored, total_steps)
-    micro_batch_size = _micro_batch_size(
+    micro_batch_size = micro_batch.size(
         spec,
         loaded,
         engine,
@@ -218,67 +212,6 @@ def _collate(spec: FineTuneSpec, loaded: inputs.Inputs, device: torch.device) ->
         return {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
 
     return mixup.collating(collate) if spec.train.mixup else collate
-
-
-def _micro_batch_size(
-    spec: FineTuneSpec,
-    loaded: inputs.Inputs,
-    engine: Engine,
-    collate: Collate,
-    group: Group,
-    *,
-    num_learning: int,
-    limit: int | None,
-    before: int | None,
-) -> int:
-    """The document's size, or what the attempt before had, or what fits by measurement: the same at every rank.
-
-    Raises:
-        OutOfMemory: not even one sample fits at some rank; at every rank.
-    """
-    share = -(-spec.train.global_batch_size // group.world_size)
-    largest = min(share, limit or share)
-    if spec.train.micro_batch_size != "auto":
-        return min(largest, spec.train.micro_batch_size)
-    if before is not None:  # another size would add up the gradients in another order
-        return min(largest, before)
-    longest = np.argsort(loaded.data.train.lengths, kind="stable")[-2:]
-    peak = memory.PeakMemory(group.device)
-    training_loss = losses.build(loaded.task, spec.train, label_counts=loaded.data.label_counts)
-
-    def pass_through(rows: int) -> None:
-        samples = loaded.data.train.samples(longest[-rows:])
-        batch = collate(samples, np.ones(rows, dtype=np.float32))
-        engine.begin_micro_batch(is_last=False)
-        loss, _ = training_loss(engine.forward, batch)
-        engine.backward(loss * 0.0)  # leaves zeros in the gradients, which the first step adds to
-
-    engine.module.train()
-    sharded = group.world_size if spec.scale.zero.stage else 1
-    fitting: int | OutOfMemory
-    try:
-        fitting = memory.fitting_micro_batch_size(
-            lambda rows: peak.growth(lambda: pass_through(rows)),
-            free_bytes=memory.free_bytes(group.device, num_local_workers=group.num_local),
-            reserved_bytes=(OPTIMIZER_BYTES + AVERAGE_BYTES * bool(spec.train.averaging)) * num_learning // sharded,
-            largest=min(largest, len(loaded.data.train)),
-        )
-    except OutOfMemory as error:
-        fitting = error
-    return _smallest(group.exchange(fitting))
-
-
-def _smallest(found: list[int | OutOfMemory]) -> int:
-    """What fits at every rank. Raises at all what one has found: the others would wait for it.
-
-    An allocation that failed is not among it: it ends the attempt, for the others may be within a step of the model.
-    """
-    sizes = []
-    for each in found:
-        if isinstance(each, OutOfMemory):
-            raise each
-        sizes.append(each)
-    return min(sizes)
 
 
 def _recorder(
