@@ -5,7 +5,7 @@ bf16 where /proc/cpuinfo names avx512_bf16 or amx_bf16; without, the script ends
 one matrix product as the model has them, with as many threads: what the CPU itself gains is the limit.
 
     python bench/bf16.py                        # three rounds, eight minutes on two cores
-    python bench/bf16.py --rows 160 --rounds 1  # does it run?
+    python bench/bf16.py --rows 320 --rounds 1  # does it run?
 """
 
 from __future__ import annotations

@@ -216,7 +216,7 @@ def new_order(name: str, storage: str, scratch: Path, *, interval_s: float, num_
 def contend(group: Any, order: Order) -> Turn:
     """In a worker: train, and take so many checkpoints."""
     from eagleray.model import quiet
-    from eagleray.train import session
+    from eagleray.train import stepping
     from eagleray.train.assembly import Job, assemble
     from eagleray.train.loading import Loader
 
@@ -228,7 +228,7 @@ def contend(group: Any, order: Order) -> Turn:
         job = Job(**order.job)
         built = assemble(job, group, loader=Loader(), scratch=scratch, mark=lambda doing: None, stack=stack)
         due_at = time.monotonic() + 1e9
-        for report in session._steps(built, 0):
+        for report in stepping.steps(built, 0):
             built.recorder.step(report)
             built.saver.note(report)
             if report.step > NUM_WARMUP_STEPS:

@@ -97,12 +97,14 @@ def _judged(demand: Demand, result: Result) -> str:
     if found is None:
         return _line(demand, "not run", "", "")
     rounds = "one" if found.low == found.high else f"{_number(found.low)} to {_number(found.high)}"
-    return _line(demand, _number(found.value), rounds, _verdict(demand, found))
+    return _line(demand, _number(found.value), rounds, _verdict(demand, found, result))
 
 
-def _verdict(demand: Demand, found: Found) -> str:
+def _verdict(demand: Demand, found: Found, result: Result) -> str:
     if demand.bound == "told":
         return ""
+    if demand.under and found.low == found.high and result.load > result.fingerprint.cores:
+        return "not judged: one round beside other work"
     if not is_settled(demand, found):
         return "not judged: the rounds disagree"
     return "reached" if is_met(demand, found) else "**missed**"

@@ -33,7 +33,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.client import HTTPConnection
 from pathlib import Path
 from statistics import median, quantiles
@@ -179,7 +179,7 @@ def by_waitress(directory: Path) -> None:
 def _flask(directory: Path) -> Any:
     import flask
 
-    answer, app = _pipeline(directory), flask.Flask("bench")
+    answer, app = _pipeline(directory), flask.Flask("endpoint")
 
     @app.post("/predict")
     def predict() -> Any:
@@ -310,7 +310,8 @@ def served(name: str, directory: Path, *more: str, model: str = MODEL) -> Iterat
         wait_for(process)
         yield process
     finally:
-        os.killpg(process.pid, signal.SIGINT)
+        with suppress(ProcessLookupError):  # it has ended by itself, which `wait_for` has said
+            os.killpg(process.pid, signal.SIGINT)
         try:
             process.wait(60)
         except subprocess.TimeoutExpired:

@@ -60,6 +60,12 @@ def test_rounds_that_disagree_are_not_judged() -> None:
     assert page.missed((ROW,), {"a": noisy}) == []
 
 
+def test_one_round_beside_other_work_is_not_judged() -> None:
+    busy = dataclasses.replace(RESULT, load=5.0)
+
+    assert "| not judged: one round beside other work |" in page.table((ROW,), {"a": busy})
+
+
 def test_missed() -> None:
     assert page.missed((ROW,), {"a": RESULT}) == ["a: bare loop"]
     assert page.missed((ROW,), {}) == []
