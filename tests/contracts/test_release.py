@@ -27,7 +27,6 @@ IMPORTED_AS = {
     "tensorboardx": "tensorboardX",
 }
 NOT_IMPORTED = {
-    "evaluate": "its metrics are what ours are held against",
     "gguf": "transformers reads .gguf by it",
     "httptools": "uvicorn parses HTTP by it",
     "onnxscript": "torch writes graphs by it",

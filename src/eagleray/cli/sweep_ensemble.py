@@ -44,7 +44,7 @@ def ensemble(
     \b
     Examples:
       eagleray sweep ensemble jobs/sweeps/lr-lora-asha.yaml --best 3
-      eagleray sweep ensemble film-sentiment-0001 --best 5 --combine soup --weighted
+      eagleray sweep ensemble film-sentiment-0001 --best 5 --combine soup
     """
     objects, record, _ = find(sweep, storage)
     if record.phase != "succeeded":

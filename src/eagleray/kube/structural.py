@@ -120,6 +120,8 @@ def _merged(found: dict[str, Schema]) -> Schema:
     every = list(found.values())
     if all("enum" in each for each in every):
         merged["enum"] = list(dict.fromkeys(value for each in every for value in each["enum"]))
+    if all("maxLength" in each for each in every):
+        merged["maxLength"] = max(each["maxLength"] for each in every)
     for bound, exclusive, widest in (("minimum", "exclusiveMinimum", min), ("maximum", "exclusiveMaximum", max)):
         if all(bound in each for each in every):
             merged[bound] = widest(each[bound] for each in every)

@@ -48,9 +48,12 @@ def export(model: nn.Module, inputs: Mapping[str, torch.Tensor], file: Path) -> 
     file.parent.mkdir(parents=True, exist_ok=True)
     example = tuple(tensor.cpu() for tensor in inputs.values())
     forward = onnx.Forward(model, list(names)).eval()
+    # Of images only the number differs. How long texts may be follows from the model's own positions.
+    some = torch.export.Dim.DYNAMIC
+    shapes = tuple({0: some, 1: some} if tensor.dim() == 2 else {0: some} for tensor in example)
     try:
         with onnx.plain_attention(model), onnx.quiet_exporter(), torch.no_grad():
-            program = torch.export.export(forward, example, dynamic_shapes=(onnx.dimensions(inputs),))
+            program = torch.export.export(forward, example, dynamic_shapes=(shapes,))
             torch.export.save(program, file)
     except (RuntimeError, ValueError, TypeError, NotImplementedError, AttributeError) as error:
         first, *_ = str(error).strip().splitlines() or [type(error).__name__]

@@ -58,7 +58,7 @@ def export(
                 dynamo=True,
                 input_names=names,
                 output_names=[output],
-                dynamic_shapes=(dimensions(inputs, lengths),),
+                dynamic_shapes=(_dimensions(inputs, lengths),),
                 external_data=False,
                 verbose=False,
             )
@@ -67,9 +67,7 @@ def export(
         raise NotExportable(f"torch.onnx.export: {first}") from error
 
 
-def dimensions(
-    inputs: Mapping[str, torch.Tensor], lengths: Mapping[str, str] | None = None
-) -> tuple[dict[int, Any], ...]:
+def _dimensions(inputs: Mapping[str, torch.Tensor], lengths: Mapping[str, str] | None) -> tuple[dict[int, Any], ...]:
     """Which dimensions of the inputs may be of any size, as `torch.export` takes it; `lengths` as in `export`."""
     # Of images only the number differs: (rows, 3, height, width).
     texts = {name: "length" for name, tensor in inputs.items() if tensor.dim() == 2}

@@ -57,7 +57,9 @@ class FunctionMetricSpec(_MetricBase):
     type: Literal["function"]
     """What kind of metric it is."""
     source: Annotated[
-        str, StringConstraints(pattern=r"^[^:]+:[A-Za-z_]\w*$"), InWords("`file.py:function` or `module:function`")
+        str,
+        StringConstraints(pattern=r"^[^:]+:[A-Za-z_]\w*$", max_length=1024),
+        InWords("`file.py:function` or `module:function`"),
     ]
     """`file.py:function` beside the document, or `package.module:function` of what is installed."""
 

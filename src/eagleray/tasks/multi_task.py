@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -16,10 +16,12 @@ from transformers import PreTrainedTokenizerBase
 
 from eagleray.data.mixed import NUMBER
 from eagleray.metrics.base import Metrics
-from eagleray.model.multi_head import Head, Part, auto_class
 from eagleray.spec.task.multi_task import SELECTOR
 from eagleray.tasks.base import Asking, Batch, Forward, Row, Sample, Task, Verdict
 from eagleray.tasks.padding import pad
+
+if TYPE_CHECKING:
+    from eagleray.model.multi_head import Part
 
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 _SCALES = "scales"
@@ -167,6 +169,8 @@ class MultiTask:
         }
 
     def model_class(self) -> type[Any]:
+        from eagleray.model.multi_head import Head, auto_class  # imports what transformers has for models
+
         return auto_class(
             {name: Head(member.model_class(), self.overrides.get(name, {})) for name, member in self.members.items()}
         )

@@ -118,6 +118,7 @@ def test_show_json(objects: Objects, tmp_path: Path) -> None:
         "restarts": 1,
         "restarts_by_reason": {"infrastructure": 1},
         "forked_from": None,
+        "outdone_by": "",
         "progress": None,
         "document": yaml.safe_load(DOCUMENT),
         "lock": LOCK.model_dump(mode="json"),

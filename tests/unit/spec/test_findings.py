@@ -19,8 +19,8 @@ def _findings(text: str, *overrides: str) -> list[str]:
 
 TASKS = ", ".join(f'"{name}"' for name in shape.models(TaskSpec))
 SECTIONS = (
-    "storage, model, task, data, method, train, self_training, stages, scale, checkpoint, failures, watchdog, sweep, "
-    "promote, endpoint, tracking, monitoring, cluster"
+    "storage, model, task, data, method, train, metrics, self_training, stages, scale, checkpoint, failures, watchdog, "
+    "sweep, promote, endpoint, tracking, monitoring, cluster"
 )
 NAME = 'a name of at most 40 lower-case letters, digits and "-" that begins and ends with a letter or digit'
 

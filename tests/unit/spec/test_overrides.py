@@ -112,8 +112,8 @@ def test_order_of_type_and_its_keys_does_not_matter() -> None:
         pytest.param(
             "trian.seed=3",
             'spec.trian: unknown key, did you mean "train"? '
-            "Allowed here: storage, model, task, data, method, train, self_training, stages, scale, checkpoint, "
-            "failures, watchdog, sweep, promote, endpoint, tracking, monitoring, cluster",
+            "Allowed here: storage, model, task, data, method, train, metrics, self_training, stages, scale, "
+            "checkpoint, failures, watchdog, sweep, promote, endpoint, tracking, monitoring, cluster",
             id="unknown-section",
         ),
         pytest.param(

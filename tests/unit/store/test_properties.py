@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from eagleray.errors import EaglerayError, StorageError, UserError
-from eagleray.store import checkpoints, events, keys, paths, registry
+from eagleray.store import checkpoints, events, keys, paths, registry, safe_keys
 from eagleray.store.checkpoints import CheckpointDamaged, CheckpointId
+from eagleray.store.key_homes import FileKeys, StoredKeys
 from eagleray.store.lineage import VersionFile
 from eagleray.store.manifests import FileEntry
 from eagleray.store.objects import Objects, open_storage
@@ -44,7 +45,7 @@ def test_no_name_points_out_of_its_folder(name: str) -> None:
             continue
         assert made.endswith(f"/{name}")
         assert "/" not in name
-        assert paths.check_key(made) == made
+        assert safe_keys.check(made) == made
     for kind in (FileEntry, VersionFile):
         try:
             entry = kind(path=name, size_bytes=0, sha256="")
@@ -124,11 +125,11 @@ def test_an_event_log_torn_at_any_byte(num_events: int, data: st.DataObject) -> 
 def test_a_damaged_keys_file_lets_nobody_in(junk: bytes, place: int) -> None:
     with TemporaryDirectory() as folder:
         file = Path(folder) / "keys.json"
-        made = keys.create(keys.FileKeys(file), "laptop", now=NOW)
+        made = keys.create(FileKeys(file), "laptop", now=NOW)
         text = file.read_bytes()
         file.write_bytes(text[:place] + junk + text[place + len(junk) :])
         try:
-            ring = keys.load(keys.FileKeys(file))
+            ring = keys.load(FileKeys(file))
         except EaglerayError as refused:
             assert made.record.sha256 not in str(refused)
             return
@@ -139,7 +140,7 @@ def test_a_damaged_keys_file_lets_nobody_in(junk: bytes, place: int) -> None:
 @given(PASSWORDS)
 @FEW
 def test_what_is_not_a_key_lets_nobody_in(presented: str) -> None:
-    made = keys.create(keys.StoredKeys(open_storage("memory://")), "laptop", now=NOW)
+    made = keys.create(StoredKeys(open_storage("memory://")), "laptop", now=NOW)
 
     assert keys.KeyRing((made.record,)).find(presented) is None
     assert keys.KeyRing((made.record,)).find(made.text) == made.record
@@ -220,4 +221,4 @@ def test_a_keys_file_of_another_kind_is_refused(tmp_path: Path, text: str) -> No
     (tmp_path / "keys.json").write_text(text, encoding="utf-8")
 
     with pytest.raises(StorageError, match="this is no keys file"):
-        keys.load(keys.FileKeys(tmp_path / "keys.json"))
+        keys.load(FileKeys(tmp_path / "keys.json"))
