@@ -14,7 +14,8 @@ FOOTPRINT = ", ".join(reported.FOOTPRINT)
 TRAIN_KEYS = (
     "epochs, max_steps, global_batch_size, micro_batch_size, learning_rate, optimizer, weight_decay, l1, "
     "l2, layer_decay, schedule, gradient_clip, precision, gradient_checkpointing, loss, label_smoothing, r_drop, "
-    "mixup, dropout, attention_dropout, averaging, evaluate_every_steps, log_every_steps, early_stopping, baselines, seed"
+    "mixup, dropout, attention_dropout, averaging, evaluate_every_steps, log_every_steps, early_stopping, "
+    "baselines, seed"
 )
 SECTIONS = (
     "storage, model, task, data, method, train, metrics, self_training, stages, scale, checkpoint, failures, watchdog, "
