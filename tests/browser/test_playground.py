@@ -125,6 +125,9 @@ class FakeService:
     def loaded_at(self, name: str) -> int:
         return 0
 
+    def refusal_s(self) -> float | None:
+        return None
+
     async def write(self, name: str, begin: Callable[[Any], Awaitable[AsyncGenerator[Any, None]]], **_: Any) -> Any:
         tokenise = lambda rows, **_: [{"input_ids": (1, 2, 3)} for _ in rows]  # noqa: E731
         loaded = SimpleNamespace(tokenise=tokenise, cleaned=dict)
