@@ -26,20 +26,20 @@ CLOSING_S = 40.0
 # that failed gives back is filled again.
 FILL_UP = """\
 mount -t tmpfs -o size=64m tmpfs "$storage" || exit 99
-"$@" 2>"$folder/first.err" & command=$!
+"$@" 2>"$place/first.err" & command=$!
 until ls "$storage"/runs/test-0001/checkpoints/*/manifest.json >/dev/null 2>&1; do
   kill -0 $command || exit 98
   sleep 0.1
 done
 (while :; do cat /dev/zero >>"$storage/filler" 2>/dev/null; sleep 0.1; done) & filling=$!
 sleep 1
-touch "$folder/is-full"
+touch "$place/is-full"
 wait $command
-echo $? >"$folder/first.code"
+echo $? >"$place/first.code"
 kill $filling
 wait $filling 2>/dev/null
 rm "$storage/filler"
-"$@" && cp -r "$storage/." "$folder/kept"
+"$@" && cp -r "$storage/." "$place/kept"
 """
 
 
@@ -53,7 +53,7 @@ def test_a_storage_that_fills_up(
     job.write_text(dump(disturbed.wanted(model_with_dropout, reviews)), encoding="utf-8")
     storage.mkdir()
     train = ("eagleray", "train", str(job), "--storage", str(storage))
-    with shell(tmp_path, storage=str(storage), folder=str(tmp_path)) as user:
+    with shell(tmp_path, storage=str(storage), place=str(tmp_path)) as user:
         own_mounts = ("unshare", "--mount", "--map-root-user")
         if user.start(*own_mounts, "mount", "-t", "tmpfs", "tmpfs", str(storage)).wait() != 0:
             pytest.skip("no mount namespaces here")

@@ -7,6 +7,8 @@ from typing import Any
 
 import yaml
 
+from eagleray.spec.yaml_text import UNICODE_BREAKS
+
 
 class _Dumper(yaml.SafeDumper):
     """Lists indented as kubectl writes them, texts of several lines as blocks, no anchors."""
@@ -16,7 +18,7 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
-    style = "|" if "\n" in value else None
+    style = '"' if UNICODE_BREAKS.intersection(value) else "|" if "\n" in value else None
     return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
 
 

@@ -27,6 +27,8 @@ _MAX_INTEGER_CHARACTERS = 20
 _NO_ANCHORS = "anchors and aliases are not allowed: write the value out, or quote a text that starts with * or &"
 
 _TAG = "tag:yaml.org,2002:"
+UNICODE_BREAKS = frozenset("\x85\u2028\u2029")
+"""Ends of lines beside those of ASCII: outside of double quotes YAML reads them as spaces or ends of lines."""
 _SCALARS = {
     f"{_TAG}bool": (re.compile(r"true|True|TRUE|false|False|FALSE"), "tTfF"),
     f"{_TAG}int": (re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+"), "-+0123456789"),
@@ -114,7 +116,13 @@ class Dumper(yaml.SafeDumper):
         return True
 
 
+def _written_text(dumper: Dumper, text: str) -> ScalarNode:
+    """In double quotes where another way would lose a character."""
+    return dumper.represent_scalar(f"{_TAG}str", text, style='"' if UNICODE_BREAKS.intersection(text) else None)
+
+
 _add_scalars(Dumper)
+Dumper.add_representer(str, _written_text)
 
 
 @dataclass(slots=True)

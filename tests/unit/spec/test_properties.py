@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from eagleray.errors import DocumentError, UserError
@@ -37,6 +37,7 @@ def _written(value: Any) -> str:
 
 
 @given(values)
+@example({"a\x85b": ["\u2028", "\u2029\n", " \x85"]})
 @FEW
 def test_what_is_written_is_read(value: Any) -> None:
     parsed = yaml_text.parse(_written(value), source="a.yaml")
