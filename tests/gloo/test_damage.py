@@ -187,7 +187,7 @@ def test_a_storage_that_goes_away_for_a_while_is_waited_for(
     gloo_workers: Workers, run: GlooRun, model: Path, data: Path, tmp_path: Path, cache: Path
 ) -> None:
     """Training goes on meanwhile: as many steps as take longer than the storage is away."""
-    longer = _document(model, data, train={"epochs": 30}, checkpoint={"every_steps": 20})
+    longer = _document(model, data, train={"epochs": 60}, checkpoint={"every_steps": 20})
     expected = GlooRun(tmp_path / "undisturbed", cache).attempt(gloo_workers(2), longer)
     storage, away = tmp_path / "storage", tmp_path / "away"
 
@@ -195,7 +195,7 @@ def test_a_storage_that_goes_away_for_a_while_is_waited_for(
         while checkpoints.newest(run.objects, run.run) is None:
             time.sleep(0.02)
         storage.rename(away)
-        time.sleep(3.0)
+        time.sleep(6.0)
         away.rename(storage)
 
     thread = threading.Thread(target=take_away_and_bring_back)

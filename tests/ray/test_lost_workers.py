@@ -22,7 +22,7 @@ from tests.ray.watching import Watcher
 
 RUN = "test-0001"
 TIMEOUT_S = 5.0
-ENDING_S = 45.0
+ENDING_S = 15.0
 """What Ray Train takes to end a worker that does not answer."""
 
 

@@ -82,28 +82,21 @@ def build(
     )
     labelled = task.with_labels(labels) if labels else task
     encode = partial(_encode, task=labelled, tokenizer=tokenizer, max_length=spec.max_length)
-    reports = []
+    reports, cut = [], {"max_length": spec.max_length}
     for name, part in parts.items():
-        is_train = name == "train"
-        tokens = write_split(
-            directory,
-            name=name,
-            source=epoch.source if is_train else part.source,
-            numbers=epoch.numbers if is_train else part.numbers,
-            encode=encode,
-            on_rows=partial(on_progress, f"tokenising {name}"),
-        )
-        if languages and not is_train:
-            write_languages(directory, name, training.languages_of(rows[part.source], languages)[tokens.numbers])
-        lengths, used = tokens.full_lengths, part
-        if is_train:
+        read, used = part, part
+        if name == "train":
+            read = _Part(epoch.source, epoch.numbers, part.facts)
             used = _part(rows, name=name, numbers=epoch.rows, spec=spec, labels_parts=labels_parts)
-        findings += check_lengths(
-            name, lengths, num_without_targets=tokens.num_without_targets, max_length=spec.max_length
+        on_rows = partial(on_progress, f"tokenising {name}")
+        tokens = write_split(
+            directory, name=name, source=read.source, numbers=read.numbers, encode=encode, on_rows=on_rows
         )
-        reports.append(
-            split_report(part.facts, train=train, used=used.facts, full_lengths=lengths, max_length=spec.max_length)
-        )
+        if languages and name != "train":
+            write_languages(directory, name, training.languages_of(rows[part.source], languages)[tokens.numbers])
+        lengths = tokens.full_lengths
+        findings += check_lengths(name, lengths, num_without_targets=tokens.num_without_targets, **cut)
+        reports.append(split_report(part.facts, train=train, used=used.facts, full_lengths=lengths, **cut))
     _refuse(findings)
     return Built(
         labels=labels,

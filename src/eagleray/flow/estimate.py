@@ -108,7 +108,7 @@ def estimate(
     spec = document.spec
     loaded = inputs.load(spec, cache_dir=cache_dir, on_progress=on_progress)
     length = _length(spec, loaded)
-    on_cpu = shape.num_gpus == 0
+    on_cpu, is_auto = shape.num_gpus == 0, spec.train.micro_batch_size == "auto"
     share = -(-spec.train.global_batch_size // spec.scale.num_workers)
     traced = (1, min(share, len(loaded.data.train)))
     caches = isinstance(spec.method, FreezeSpec) and spec.method.cache_features
@@ -126,7 +126,7 @@ def estimate(
         spec.scale,
         dict(zip(traced, weighed.passes, strict=True)).__getitem__,
         share=traced[-1],
-        micro_batch_size=None if spec.train.micro_batch_size == "auto" else min(share, spec.train.micro_batch_size),
+        micro_batch_size=None if is_auto else min(share, int(spec.train.micro_batch_size)),
         on_cpu=on_cpu,
         worker_bytes=worker_bytes,
         saves_while_training=length.num_checkpoints > 1,
@@ -138,12 +138,7 @@ def estimate(
     return Estimate(
         model=Model(counts.parameters, counts.learning),
         length=length,
-        batches=Batches(
-            spec.train.global_batch_size,
-            rows,
-            -(-share // rows),
-            is_measured_later=spec.train.micro_batch_size == "auto",
-        ),
+        batches=Batches(spec.train.global_batch_size, rows, -(-share // rows), is_measured_later=is_auto),
         num_workers=spec.scale.num_workers,
         shape=shape,
         memory=found,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -78,11 +79,9 @@ class Leader:
         """Take or renew the lease where that can be; returns whether it is held."""
         with self._lock:
             began = self._clock()
-            try:
+            with suppress(ClusterError):  # refused, as another was faster, or nobody answers: `leads` ends by itself
                 if self._write(began):
                     self._renewed_at = began  # not when it was answered: others count from when it was written
-            except ClusterError:  # refused, as another was faster, or nobody answers: `leads` ends by itself
-                pass
             return self.leads
 
     def release(self) -> None:
@@ -91,12 +90,10 @@ class Leader:
             was_held, self._renewed_at = self.leads, float("-inf")
             if not was_held:
                 return
-            try:
+            with suppress(ClusterError):  # it runs out by itself
                 lease = self._cluster.lease(self._namespace, NAME)
                 if lease is not None and lease["spec"].get("holderIdentity") == self.identity:
                     self._cluster.write_lease({**lease, "spec": {**lease["spec"], "holderIdentity": ""}})
-            except ClusterError:  # it runs out by itself
-                pass
 
     def _write(self, clock: float) -> bool:
         lease = self._cluster.lease(self._namespace, NAME)

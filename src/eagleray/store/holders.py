@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import uuid
+from contextlib import suppress
 from pathlib import Path
 
 from eagleray.store.records import Record
@@ -45,11 +46,10 @@ def is_dead(holder: Holder) -> bool:
     if not holder.boot_id or (holder.host, holder.boot_id, holder.pid_namespace) != here:
         return False
     try:
-        os.kill(holder.pid, 0)
+        with suppress(PermissionError):  # another user's, and there
+            os.kill(holder.pid, 0)
     except ProcessLookupError:
         return True
-    except PermissionError:  # another user's, and there
-        pass
     stat = _stat(holder.pid)
     return stat is not None and (stat[0] in _DEAD_STATES or stat[1] != holder.process_started_at)
 

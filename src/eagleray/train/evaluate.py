@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -76,12 +76,7 @@ def evaluate(
                     compared.add(rows, weights, logits, batch)
                 done += 1
                 on_batch(done, total)
-    sums = group.sum(torch.stack([metrics.state for metrics in found]))
-    for metrics, state in zip(found, sums, strict=True):
-        metrics.state.copy_(state)
-    overall = task.new_metrics()
-    overall.state.copy_(sums.sum(dim=0))
-    computed = overall.compute()
+    computed = _added(group, found, task).compute()
     if compared is not None:
         computed |= compared.compute(group, num_rows=len(split))
     if split.languages is None or not languages:
@@ -91,6 +86,16 @@ def evaluate(
         **computed,
         "per_language": {name: _numbers(metrics, len(rows)) for name, rows, metrics in told if len(rows)},
     }
+
+
+def _added(group: Group, found: Sequence[Metrics], task: Task) -> Metrics:
+    """Let each of these metrics hold the sums of all ranks, and return those of all of them together."""
+    sums = group.sum(torch.stack([metrics.state for metrics in found]))
+    for metrics, state in zip(found, sums, strict=True):
+        metrics.state.copy_(state)
+    overall = task.new_metrics()
+    overall.state.copy_(sums.sum(dim=0))
+    return overall
 
 
 def _of_each(

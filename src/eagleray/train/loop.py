@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -82,15 +83,9 @@ def train_steps(
             batches, num_targets = targets.settled(task, share.batches, totals)
             rate = learning_rate(step)
             engine.set_learning_rate(rate, step=step)
-            engine.module.train()
-            loss_sum = 0.0
-            for number, batch in enumerate(batches, start=1):
-                mark(f"micro batch {number}")
-                engine.begin_micro_batch(is_last=number == len(batches))
-                summed, logits = loss(engine.forward, batch)
-                engine.backward(summed * (group.world_size / max(num_targets, 1.0)))
-                loss_sum += summed.item()
-                on_logits(step + 1, share.rows[number - 1], logits.detach(), batch)
+            scale = group.world_size / max(num_targets, 1.0)
+            told = partial(on_logits, step + 1)
+            loss_sum = _learn(engine, batches, share.rows, loss=loss, scale=scale, mark=mark, on_logits=told)
             mark("updating the weights")
             layer_norms = engine.layer_norms() if measures_layers(step + 1) else {}
             norm = engine.step()
@@ -113,6 +108,29 @@ def train_steps(
                 used=tuple(share.used),
                 skipped=tuple(share.skipped),
             )
+
+
+def _learn(
+    engine: Engine,
+    batches: Sequence[Batch],
+    rows: Sequence[MicroBatch],
+    *,
+    loss: Loss,
+    scale: float,
+    mark: Callable[[str], None],
+    on_logits: Callable[[MicroBatch, torch.Tensor, Batch], None],
+) -> float:
+    """Leave the gradients of a worker's micro batches, their loss times `scale`, and return the sum of their losses."""
+    engine.module.train()
+    loss_sum = 0.0
+    for number, (batch, samples) in enumerate(zip(batches, rows, strict=True), start=1):
+        mark(f"micro batch {number}")
+        engine.begin_micro_batch(is_last=number == len(batches))
+        summed, logits = loss(engine.forward, batch)
+        engine.backward(summed * scale)
+        loss_sum += summed.item()
+        on_logits(samples, logits.detach(), batch)
+    return loss_sum
 
 
 def _read(feed: Feed, indices: np.ndarray, *, epoch: int) -> tuple[Share, Exception | None]:
