@@ -13,13 +13,13 @@ from eagleray.spec.document import dump
 from eagleray.spec.finetune import FineTune
 from eagleray.store.objects import Objects, open_storage
 from eagleray.store.runs import RunRecord
+from eagleray.train import ray_environment
 from tests.ray import disturbed
 from tests.ray.disturbed import Undisturbed
 from tests.ray.watching import Watcher
 from tests.support import tiny_models, training
 
-# Ray Train looks at its workers' reports every two seconds unless told otherwise.
-os.environ["RAY_TRAIN_HEALTH_CHECK_INTERVAL_S"] = "0.2"
+os.environ.update(ray_environment.TRAIN)  # as a command does
 
 TIMEOUT_S = 900
 HERE = Path(__file__).parent

@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 import secrets
 
-POLL_INTERVAL_S = "0.2"
-"""How often Ray Train looks after its workers: its default of 2 s is what a run would wait at its end."""
-GOODBYE_S = "5"
-"""How long Ray Train lets workers leave their process group: by its default a run would wait 30 s for one that hangs,
-before it is ended and all begin again."""
+TRAIN = {
+    # How often it looks after its workers: its default of 2 s is what a run would wait at its end.
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
+    # How long workers may take to leave their process group: by its default a run would wait 30 s for one that hangs,
+    # before it is ended and all begin again.
+    "TORCH_PROCESS_GROUP_SHUTDOWN_TIMEOUT_S": "5",
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",  # an actor that nothing of ours listens to
+}
+"""What Ray Train reads whenever it starts workers."""
 
 
 def is_embedded() -> bool:
@@ -19,9 +23,8 @@ def is_embedded() -> bool:
 
 def prepare() -> None:
     """Set what the user has not set. An embedded Ray takes a token that only this process and its children know."""
-    os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", POLL_INTERVAL_S)
-    os.environ.setdefault("TORCH_PROCESS_GROUP_SHUTDOWN_TIMEOUT_S", GOODBYE_S)
-    os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")  # an actor that nothing of ours listens to
+    for name, value in TRAIN.items():
+        os.environ.setdefault(name, value)
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # Ray's coming default; else a warning a worker
     if not is_embedded():
         return
