@@ -10,7 +10,6 @@ from pathlib import Path
 from eagleray.data import fingerprints
 from eagleray.flow import stages
 from eagleray.flow.steps import Observer, Step
-from eagleray.model import sources
 from eagleray.spec import metrics, together
 from eagleray.spec.document import dump
 from eagleray.spec.finetune import FineTune
@@ -83,9 +82,7 @@ class Making:
         return self._basis_of(self._document)
 
     def _basis_of(self, document: FineTune) -> Basis:
-        spec = document.spec
-        fingerprint = fingerprints.of_document(spec, cache_dir=self._cache_dir)
-        return Basis(document, fingerprint, sources.sha256(spec.model.source))
+        return changes.basis(document, fingerprints.of_document(document.spec, cache_dir=self._cache_dir))
 
     def _find_stages(self) -> str | None:
         return None if self._begins_anew else self._walk_stages(self._finished)

@@ -13,7 +13,6 @@ from eagleray.data import fingerprints
 from eagleray.errors import UserError
 from eagleray.flow import observing, teaching
 from eagleray.flow.tracking import AnyObserver
-from eagleray.model import sources
 from eagleray.spec.document import dump
 from eagleray.spec.finetune import FineTune
 from eagleray.store import best, runs
@@ -21,8 +20,7 @@ from eagleray.store import teaching as records
 from eagleray.store.objects import Objects, open_storage
 from eagleray.store.runs import RunRecord
 from eagleray.store.teaching import TeachingRecord
-from eagleray.train import inputs, resumption
-from eagleray.train.changes import Basis
+from eagleray.train import changes, inputs, resumption
 from eagleray.train.inputs import Inputs
 
 
@@ -151,9 +149,7 @@ class Rounds:
     def _done(self, document: FineTune) -> RunRecord | None:
         if self.begins_anew:
             return None
-        spec = document.spec
-        fingerprint = fingerprints.of_document(spec, cache_dir=self._cache_dir)
-        basis = Basis(document, fingerprint, sources.sha256(spec.model.source))
+        basis = changes.basis(document, fingerprints.of_document(document.spec, cache_dir=self._cache_dir))
         return resumption.finished(self._objects, basis, kind=document.kind)
 
     def _compare(self, student: RunRecord, teacher: RunRecord) -> tuple[bool, str]:

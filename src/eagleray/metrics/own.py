@@ -5,6 +5,7 @@ The code is the user's, so whatever it raises is theirs to mend: it is told wher
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import importlib.util
 import inspect
@@ -20,7 +21,7 @@ from typing import Any
 
 from eagleray.errors import UserError
 from eagleray.metrics.pairs import Pairs
-from eagleray.spec.metrics import EvaluateMetricSpec, FunctionMetricSpec, MetricSpec
+from eagleray.spec.metrics import EvaluateMetricSpec, FunctionMetricSpec, MetricSpec, files
 
 Value = Callable[[Pairs, Sequence[str], Path], Any]
 """What a metric returns for all rows, given the labels whose places are their numbers and a folder for its files."""
@@ -71,6 +72,21 @@ class OwnMetric:
                 "one for such rows, too"
             )
         return number
+
+
+def sha256(specs: Sequence[MetricSpec]) -> str:
+    """One hash for the files that metrics are read from, wherever they lie; "" where there are none.
+
+    What they import in turn is not looked at.
+    """
+    digest = hashlib.sha256()
+    read = files(specs)
+    for place, source in sorted(read.items()):
+        named = Path(source)
+        scripts = sorted(named.rglob("*.py")) if named.is_dir() else [named]
+        for script in (each for each in scripts if each.is_file()):
+            digest.update(f"{place}:{script.name}:{hashlib.sha256(script.read_bytes()).hexdigest()};".encode())
+    return digest.hexdigest() if read else ""
 
 
 def build(specs: Sequence[MetricSpec]) -> tuple[OwnMetric, ...]:

@@ -34,6 +34,7 @@ class LockRecord(Record):
     hardware: dict[str, Any]
     python: str
     model_sha256: str = ""
+    metrics_sha256: str = ""
 
 
 class ForkRecord(Record):

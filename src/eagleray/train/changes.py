@@ -9,7 +9,9 @@ from typing import Any, Literal
 
 from pydantic_core import to_jsonable_python
 
-from eagleray.spec import shape, together
+from eagleray.metrics import own
+from eagleray.model import sources
+from eagleray.spec import metrics, shape, together
 from eagleray.spec.base import Spec
 from eagleray.spec.finetune import FineTune
 from eagleray.spec.task import TaskSpec
@@ -88,6 +90,13 @@ class Basis:
     data_fingerprint: str
     model_sha256: str  # "" for a hub id, which its revision names
     labels: tuple[str, ...] = ()  # as the head has them; () where there are none, or they are not known
+    metrics_sha256: str = ""  # of the code of the document's own metrics; "" where none of it is a file
+
+
+def basis(document: FineTune, data_fingerprint: str) -> Basis:
+    """Return what a run of a document would be made from, as it is now."""
+    spec = document.spec
+    return Basis(document, data_fingerprint, sources.sha256(spec.model.source), metrics_sha256=own.sha256(spec.metrics))
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +129,8 @@ def differences(stored: Basis, wanted: Basis) -> tuple[Change, ...]:
         same.update(_NAME_THE_MODEL)
     if stored.labels and stored.labels == wanted.labels:
         same.add("task.labels")
+    if stored.metrics_sha256 == wanted.metrics_sha256 and _named_alike(stored.document, wanted.document):
+        same.add("metrics")
     named = [replace(change, effect="nothing") if change.path in same else change for change in changed]
     return (*named, *_unnamed(stored, wanted, {change.path for change in changed}))
 
@@ -135,6 +146,15 @@ def changes(stored: FineTune, wanted: FineTune) -> tuple[Change, ...]:
 def effect(path: str) -> Effect:
     """Return how far a key of `spec` reaches."""
     return EFFECTS[max((key for key in EFFECTS if f"{path}.".startswith(f"{key}.")), key=len)]
+
+
+def _named_alike(stored: FineTune, wanted: FineTune) -> bool:
+    """Whether the same metrics are asked for, wherever their code lies: a job's folder is another each time."""
+    there, here = (
+        metrics.with_files(each.spec.metrics, dict.fromkeys(metrics.files(each.spec.metrics), "-"))
+        for each in (stored, wanted)
+    )
+    return there == here
 
 
 def _placeless(task: TaskSpec) -> TaskSpec:
@@ -156,11 +176,13 @@ def _changes(stored: Any, wanted: Any, path: str) -> Iterator[Change]:
 def _unnamed(stored: Basis, wanted: Basis, changed: set[str]) -> Iterator[Change]:
     """What differs behind names that are the same: files were changed, a branch of the hub has moved on."""
     if stored.data_fingerprint != wanted.data_fingerprint and not any(
-        path == "train.seed" or _decides_on_rows(path) for path in changed
+        path.startswith(("train.seed", "task.tasks", "task.mixing")) or _decides_on_rows(path) for path in changed
     ):
         yield Change("data (fingerprint)", stored.data_fingerprint[:12], wanted.data_fingerprint[:12], "start")
     if stored.model_sha256 != wanted.model_sha256 and changed.isdisjoint(_NAME_THE_MODEL):
         yield Change("model (sha256)", stored.model_sha256[:12], wanted.model_sha256[:12], "weights")
+    if stored.metrics_sha256 != wanted.metrics_sha256 and "metrics" not in changed:
+        yield Change("metrics (code)", stored.metrics_sha256[:12], wanted.metrics_sha256[:12], "course")
     if stored.labels and wanted.labels and stored.labels != wanted.labels and "task.labels" not in changed:
         yield Change("task.labels", list(stored.labels), list(wanted.labels), "weights")
 

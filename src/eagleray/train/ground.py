@@ -66,7 +66,13 @@ class Ground:
         self._observer.data(loaded.data.report)
         losses.build(loaded.task, spec.train, label_counts=loaded.data.label_counts)  # refuses before workers start
         locked = lock.of_run(self._document, loaded, resources)
-        basis = Basis(self._document, locked.data_fingerprint, locked.model_sha256, loaded.task.labels)
+        basis = Basis(
+            self._document,
+            locked.data_fingerprint,
+            locked.model_sha256,
+            labels=loaded.task.labels,
+            metrics_sha256=locked.metrics_sha256,
+        )
         return Ready(loaded, locked, basis)
 
 

@@ -7,6 +7,7 @@ import os
 import platform
 import subprocess
 
+from eagleray.metrics import own
 from eagleray.model.load import source_sha256
 from eagleray.spec.finetune import FineTune
 from eagleray.store.runs import LockRecord
@@ -33,6 +34,7 @@ def of_run(document: FineTune, inputs: Inputs, resources: Resources) -> LockReco
         },
         python=platform.python_version(),
         model_sha256=source_sha256(document.spec.model.source),
+        metrics_sha256=own.sha256(document.spec.metrics),
     )
 
 

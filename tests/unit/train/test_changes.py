@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from eagleray.spec import shape
-from eagleray.spec.finetune import FineTuneSpec
+from eagleray.spec.finetune import FineTune, FineTuneSpec
 from eagleray.train import changes
-from eagleray.train.changes import EFFECTS, Change, Effect, effect
+from eagleray.train.changes import EFFECTS, Basis, Change, Effect, effect
 from tests.support import bases
 
 
@@ -184,3 +186,43 @@ def test_every_effect_is_that_of_a_key() -> None:
     keys = set(_keys(FineTuneSpec))
 
     assert [path for path in EFFECTS if not any(f"{key}.".startswith(f"{path}.") for key in keys)] == []
+
+
+def _scored(file: Path, code: str) -> Basis:
+    """The basis of a document with a metric of its own in this file."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(code, encoding="utf-8")
+    metric = f"{{type: function, name: cost, source: '{file}:cost'}}"
+    return replace(changes.basis(bases.document(metrics=f"[{metric}]"), "f" * 64), model_sha256="a" * 64)
+
+
+@pytest.mark.parametrize(
+    ("folder", "code", "expected"),
+    [
+        pytest.param("a", "def cost(): 1", {}, id="same"),
+        pytest.param("b", "def cost(): 1", {"metrics": "nothing"}, id="same-elsewhere"),
+        pytest.param("b", "def cost(): 2", {"metrics": "course"}, id="other-elsewhere"),
+        pytest.param("a", "def cost(): 2", {"metrics (code)": "course"}, id="edited"),
+    ],
+)
+def test_metrics_are_told_apart_by_their_code(
+    tmp_path: Path, folder: str, code: str, expected: dict[str, Effect]
+) -> None:
+    stored = _scored(tmp_path / "a" / "m.py", "def cost(): 1")
+
+    found = changes.differences(stored, _scored(tmp_path / folder / "m.py", code))
+
+    assert {change.path: change.effect for change in found} == expected
+
+
+def test_rows_that_another_mixing_draws_are_told_once() -> None:
+    def mixed(mixing: str) -> FineTune:
+        tone = "{name: tone, task: {type: text-classification}, data: {train: tone.jsonl}}"
+        names = "{name: names, task: {type: token-classification}, data: {train: names.txt}}"
+        task = f"{{type: multi-task, tasks: [{tone}, {names}], mixing: {mixing}}}"
+        return bases.document(task=task, data="{max_length: 64}")
+
+    stored = Basis(mixed("{type: size}"), data_fingerprint="f" * 64, model_sha256="")
+    wanted = Basis(mixed("{type: temperature, temperature: 2.0}"), data_fingerprint="0" * 64, model_sha256="")
+
+    assert [change.path for change in changes.differences(stored, wanted)] == ["task.mixing.type"]
