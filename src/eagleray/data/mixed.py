@@ -13,6 +13,7 @@ from eagleray.data import choose
 from eagleray.data.checks import DataReport
 from eagleray.data.encoder import Row, Sample
 from eagleray.data.prepare import Prepared, sha256
+from eagleray.data.steps import BalanceReport, StepsReport
 from eagleray.data.tokenized import Split
 from eagleray.errors import DataError
 from eagleray.spec.balance import TemperatureSpec
@@ -160,12 +161,14 @@ def _mixed(
     )
 
 
-def _report(prepared: Mapping[str, Prepared], *, counts: Mapping[str, int]) -> DataReport:
+def _report(prepared: Mapping[str, Prepared], *, counts: dict[str, int]) -> DataReport:
     each = {name: one.report for name, one in prepared.items()}
     splits = tuple(
-        split.model_copy(update={"name": f"{name}/{split.name}"} | ({"rows": counts[name]} if number == 0 else {}))
+        split.model_copy(update={"name": f"{name}/{split.name}"})
         for name, report in each.items()
-        for number, split in enumerate(report.splits)
+        for split in report.splits
     )
     warnings = tuple(f"{name}/{warning}" for name, report in each.items() for warning in report.warnings)
-    return DataReport(splits=splits, max_length=next(iter(each.values())).max_length, warnings=warnings)
+    samples = {name: len(one.train) for name, one in prepared.items()}
+    steps = StepsReport(balance=None if samples == counts else BalanceReport(by="task", before=samples, after=counts))
+    return DataReport(splits=splits, max_length=next(iter(each.values())).max_length, warnings=warnings, steps=steps)

@@ -74,6 +74,10 @@ def test_data_of_all_tasks(spec: FineTuneSpec, loaded: Inputs, tmp_path: Path) -
         *("tone/train", "tone/validation", "tone/test"),
         *("names/train", "names/validation"),
     ]
+    assert all(sum(split.label_counts.values()) in (0, split.rows) for split in data.report.splits[:3])
+    balance = data.report.steps.balance
+    assert balance is not None and set(balance.after) == {"tone", "names"}
+    assert balance.after["tone"] == balance.after["names"] != balance.before["names"]
     assert fingerprints.of_document(spec, cache_dir=tmp_path) == data.fingerprint
 
 
