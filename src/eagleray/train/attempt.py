@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import logging
+import logging.config
 import tempfile
 import threading
 import uuid
@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import ray
-from ray._private.log import PlainRayHandler
 from ray.exceptions import RayError
 from ray.train import FailureConfig, LoggingConfig, Result, RunConfig, ScalingConfig, TrainingFailedError
 from ray.train.torch import TorchConfig, TorchTrainer
@@ -19,6 +18,7 @@ from ray.train.v2._internal.callbacks.placement_group_callback import PlacementG
 from ray.train.v2._internal.execution.context import TrainRunContext
 from ray.train.v2._internal.execution.controller.controller import TrainController
 from ray.train.v2._internal.execution.worker_group.worker_group import WorkerGroup
+from ray.train.v2._internal.logging import LoggingManager
 from ray.util.placement_group import remove_placement_group
 
 from eagleray import logs
@@ -161,7 +161,12 @@ class _Controller(TrainController):
     worker_group_cls: type[WorkerGroup] = _Workers
 
     def __init__(self, **parts: Any) -> None:
+        _log_to_files(parts["train_run_context"])
         super().__init__(**parts)
-        # What it says goes to its files in Ray's session, not over the user's screen.
-        chatty = logging.getLogger("ray.train")
-        chatty.handlers = [handler for handler in chatty.handlers if not isinstance(handler, PlainRayHandler)]
+
+
+def _log_to_files(context: TrainRunContext) -> None:
+    """What the controller says goes to Ray's session alone, not over the user's screen as well."""
+    settings = LoggingManager._get_controller_logger_config_dict(context)
+    settings["loggers"]["ray.train"]["handlers"].remove("console")
+    logging.config.dictConfig(settings)

@@ -11,6 +11,7 @@ TRAIN = {
     # How long workers may take to leave their process group: by its default a run would wait 30 s for one that hangs,
     # before it is ended and all begin again.
     "TORCH_PROCESS_GROUP_SHUTDOWN_TIMEOUT_S": "5",
+    "RAY_TRAIN_ENABLE_CONTROLLER_STRUCTURED_LOGGING": "0",  # `attempt` says where it logs, in this process
     "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",  # an actor that nothing of ours listens to
 }
 """What Ray Train reads whenever it starts workers."""
