@@ -41,7 +41,7 @@ bench: .venv/ready  ## every benchmark that is not there yet, row by row; they w
 	python -m bench
 
 .PHONY: bench-quick
-bench-quick: .venv/ready  ## some of them with few rows and rounds, under eight minutes
+bench-quick: .venv/ready  ## some of them with few rows and rounds, planned for under eight minutes
 	python -m bench --quick
 
 # torch is pinned without its local version (+cpu) and without the CUDA libraries that its own metadata pins, so that

@@ -1,10 +1,11 @@
 """Run the benchmarks row by row, and write docs/benchmarks.json and the table of docs/benchmarks.md.
 
 A row that was run to its end on this machine, with these versions and this source, is not run again; so what was
-interrupted goes on where it was. They want the machine for themselves.
+interrupted goes on where it was. A row for which this machine lacks something is skipped, with its reason. They want
+the machine for themselves.
 
-    make bench                                  # all that is missing, under three hours
-    make bench-quick                            # is it as it was? under eight minutes, writes nothing to docs
+    make bench                                  # all that is missing, planned for under three hours
+    make bench-quick                            # is it as it was? planned for under eight minutes, writes no docs
     python -m bench --list
     python -m bench --only train startup --rounds 1
     python -m bench --again train               # although it is there
@@ -24,7 +25,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import page, results
+from bench import page, results, turns
 from bench.results import ROOT, Result
 from bench.rows import ROWS, Row
 
@@ -32,6 +33,13 @@ DOCS = ROOT / "docs"
 RESULTS = ROOT / "bench" / "results"
 Runs = Callable[[list[str], Path], int]
 """Runs a command with its output in a file; returns its exit status."""
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A row that this machine cannot run."""
+
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +74,16 @@ def main() -> int:
 
 def work(order: Order, folder: Path, *, run: Runs) -> list[str]:
     """Run what is missing; returns the rows that failed."""
-    here, there, failed = results.fingerprint(), results.read(folder), []
+    here, there, failed = results.fingerprint(), holding(order, folder), []
     for row in order.rows:
-        command, script, kept = command_of(row, order), results.digest(row.script), there.get(row.name)
-        if kept and row.name not in order.again and kept.holds(command, here, script):
-            print(f"{row.name}: there already, of {kept.at}", flush=True)
+        if row.name in there and row.name not in order.again:
+            print(f"{row.name}: there already, of {there[row.name].at}", flush=True)
             continue
         print(f"{row.name}: {row.title}, some {row.quick_minutes if order.is_quick else row.minutes:g} min", flush=True)
-        result = measured(row, command, folder, run=run, fingerprint=here)
+        result = measured(row, command_of(row, order), folder, run=run, fingerprint=here)
+        if isinstance(result, Skipped):
+            print(f"{row.name}: skipped: {result.reason}", flush=True)
+            continue
         if result is None:
             failed.append(row.name)
             print(f"{row.name}: FAILED, see {folder / row.name}.log", flush=True)
@@ -84,16 +94,29 @@ def work(order: Order, folder: Path, *, run: Runs) -> list[str]:
     return failed
 
 
+def holding(order: Order, folder: Path) -> dict[str, Result]:
+    """What was run and still holds: figures of an older source are none of this one."""
+    here, measures, rows = results.fingerprint(), results.digest(), {row.name: row for row in (*ROWS, *order.rows)}
+    return {
+        name: result
+        for name, result in results.read(folder).items()
+        if name in rows and result.holds(command_of(rows[name], order), here, measures)
+    }
+
+
 def measured(
     row: Row, command: list[str], folder: Path, *, run: Runs, fingerprint: results.Fingerprint
-) -> Result | None:
+) -> Result | Skipped | None:
     """Run one row; None where it fails or hands no figures on."""
     folder.mkdir(parents=True, exist_ok=True)
     out = folder / f"{row.name}.figures"
     out.unlink(missing_ok=True)
-    script, load = results.digest(row.script), os.getloadavg()[0]  # before it runs
+    script, load = results.digest(), os.getloadavg()[0]  # before it runs
     at, started = datetime.now(UTC), time.monotonic()
-    status = run([*command, "--json", str(out)], folder / f"{row.name}.log")
+    log = folder / f"{row.name}.log"
+    status = run([*command, "--json", str(out)], log)
+    if status == turns.SKIPPED:
+        return Skipped(log.read_text(encoding="utf-8").strip().rpartition("\n")[2])
     if status or not out.exists():
         return None
     told = json.loads(out.read_text(encoding="utf-8"))
@@ -115,8 +138,10 @@ def measured(
 def command_of(row: Row, order: Order) -> list[str]:
     """Without the interpreter's path, which is another one on every machine."""
     arguments = row.quick if order.is_quick and row.quick is not None else row.arguments
-    rounds = ("--rounds", str(order.rounds)) if order.rounds and row.has_rounds else ()
-    return ["python", f"bench/{row.script}.py", *arguments, *rounds]
+    if order.rounds and row.has_rounds:
+        at = arguments.index("--rounds") if "--rounds" in arguments else len(arguments)
+        arguments = (*arguments[:at], "--rounds", str(order.rounds), *arguments[at + 2 :])
+    return ["python", f"bench/{row.script}.py", *arguments]
 
 
 def run(command: list[str], log: Path) -> int:
@@ -139,7 +164,7 @@ def run(command: list[str], log: Path) -> int:
 
 def show(order: Order, folder: Path) -> None:
     """Print the table; unless it was quick, write it to the docs, with the rows that were committed before."""
-    there = results.read(folder)
+    there = holding(order, folder)
     print(f"\n{page.table(order.rows, there)}")
     if order.is_quick or not there:
         return

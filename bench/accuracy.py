@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import os
 import sys
 import tempfile
 import time
@@ -35,6 +34,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # the gloo workers are those
 
 from bench import films, turns
 from bench.films import CLASSES
+from bench.peers import DOCUMENT
 from eagleray.model import quiet
 from eagleray.spec.document import load
 from eagleray.spec.finetune import FineTune, FineTuneSpec
@@ -42,7 +42,6 @@ from eagleray.store.sources import resolve
 from tests.support.gloo import GlooWorkers
 from tests.support.training import train
 
-DOCUMENT = Path(__file__).parents[1] / "jobs" / "finetune" / "text-classification-cpu.yaml"
 NUM_VALIDATION_ROWS = 200  # our side evaluates before its one checkpoint; nothing is decided by it
 LARGEST_DIFFERENCE = 0.01
 
@@ -61,7 +60,7 @@ class Scores:
 
 def main() -> None:
     arguments = _arguments()
-    os.environ["PYTHONWARNINGS"] = "ignore"  # the workers' too: DeepSpeed calls torch by its older names
+    turns.hush()
     quiet.silence()
     results: list[tuple[int, Scores, Scores]] = []
     with tempfile.TemporaryDirectory(prefix="eagleray-bench-") as scratch:

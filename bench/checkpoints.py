@@ -129,7 +129,7 @@ def main() -> None:
     if arguments.ray:
         report_by_ray(*arguments.ray)
         return
-    os.environ["PYTHONWARNINGS"] = "ignore"  # the workers' too: DeepSpeed calls torch by its older names
+    turns.hush()
     with slow_storage(arguments.rate) as storage, tempfile.TemporaryDirectory(prefix="eagleray-bench-") as scratch:
         os.environ.update(s3.environment(storage.endpoint))  # before the workers inherit it
         workers = GlooWorkers(NUM_WORKERS)

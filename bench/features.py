@@ -15,7 +15,6 @@ The demand is an epoch in at most a tenth of the time.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import tempfile
 import time
@@ -38,7 +37,7 @@ GOAL = 10.0
 
 def main() -> None:
     arguments = _arguments()
-    os.environ["PYTHONWARNINGS"] = "ignore"  # the workers' too: DeepSpeed calls torch by its older names
+    turns.hush()
     quiet.silence()
     workers = GlooWorkers(1)
     with tempfile.TemporaryDirectory(prefix="eagleray-bench-") as scratch:

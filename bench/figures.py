@@ -12,10 +12,6 @@ Figures = Mapping[str, Mapping[str, Sequence[float]]]
 """By contender and quantity, a number a round; one number where it was measured once for all rounds."""
 
 
-SETTLED = 1.5
-"""How many times the ratio of one round may be that of another, where they give different verdicts."""
-
-
 @dataclass(frozen=True, slots=True)
 class Demand:
     """`over` by `under`, each a `contender.quantity`; without `under`, what `over` itself is to be."""
@@ -46,12 +42,12 @@ class Found:
 
 
 def find(demand: Demand, figures: Figures) -> Found | None:
-    """What the rounds came to; None where one of the two did not take part."""
+    """What the rounds came to; None where one of the two did not take part, or nothing can be divided by it."""
     over = _of(demand.over, figures)
     if not demand.under:
         return Found(median(over), min(over), max(over)) if over else None
     under = _of(demand.under, figures)
-    if not over or not under:
+    if not over or not under or not (demand.is_difference or all(under)):
         return None
     num_rounds = max(len(over), len(under))
     pairs = zip(_spread(over, num_rounds), _spread(under, num_rounds), strict=True)
@@ -67,9 +63,9 @@ def is_met(demand: Demand, found: Found) -> bool:
 
 
 def is_settled(demand: Demand, found: Found) -> bool:
-    """Whether the rounds can be judged by: each gives the same verdict, or they differ by little."""
+    """Whether the rounds can be judged by: all of them give the same verdict."""
     low, high = (is_met(demand, Found(value, value, value)) for value in (found.low, found.high))
-    return low == high or found.low <= 0 or found.high <= SETTLED * found.low
+    return low == high
 
 
 def slope(sizes: Sequence[float], costs: Sequence[float]) -> float:
@@ -82,9 +78,7 @@ def slope(sizes: Sequence[float], costs: Sequence[float]) -> float:
 
 
 def _compare(demand: Demand, left: float, right: float) -> float:
-    if demand.is_difference:
-        return left - right
-    return left / right if right else float("inf")
+    return left - right if demand.is_difference else left / right
 
 
 def _of(name: str, figures: Figures) -> Sequence[float]:

@@ -1,11 +1,13 @@
-"""How does cost grow with what there is more of? Each part is asked at sizes ten times apart, of least of a few tries.
+"""How does cost grow with what there is more of? Each part is asked at several sizes, once each.
 
 workers     Seconds a step of a tiny random encoder at ZeRO-2, a global batch of 64 with 1, 2 and 4 gloo
             workers (more than the cores, so that both waiting and sending show).
 rows        Seconds to read, check, tokenise and cache so many made rows, in a process of its own.
 trials      Seconds of Optuna's searcher as a sweep asks and tells it, for so many trials that do nothing.
-versions    Seconds to list a model's versions, as `models show` does, of a registry on a directory.
-documents   Seconds of one pass of the operator's decisions over so many FineTunes, without the API server.
+versions    Seconds to list a model's versions, as `models show` does, of a registry on a directory: the least of three
+            tries.
+documents   Seconds of one pass of the operator's decisions over so many FineTunes, without the API server: the least of
+            three tries.
 
 `power` is that of the size by which the cost grows between two neighbours, at its steepest: 1 is linear.
 
@@ -16,7 +18,6 @@ documents   Seconds of one pass of the operator's decisions over so many FineTun
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import tempfile
 import time
@@ -40,7 +41,7 @@ def workers(size: int, scratch: Path) -> float:
     """A step's median, of 30."""
     from tests.support import training
 
-    os.environ["PYTHONWARNINGS"] = "ignore"  # the workers' too: DeepSpeed calls torch by its older names
+    turns.hush()
     model, data = scratch / "model", scratch / "train.jsonl"
     if not model.exists():
         tiny_models.save_encoder(model)
@@ -99,14 +100,15 @@ def listed_versions(size: int, scratch: Path) -> float:
 
 
 def documents(size: int, scratch: Path) -> float:
-    """From each object to what would be done for it."""
+    """From each object, as it is seen, to what would be done for it."""
     from eagleray.kube import plan, wanted
 
     owners = [operated.fine_tune(f"demo-{number}") for number in range(size)]
+    seen = [(owner, operated.there(owner=owner)) for owner in owners]
 
     def decide() -> None:
-        for owner in owners:
-            plan.plan(wanted.run(owner), operated.there(owner=owner), operated.NOW)
+        for owner, observed in seen:
+            plan.plan(wanted.run(owner), observed, operated.NOW)
 
     return _least(decide)
 

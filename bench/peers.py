@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from bench.contenders import Turns
 from bench.films import CLASSES
 
 DOCUMENT = Path(__file__).parents[1] / "jobs" / "finetune" / "text-classification-cpu.yaml"
@@ -65,6 +66,41 @@ def trainer(dataset: Any, *, callbacks: list[Any], stage: int | None, **argument
     )
     model, tokenizer = encoder()
     return Trainer(model=model, args=given, train_dataset=dataset, processing_class=tokenizer, callbacks=callbacks)
+
+
+def train_in_turn(
+    turns: Turns,
+    *,
+    model: Any,
+    processing_class: Any,
+    train_dataset: Any,
+    collate: Callable[[list[Any]], Any],
+    count_targets: Callable[[Any], int] = lambda batch: 0,
+    **arguments: Any,
+) -> None:
+    """Have a Trainer of transformers take its steps in its turns; `arguments` are those of TrainingArguments."""
+    from transformers import Trainer, TrainerCallback, TrainingArguments
+
+    class TakesTurns(TrainerCallback):
+        def on_train_begin(self, *given: Any, **more: Any) -> None:
+            turns.begin()
+
+        def on_step_end(self, args: Any, state: Any, control: Any, **more: Any) -> None:
+            control.should_training_stop = not turns.step()
+
+    def counted(samples: list[Any]) -> Any:
+        batch = collate(samples)
+        turns.count(samples=len(samples), cells=batch["input_ids"].numel(), targets=count_targets(batch))
+        return batch
+
+    Trainer(
+        model=model,
+        args=TrainingArguments(save_strategy="no", report_to="none", disable_tqdm=True, **arguments),
+        train_dataset=train_dataset,
+        data_collator=counted,
+        processing_class=processing_class,
+        callbacks=[TakesTurns()],
+    ).train()
 
 
 def compile_nothing() -> None:

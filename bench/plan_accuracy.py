@@ -59,7 +59,8 @@ class Pair:
 
 def main() -> None:
     arguments = _arguments()
-    os.environ |= {"PYTHONWARNINGS": "ignore", "DS_ACCELERATOR": "cpu"}  # the workers' too
+    turns.hush()
+    os.environ["DS_ACCELERATOR"] = "cpu"  # the workers' too
     figures: dict[str, dict[str, Pair]] = {}
     with tempfile.TemporaryDirectory(prefix="eagleray-bench-") as folder:
         if "runs" in arguments.parts:

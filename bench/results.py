@@ -1,7 +1,8 @@
 """What is kept of a row that was run, and does it still hold?
 
 One file a row under `bench/results/`, which git ignores. It holds as long as machine, versions, the product's source,
-the row's script and its command are what they were; a commit that touches none of them takes no hour to measure again.
+what measures and the row's command are what they were; a commit that touches none of them takes no hour to measure
+again. What measures is each script of `bench/` and each fake of `tests/support`, as scripts share them.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from typing import Any
 from bench.figures import Figures
 
 ROOT = Path(__file__).parents[1]
+SHOWING = frozenset({"__main__.py", "page.py", "plot.py", "rows.py"})
+"""Modules of this folder that measure nothing. The arguments of a row are its command, which is compared by itself."""
 PACKAGES = (
     "torch",
     "transformers",
@@ -65,7 +68,7 @@ class Result:
     load: float  # of the machine, the minute before
     figures: Figures
     raw: dict[str, Any] = field(default_factory=dict)
-    script: str = ""  # what `digest` says of it
+    script: str = ""  # what `digest` says of all that measures
 
     def holds(self, command: list[str], fingerprint: Fingerprint, script: str) -> bool:
         """Whether to run the row again would measure the same thing."""
@@ -119,10 +122,13 @@ def fingerprint() -> Fingerprint:
     )
 
 
-def digest(script: str) -> str:
-    """Of a script's text; empty where there is none."""
-    path = ROOT / "bench" / f"{script}.py"
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:12] if path.exists() else ""
+def digest(root: Path = ROOT) -> str:
+    """Of the names and texts of all that measures."""
+    scripts = [path for path in (root / "bench").glob("*.py") if path.name not in SHOWING]
+    found = hashlib.sha256()
+    for path in sorted([*scripts, *(root / "tests" / "support").rglob("*.py")]):
+        found.update(f"{path.relative_to(root)}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
+    return found.hexdigest()[:12]
 
 
 def commit() -> str:

@@ -1,4 +1,4 @@
-"""Does the paper model of docs/scaling.md say what four workers take, from what one and two take?
+"""Does the paper model of docs/scaling.md say what four workers take, from what two take?
 
 MiniLM on film sentences of one length, 4 samples a worker and step, one thread a worker, plain gloo processes on this
 machine. With `n` workers on `p` cores, a step of ZeRO stage `s` is modelled as
@@ -37,7 +37,7 @@ SENT = {0: 2, 1: 2, 2: 2, 3: 3}
 
 def main() -> None:
     arguments = _arguments()
-    os.environ["PYTHONWARNINGS"] = "ignore"  # the workers' too: DeepSpeed calls torch by its older names
+    turns.hush()
     seconds: dict[int, dict[int, float]] = {stage: {} for stage in arguments.stages}
     reduced: dict[int, float] = {}
     with tempfile.TemporaryDirectory(prefix="eagleray-bench-") as scratch:

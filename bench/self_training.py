@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
 import sys
 import tempfile
@@ -31,6 +30,7 @@ from transformers import AutoModel, AutoTokenizer
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # a free port is found as the tests do
 
+from bench import turns
 from eagleray.data.sources import read_rows
 from eagleray.flow import self_training, teaching
 from eagleray.flow.self_training import Rounds
@@ -199,5 +199,5 @@ def _arguments() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    os.environ["PYTHONWARNINGS"] = "ignore"
+    turns.hush()
     main()

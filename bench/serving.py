@@ -2,8 +2,8 @@
 
 throughput   32 clients, texts of some 25 words of mixed lengths: ours with PyTorch, ONNX fp32 and int8; a pipeline of
              transformers behind Flask (its own server, and waitress with one thread of torch a request) and behind a
-             plain Ray Serve deployment, with `@serve.batch` and without; PyTorch behind FastAPI; and, for the limit, a
-             Ray Serve deployment that answers nothing.
+             plain Ray Serve deployment of two replicas, with `@serve.batch` and without; PyTorch behind FastAPI; and,
+             for the limit, a Ray Serve deployment that answers nothing.
 single       One client: the median beside the model's own time for the same texts, asked in this process.
 long         Texts of some 200 words: ours with ONNX beside Flask, and beside the same ONNX model offline on
              length-sorted batches with as many threads.
@@ -50,7 +50,7 @@ SCRIPTS = Path(sys.executable).parent
 PORT = 8731
 NUM_TEXTS = 512
 CLIENTS = 32
-REPLICAS = "{min: 2, max: 2}"  # one for each core, as the other servers have both
+REPLICAS = "{min: 2, max: 2}"  # one for each core, as plain Ray Serve has; the other servers are a process on both
 WORDS = {"short": 25, "long": 200}
 
 
@@ -189,11 +189,11 @@ def _flask(directory: Path) -> Any:
 
 
 def by_serve(directory: Path) -> None:
-    """The same pipeline behind Ray Serve as its documentation has it, one replica."""
+    """The same pipeline behind Ray Serve as its documentation has it, with as many replicas as ours."""
     from ray import serve
     from starlette.requests import Request
 
-    @serve.deployment(max_ongoing_requests=100)
+    @serve.deployment(num_replicas=2, max_ongoing_requests=100, ray_actor_options={"num_cpus": 1})
     class Classifier:
         def __init__(self, where: str) -> None:
             self._answer = _pipeline(Path(where))
@@ -209,7 +209,7 @@ def by_serve_batch(directory: Path) -> None:
     from ray import serve
     from starlette.requests import Request
 
-    @serve.deployment(max_ongoing_requests=100)
+    @serve.deployment(num_replicas=2, max_ongoing_requests=100, ray_actor_options={"num_cpus": 1})
     class Classifier:
         def __init__(self, where: str) -> None:
             self._answer_all = _pipeline(Path(where))

@@ -26,6 +26,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from bench import films, turns, worker
 from bench.contenders import Turns, take, waiting
+from bench.peers import train_in_turn
 
 DOCUMENT = Path(__file__).parents[1] / "jobs" / "finetune" / "causal-lm-pretraining.yaml"
 NUM_LAYERS = 4
@@ -66,51 +67,25 @@ def ours(setup: Setup, turns: Turns) -> None:
 def trainer(setup: Setup, turns: Turns, **arguments: Any) -> None:
     """The Trainer of transformers over the same texts, tokenised ahead."""
     from datasets import Dataset
-    from transformers import (
-        AutoModelForCausalLM,
-        AutoTokenizer,
-        DataCollatorForLanguageModeling,
-        Trainer,
-        TrainerCallback,
-        TrainingArguments,
-    )
-
-    class TakesTurns(TrainerCallback):
-        def on_train_begin(self, *given: Any, **more: Any) -> None:
-            turns.begin()
-
-        def on_step_end(self, args: Any, state: Any, control: Any, **more: Any) -> None:
-            control.should_training_stop = not turns.step()
+    from transformers import AutoModelForCausalLM, AutoTokenizer, DataCollatorForLanguageModeling
 
     directory = Path(setup.directory)
     tokenizer = AutoTokenizer.from_pretrained(directory / "model")
     end = tokenizer.eos_token
     texts = [row["text"] + end for row in films.read(directory / "train.jsonl")]
     rows = tokenizer(texts, truncation=True, max_length=MAX_LENGTH)
-    collate = DataCollatorForLanguageModeling(tokenizer, mlm=False)
-
-    def counted(samples: list[Any]) -> Any:
-        batch = collate(samples)
-        num_tokens = int(batch["attention_mask"].sum())
-        turns.count(samples=len(samples), cells=batch["input_ids"].numel(), targets=num_tokens - len(samples))
-        return batch
-
-    Trainer(
+    train_in_turn(
+        turns,
         model=AutoModelForCausalLM.from_pretrained(directory / "model", dtype="float32"),
-        args=TrainingArguments(
-            output_dir=str(directory / "trainer"),
-            per_device_train_batch_size=BATCH_SIZE,
-            num_train_epochs=50,
-            save_strategy="no",
-            report_to="none",
-            disable_tqdm=True,
-            **arguments,
-        ),
-        train_dataset=Dataset.from_dict(dict(rows)),
-        data_collator=counted,
         processing_class=tokenizer,
-        callbacks=[TakesTurns()],
-    ).train()
+        train_dataset=Dataset.from_dict(dict(rows)),
+        collate=DataCollatorForLanguageModeling(tokenizer, mlm=False),
+        count_targets=lambda batch: int(batch["attention_mask"].sum()) - len(batch["attention_mask"]),
+        output_dir=str(directory / "trainer"),
+        per_device_train_batch_size=BATCH_SIZE,
+        num_train_epochs=50,
+        **arguments,
+    )
 
 
 def grouped(setup: Setup, turns: Turns) -> None:

@@ -43,9 +43,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from bench import deepspeed_loop, films, turns, worker
 from bench.contenders import Turns, take, waiting
-from bench.peers import encoder, group_of_one
+from bench.peers import DOCUMENT, encoder, group_of_one, train_in_turn
 
-DOCUMENT = Path(__file__).parents[1] / "jobs" / "finetune" / "text-classification-cpu.yaml"
 BATCH_SIZE = 32
 
 
@@ -87,41 +86,21 @@ def bare(setup: Setup, turns: Turns) -> None:
 
 def trainer(setup: Setup, turns: Turns, **arguments: Any) -> None:
     """The Trainer of transformers over the same rows, tokenised ahead."""
-    from transformers import DataCollatorWithPadding, Trainer, TrainerCallback, TrainingArguments
-
-    class TakesTurns(TrainerCallback):
-        def on_train_begin(self, *given: Any, **more: Any) -> None:
-            turns.begin()
-
-        def on_step_end(self, args: Any, state: Any, control: Any, **more: Any) -> None:
-            control.should_training_stop = not turns.step()
+    from transformers import DataCollatorWithPadding
 
     model, tokenizer = encoder(_document(setup))
     rows = films.read(Path(setup.directory) / "train.jsonl")
-    dataset = films.dataset(rows, tokenizer, max_length=setup.max_length)
-    collate = DataCollatorWithPadding(tokenizer)  # what a Trainer takes by itself where it is given a tokenizer
-
-    def counted(samples: list[Any]) -> Any:
-        batch = collate(samples)
-        turns.count(samples=len(samples), cells=batch["input_ids"].numel())
-        return batch
-
-    Trainer(
+    train_in_turn(
+        turns,
         model=model,
-        args=TrainingArguments(
-            output_dir=f"{setup.directory}/trainer",
-            per_device_train_batch_size=BATCH_SIZE,
-            num_train_epochs=setup.epochs,
-            save_strategy="no",
-            report_to="none",
-            disable_tqdm=True,
-            **arguments,
-        ),
-        train_dataset=dataset,
-        data_collator=counted,
         processing_class=tokenizer,
-        callbacks=[TakesTurns()],
-    ).train()
+        train_dataset=films.dataset(rows, tokenizer, max_length=setup.max_length),
+        collate=DataCollatorWithPadding(tokenizer),  # what a Trainer takes by itself where it is given a tokenizer
+        output_dir=f"{setup.directory}/trainer",
+        per_device_train_batch_size=BATCH_SIZE,
+        num_train_epochs=setup.epochs,
+        **arguments,
+    )
 
 
 def grouped(setup: Setup, turns: Turns) -> None:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, NoReturn
 
 from bench import figures as judging
 from bench.figures import Figures
@@ -20,6 +20,8 @@ from bench.rows import ROWS
 
 Taker = Callable[[int], Mapping[str, float]]
 """Takes a round of this number; returns its figures by quantity."""
+SKIPPED = 77
+"""The exit status of a script for which the machine lacks something, as that of a test by automake."""
 QUIET = {
     "DS_ACCELERATOR": "cpu",
     "DS_IGNORE_CUDA_DETECTION": "1",
@@ -37,6 +39,17 @@ def parser(doc: str | None, *, rounds: int | None = None) -> argparse.ArgumentPa
         made.add_argument("--rounds", type=int, default=rounds, help="default: %(default)s")
     made.add_argument("--json", type=Path, metavar="FILE", help="write every figure there")
     return made
+
+
+def skip(reason: str) -> NoReturn:
+    """End the script where it has nothing to measure on this machine; the reason is its last line."""
+    print(reason, file=sys.stderr)
+    sys.exit(SKIPPED)
+
+
+def hush() -> None:
+    """No warnings of processes that are started from now on: DeepSpeed calls torch by its older names."""
+    os.environ["PYTHONWARNINGS"] = "ignore"
 
 
 def take(contenders: Mapping[str, Taker], *, rounds: int) -> Figures:

@@ -7,6 +7,7 @@ from bench.figures import Demand, Found, find, is_met, is_settled, slope
 FIGURES = {
     "ours": {"speed": [10.0, 12.0, 11.0], "points": [80.0]},
     "peer": {"speed": [5.0, 6.0, 11.0], "points": [80.4], "once": [2.0]},
+    "broken": {"speed": [5.0, 0.0, 11.0], "points": [0.0]},
 }
 
 
@@ -18,6 +19,14 @@ FIGURES = {
         pytest.param("ours.speed", "", {}, Found(11.0, 10.0, 12.0), id="itself"),
         pytest.param("ours.speed", "other.speed", {}, None, id="who did not take part"),
         pytest.param("other.speed", "", {}, None, id="nobody"),
+        pytest.param("ours.speed", "broken.speed", {}, None, id="a peer that answers nothing in a round is none"),
+        pytest.param(
+            "ours.points",
+            "broken.points",
+            {"is_difference": True},
+            Found(80.0, 80.0, 80.0),
+            id="nothing is a number to subtract",
+        ),
     ],
 )
 def test_find(over: str, under: str, options: dict[str, bool], found: Found | None) -> None:
@@ -48,11 +57,13 @@ def test_is_met(bounds: dict[str, float], value: float, met: bool) -> None:
 @pytest.mark.parametrize(
     ("low", "high", "settled"),
     [
-        pytest.param(0.95, 1.1, True, id="rounds that differ by little"),
+        pytest.param(0.95, 1.1, False, id="rounds that differ by little, and in their verdict"),
         pytest.param(0.3, 1.1, False, id="rounds of a machine that does other work"),
         pytest.param(1.1, 3.0, True, id="all of them reach it"),
         pytest.param(0.2, 0.9, True, id="none of them does"),
-        pytest.param(-0.4, 1.2, True, id="a difference around none"),
+        pytest.param(-0.4, 1.2, False, id="a difference around none"),
+        pytest.param(-0.4, 0.9, True, id="a difference that none of them reaches"),
+        pytest.param(1.0, 1.0, True, id="one round"),
     ],
 )
 def test_is_settled(low: float, high: float, settled: bool) -> None:

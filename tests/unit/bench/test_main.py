@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from bench import __main__ as bench
-from bench import results
-from bench.__main__ import Order, command_of, work
+from bench import results, turns
+from bench.__main__ import Order, command_of, holding, work
 from bench.figures import Demand
 from bench.rows import Row
 
@@ -16,12 +16,12 @@ FIGURES = {"ours": {"seconds": [1.0, 2.0]}, "peer": {"seconds": [4.0, 4.0]}}
 Run = Callable[[list[str], Path], int]
 
 
-def row(name: str, *, quick: tuple[str, ...] | None = None) -> Row:
+def row(name: str, *arguments: str, quick: tuple[str, ...] | None = None) -> Row:
     demand = Demand("peer", "ours.seconds", "peer.seconds", at_most=0.5)
-    return Row(name, f"row {name}", "script", "data", "1", "torch", (demand,), 1.0, quick=quick)
+    return Row(name, f"row {name}", "script", "data", "1", "torch", (demand,), 1.0, arguments, quick=quick)
 
 
-def runs(ran: list[str], *, failing: tuple[str, ...] = (), interrupted: str = "") -> Run:
+def runs(ran: list[str], *, failing: tuple[str, ...] = (), skipping: str = "", interrupted: str = "") -> Run:
     """A run that writes figures, and notes what was run."""
 
     def run(command: list[str], log: Path) -> int:
@@ -31,6 +31,9 @@ def runs(ran: list[str], *, failing: tuple[str, ...] = (), interrupted: str = ""
         ran.append(name)
         if name in failing:
             return 1
+        if name == skipping:
+            log.write_text("looking\nthis CPU has no such thing\n", encoding="utf-8")
+            return turns.SKIPPED
         out = Path(command[command.index("--json") + 1])
         out.write_text(json.dumps({"figures": FIGURES, "raw": {"steps": 3}}), encoding="utf-8")
         return 0
@@ -81,6 +84,17 @@ def test_a_row_that_fails_does_not_end_the_others(tmp_path: Path, capsys: pytest
     assert f"a: FAILED, see {tmp_path / 'a'}.log" in capsys.readouterr().out
 
 
+def test_a_row_that_this_machine_cannot_run_is_skipped_with_its_reason(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ran: list[str] = []
+
+    assert work(Order((row("a"), row("b"))), tmp_path, run=runs(ran, skipping="a")) == []
+
+    assert list(results.read(tmp_path)) == ["b"]
+    assert "a: skipped: this CPU has no such thing\n" in capsys.readouterr().out
+
+
 def test_an_interrupt_keeps_finished_rows(tmp_path: Path) -> None:
     ran: list[str] = []
     order = Order((row("a"), row("b"), row("c")))
@@ -97,6 +111,12 @@ def test_an_interrupt_keeps_finished_rows(tmp_path: Path) -> None:
     [
         pytest.param(row("a"), Order(()), [], id="as the row has it"),
         pytest.param(row("a"), Order((), rounds=2), ["--rounds", "2"], id="other rounds"),
+        pytest.param(
+            row("a", "--rounds", "3", "--rows", "9"),
+            Order((), rounds=1),
+            ["--rounds", "1", "--rows", "9"],
+            id="other rounds than its own",
+        ),
         pytest.param(row("a", quick=("--rows", "9")), Order((), is_quick=True), ["--rows", "9"], id="quick"),
     ],
 )
@@ -123,6 +143,17 @@ def test_quick_runs_the_quick_rows_and_writes_nothing_to_docs(tmp_path: Path, mo
     assert bench.main() == 0
     assert ran == [each.name for each in bench.ROWS if each.quick is not None]
     assert not (tmp_path / "docs").exists()
+
+
+def test_figures_of_an_older_source_are_not_written_to_docs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = bench.ROWS[:2]
+    work(Order(chosen), tmp_path, run=runs([]))
+    assert set(holding(Order(chosen), tmp_path)) == {each.name for each in chosen}
+
+    monkeypatch.setattr(results, "digest", lambda: "another")
+    work(Order(chosen[:1]), tmp_path, run=runs([]))
+
+    assert list(holding(Order(chosen), tmp_path)) == [chosen[0].name]
 
 
 def test_main_writes_table_and_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -39,7 +39,7 @@ RESULT = Result(
 
 def test_a_line_a_demand() -> None:
     assert page.table((ROW,), {"a": RESULT}).splitlines()[2:] == [
-        "| **[samples/s](#how-fast)** | films; threads: 2; torch | load 0.5 | | | |",
+        "| **[samples/s](#how-fast)** | films; threads: 2; torch | load 0.5, at `0123456` | | | |",
         "| | Trainer | 1.70 | one | ≥ 1.6 | reached |",
         "| | limit: bare loop | 0.85 | one | ≥ 0.98 | **missed** |",
         "| | another | not run |  | told |  |",
@@ -64,6 +64,16 @@ def test_one_round_beside_other_work_is_not_judged() -> None:
     busy = dataclasses.replace(RESULT, load=5.0)
 
     assert "| not judged: one round beside other work |" in page.table((ROW,), {"a": busy})
+    assert page.missed((ROW,), {"a": busy}) == []
+
+
+def test_so_is_one_round_of_what_has_no_peer() -> None:
+    alone = dataclasses.replace(ROW, demands=(Demand("itself", "ours.speed", at_least=20),))
+    busy = dataclasses.replace(RESULT, load=5.0)
+
+    assert "| not judged: one round beside other work |" in page.table((alone,), {"a": busy})
+    assert page.missed((alone,), {"a": busy}) == []
+    assert page.missed((alone,), {"a": RESULT}) == ["a: itself"]
 
 
 def test_missed() -> None:

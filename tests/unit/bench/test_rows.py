@@ -30,7 +30,7 @@ def test_names_are_names_of_one_row() -> None:
     assert sorted(set(names)) == sorted(names)
 
 
-def test_all_take_less_than_three_hours_and_the_quick_ones_less_than_eight_minutes() -> None:
+def test_all_are_planned_for_three_hours_and_the_quick_ones_for_eight_minutes() -> None:
     assert sum(row.minutes for row in ROWS) <= 180
     assert sum(row.quick_minutes for row in ROWS if row.quick is not None) <= 8
 
