@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from eagleray.errors import UserError
 from eagleray.spec import origins, together
@@ -20,6 +21,8 @@ DEFAULT_STORAGE = "./runs"
 # `owner/name`, or the bare name of the hub's oldest models (`gpt2`).
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 _FILE_SUFFIXES = (".gguf", ".safetensors", ".bin")
+_USER_AND_PASSWORD = re.compile(r"[^/@]*:.*@", re.DOTALL)  # a password may hold a slash, a bucket's name no colon
+_SIGNATURE = re.compile(r"[?&](sig|signature|x-(amz|goog)-[\w-]+|awsaccesskeyid)=", re.IGNORECASE)
 
 
 def absolute(document: FineTune, base: Path) -> FineTune:
@@ -62,6 +65,18 @@ def resolve(loaded: Loaded, *, option: str | None, environment: str | None, curr
     document = absolute(loaded.document, _folder(loaded, current))
     document = document.model_copy(update={"spec": document.spec.model_copy(update={"storage": uri})})
     return replace(loaded, document=document, origins={**loaded.origins, "spec.storage": origin})
+
+
+def check_holds_no_keys(storage: str) -> None:
+    """Raise UserError for user and password, or a signature, in a URI: it is written down with every run."""
+    scheme, separator, rest = storage.partition("://")
+    has_password = _USER_AND_PASSWORD.match(unquote(rest)) is not None
+    if separator and (has_password or _SIGNATURE.search(unquote(rest))):
+        shown = "***" if has_password else f"{rest.partition('?')[0]}?***"
+        raise UserError(
+            f"{scheme}://{shown}: a storage's URI is written down with every run and must hold no keys: set them in "
+            "the environment (s3: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; az: AZURE_STORAGE_SAS_TOKEN)"
+        )
 
 
 def check_outlives_job(storage: str) -> None:
