@@ -90,6 +90,29 @@ def check_outlives_job(storage: str) -> None:
     )
 
 
+def link_out(file: Path, source: Path, *, is_model: bool = False) -> str | None:
+    """Say where a file of a source leads out of it: a link must not take other files of this machine along.
+
+    What the source itself links to is what was named. The hub's cache links from `snapshots/REVISION` to `blobs`
+    beside it, which is a model's alone.
+    """
+    inside, real = [source.resolve()], file.resolve()
+    if is_model and inside[0].parent.name == "snapshots":
+        inside.append(inside[0].parents[1] / "blobs")
+    if any(real.is_relative_to(place) for place in inside):
+        return None
+    whose = "the model's directory" if is_model else source
+    return (
+        f"{file} is a link to {real}, outside {whose}, and would be uploaded with it: put the file itself there, or "
+        "remove the link"
+    )
+
+
+def is_model(key: str) -> bool:
+    """Whether what a key of a document names is a model, which may be one of the hub."""
+    return key == "spec.model.source" or key.endswith((".there", ".back"))
+
+
 def _data(data: DataSpec, base: Path) -> DataSpec:
     validation = data.validation.model_copy(update={"file": _optional(data.validation.file, base)})
     places = {"train": _optional(data.train, base), "validation": validation, "test": _optional(data.test, base)}
