@@ -132,7 +132,8 @@ def test_what_cannot_be_answered_now_is_refused_before_it_is_read(
 
 
 def test_a_refusal_is_not_told_at_once_and_counted_with_its_pause() -> None:
-    began, counted = time.perf_counter(), list[float]()
+    counted: list[float] = []
+    began = time.perf_counter()
     _ask(_pieces(b"x"), refusal_s=lambda: 1.0, on_refused=counted.append)
 
     assert time.perf_counter() - began >= REFUSED_AFTER_S
