@@ -42,7 +42,7 @@ def say(text: str, *, err: bool = False, nl: bool = True) -> None:
 
 
 def say_log(lines: str) -> None:
-    """Print what others log, with its own ends of lines, as progress has, and without colours, as Ray's prefixes have."""
+    """Print what others log, with its own ends of lines, as of progress; without colours, which Ray's prefixes have."""
     typer.echo("\r".join(map(visible, _COLOUR.sub("", lines).split("\r"))), nl=False)
 
 
