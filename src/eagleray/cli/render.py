@@ -101,11 +101,9 @@ def _rendered(
 
 def _storage(option: str | None, written: str | None) -> str:
     """As it was written: what is relative here lies elsewhere in a pod, so it is refused instead of resolved."""
-    from eagleray.spec.locations import DEFAULT_STORAGE, check_holds_no_keys
+    from eagleray.spec.locations import DEFAULT_STORAGE
 
-    uri = option or os.environ.get("EAGLERAY_STORAGE") or written or DEFAULT_STORAGE
-    check_holds_no_keys(uri)
-    return uri
+    return option or os.environ.get("EAGLERAY_STORAGE") or written or DEFAULT_STORAGE
 
 
 def _validate(rendered: Rendered, folder: Path | None) -> None:

@@ -28,7 +28,8 @@ def check_name(name: str) -> None:
 
 
 def check_storage(storage: str, cluster: ClusterSpec) -> None:
-    """Raise UserError for a storage that only one pod would see."""
+    """Raise UserError for a storage that only one pod would see, or whose URI holds a key."""
+    locations.check_holds_no_keys(storage)
     locations.check_outlives_job(storage)
     if storage.startswith(BUCKETS) or _on_claim(storage.removeprefix("file://"), cluster):
         return

@@ -40,6 +40,7 @@ def test_a_storage_that_all_pods_see(storage: str, cluster: ClusterSpec) -> None
         pytest.param("/sharedruns", CLAIM, "vanish with it", id="not-below-the-claim"),
         pytest.param("file:///tmp/runs", ClusterSpec(), "vanish with it", id="tmp-as-uri"),
         pytest.param("memory://", ClusterSpec(), "vanish with it", id="memory"),
+        pytest.param("az://c@acc/x?sig=secret", ClusterSpec(), r"az://c@acc/x\?\*\*\*: .*hold no keys", id="key"),
     ],
 )
 def test_a_storage_that_one_pod_sees(storage: str, cluster: ClusterSpec, instead: str) -> None:
