@@ -34,7 +34,9 @@ def new_trained_run(
     if not base.exists():
         saves = {"causal-lm": tiny_models.save_decoder, "seq2seq": tiny_models.save_seq2seq}
         saves.get(task["type"], tiny_models.save_encoder)(base)
-    data = {"train": "x.jsonl", "max_length": 64, "clean": dict(clean or {})}
+    data: dict[str, Any] = {"max_length": 64, "clean": dict(clean or {})}
+    if task["type"] != "multi-task":  # whose tasks name their own
+        data["train"] = "x.jsonl"
     document = {"model": {"source": str(base)}, "task": task, "data": data}
     spec = FineTuneSpec.model_validate_json(json.dumps(document))
     built = tasks.build(spec.task).with_labels(tuple(labels))

@@ -157,7 +157,7 @@ def _tell_refused(
     stays = f"{name}@{alias} stays version {before.version}" if before else f"{name}@{alias} stays without a version"
     typer.echo(f"not promoted: {name}@{record.version} does not pass the gate of its document; {stays}")
     for objection in objections:
-        typer.echo(f"  {objection}")
+        printing.say(f"  {objection}")
     typer.echo(
         f"to promote it all the same: eagleray models promote {name}@{record.version} --alias {alias} --force "
         "--reason TEXT"
@@ -175,7 +175,7 @@ def _tell_promoted(change: AliasChange, *, changed: bool, objections: list[str],
     was = f"it was version {change.previous}" if change.previous is not None else "it is new"
     typer.echo(f"{name}@{alias} is version {change.version} now, {was}")
     for objection in objections:
-        typer.echo(f"  forced, though {objection}")
+        printing.say(f"  forced, though {objection}")
     if change.previous is not None:
         typer.echo(f"to go back: eagleray models rollback {name} --alias {alias}")
 

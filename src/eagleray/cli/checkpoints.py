@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -139,7 +140,7 @@ def reshape(
 
     objects, record = _find(run, storage)
     source = _chosen(objects, record, step=step, prefers_best=False)
-    made = rewrite(objects, source, num_workers=num_workers, on_trouble=lambda text: typer.echo(text, err=True))
+    made = rewrite(objects, source, num_workers=num_workers, on_trouble=partial(printing.say, err=True))
     if as_json:
         printing.show_json({**_told(made), "num_workers": made.world_size})
         return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -93,13 +94,11 @@ def _written(objects: Objects, record: VersionRecord, directory: Path, *, form: 
 
                 converted = Path(scratch) / "converted"
                 golden = registry.golden(objects, record)
-                parities = formats.write(whole, golden, converted, form=form, int8=int8, say=_say)
+                parities = formats.write(
+                    whole, golden, converted, form=form, int8=int8, say=partial(printing.say, err=True)
+                )
                 whole = converted
             whole.replace(to)
     except OSError as error:
         raise StorageError(f"{directory}: cannot write: {refusals.explain(error)}") from error
     return parities
-
-
-def _say(what: str) -> None:
-    typer.echo(what, err=True)

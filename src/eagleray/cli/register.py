@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -44,7 +45,7 @@ def register(
         run,
         name=name,
         cache_dir=cache_root(),
-        say=lambda what: typer.echo(what, err=True),
+        say=partial(printing.say, err=True),
         now=datetime.now(UTC),
     )
     if as_json:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from eagleray.cli import printing
 from eagleray.cli.options import DocumentFile, Overrides, Storage
 from eagleray.errors import DocumentError, Finding, UserError
 
@@ -67,7 +68,7 @@ def render(
         raise UserError("--crds is for --validate: give both, or leave it out")
     rendered = _rendered(file, overrides or [], storage=storage, namespace=namespace, shared_cluster=shared_cluster)
     for note in rendered.notes:
-        typer.echo(note, err=True)
+        printing.say(note, err=True)
     if validate:
         _validate(rendered, crds)
     if server:
@@ -110,7 +111,7 @@ def _validate(rendered: Rendered, folder: Path | None) -> None:
 
     verdict = validate.check(rendered.manifests, _crds(folder))
     for each in verdict.unknown:
-        typer.echo(f"not checked: {each}", err=True)
+        printing.say(f"not checked: {each}", err=True)
     if verdict.wrong:
         raise DocumentError([Finding("", each) for each in verdict.wrong])
     typer.echo(f"{len(rendered.manifests) - len(verdict.unknown)} objects are valid", err=True)
@@ -138,7 +139,7 @@ def _print_diff(rendered: Rendered) -> None:
 
     api = _api()
     for manifest in rendered.manifests:
-        typer.echo(difference.text(api.read(manifest), api.applied(manifest)), nl=False)
+        printing.say(difference.text(api.read(manifest), api.applied(manifest)), nl=False)
 
 
 def _api() -> Api:

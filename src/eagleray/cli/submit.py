@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from eagleray.cli import printing
 from eagleray.cli.log_format import LogFormat
 from eagleray.cli.options import DocumentFile, Overrides, Storage, Until
 
@@ -59,7 +60,7 @@ def submit(
         typer.echo(job)
         return
     try:
-        exit_code = jobs.follow(job, address=cluster, show=lambda lines: typer.echo(lines, nl=False))
+        exit_code = jobs.follow(job, address=cluster, show=printing.say_log)
     except KeyboardInterrupt:
         typer.echo(f"\nthe job goes on; to follow it again: {again}", err=True)
         typer.echo(f"to stop it: ray job stop --address {cluster} {job}", err=True)

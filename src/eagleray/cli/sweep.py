@@ -16,6 +16,7 @@ from eagleray.cli.log_format import LogFormat
 from eagleray.cli.options import AsJson, DocumentFile, Overrides, Storage
 
 if TYPE_CHECKING:
+    from eagleray.spec.finetune import FineTune
     from eagleray.store.objects import Objects
     from eagleray.store.runs import RunRecord
     from eagleray.store.sweeps import Sweep, Trial
@@ -78,26 +79,25 @@ def run(
       eagleray sweep jobs/sweeps/lr-lora-asha.yaml
       eagleray sweep job.yaml --set sweep.budget.trials=32 --final
     """
-    loaded = read_document(file, overrides=overrides, storage=storage)
-    storage_uri = loaded.document.spec.storage or "./runs"
+    document = read_document(file, overrides=overrides, storage=storage).document
+    storage_uri = document.spec.storage or "./runs"
 
     from eagleray.cli import starting, views
     from eagleray.cli.metrics_table import print_metrics
+    from eagleray.store.cache import cache_root
 
-    with views.of_sweep(quiet=quiet) as view, starting.started(loaded.document.spec, storage_uri, view.say) as objects:
+    with views.of_sweep(quiet=quiet) as view, starting.started(document.spec, storage_uri, view.say) as objects:
         from eagleray.flow import observing
         from eagleray.spec.document import dump
-        from eagleray.store.cache import cache_root
-        from eagleray.train.run import fine_tune
         from eagleray.tune import final as finals
         from eagleray.tune.sweep import run_sweep
 
         if final:
-            finals.document(loaded.document, {})  # what is wrong with it, before hours have passed
-        with observing.beside(loaded.document, objects, view) as observer:
+            finals.document(document, {})  # what is wrong with it, before hours have passed
+        with observing.beside(document, objects, view) as observer:
             record = run_sweep(
-                loaded.document,
-                text=dump(loaded.document),
+                document,
+                text=dump(document),
                 storage=storage_uri,
                 cache_dir=cache_root(),
                 observer=observer,
@@ -106,11 +106,7 @@ def run(
             )
         if final:
             view.close()
-            document = finals.of_sweep(objects, loaded.document, record.run)
-            with views.of_run(quiet=quiet) as run_view, observing.beside(document, objects, run_view) as told:
-                last = fine_tune(
-                    document, text=dump(document), storage=storage_uri, cache_dir=cache_root(), observer=told
-                )
+            last = _train(finals.of_sweep(objects, document, record.run), objects, storage=storage_uri, quiet=quiet)
     if as_json:
         printing.show_json(_shown(objects, record, storage_uri) | ({"final": last.run} if final else {}))
         return
@@ -123,7 +119,7 @@ app.command()(sweep_ensemble.ensemble)
 
 @app.command()
 def show(
-    sweep: Annotated[str, typer.Argument(metavar="FILE|SWEEP", help="The document, or a sweep's id or name.")],
+    sweep: sweep_ensemble.SweepName,
     storage: Storage = None,
     as_json: AsJson = False,
 ) -> None:
@@ -138,6 +134,18 @@ def show(
         printing.show_json(_shown(objects, record, uri))
         return
     _print(objects, record)
+
+
+def _train(document: FineTune, objects: Objects, *, storage: str, quiet: bool) -> RunRecord:
+    """Train the document of the best configuration."""
+    from eagleray.cli import views
+    from eagleray.flow import observing
+    from eagleray.spec.document import dump
+    from eagleray.store.cache import cache_root
+    from eagleray.train.run import fine_tune
+
+    with views.of_run(quiet=quiet) as view, observing.beside(document, objects, view) as observer:
+        return fine_tune(document, text=dump(document), storage=storage, cache_dir=cache_root(), observer=observer)
 
 
 def _read(objects: Objects, record: RunRecord) -> Sweep:

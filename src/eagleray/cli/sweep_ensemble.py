@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -61,7 +62,7 @@ def ensemble(
         combine=combine,
         is_weighted=weighted,
         cache_dir=cache_root(),
-        say=lambda what: typer.echo(what, err=True),
+        say=partial(printing.say, err=True),
         now=lambda: datetime.now(UTC),
     )
     if as_json:

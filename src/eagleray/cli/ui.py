@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from eagleray.cli import printing
 from eagleray.cli import storage as storages
 from eagleray.cli.log_format import LogFormat
 from eagleray.cli.options import Storage
@@ -57,7 +59,7 @@ def ui(
         port=port,
         asks_for_key=auth,
         files=files,
-        say=lambda message: typer.echo(message, err=True),
+        say=partial(printing.say, err=True),
     )
 
 

@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
+from eagleray.data import fingerprints
 from eagleray.errors import UserError
 from eagleray.flow import evaluate, merging
 from eagleray.model import description, export, soup
@@ -60,7 +61,8 @@ def make(
     """Make a run of the best trials of a sweep that has ended, and return its record.
 
     Raises:
-        UserError: too few trials have a checkpoint that is whole, or their models cannot be one.
+        UserError: too few trials have a checkpoint that is whole, or their models cannot be one or were not trained on
+            the same rows.
     """
     trials = sweeps.open_trials(objects.uri, sweep.run)
     members = _members(objects, trials, sweep, num_best=num_best, is_weighted=is_weighted)
@@ -69,6 +71,7 @@ def make(
     document = first.model_copy(update={"metadata": MetadataSpec(name=name)})
     if combine != "soup":
         _output(document.spec.task)  # raises before anything is fetched
+    _check_same_rows(members, cache_dir=cache_dir)
     with tempfile.TemporaryDirectory(prefix="eagleray-ensemble-") as scratch:
         folders = [_fetched(trials, member, Path(scratch) / str(member.trial), say=say) for member in members]
         _check_alike(folders, members)
@@ -131,6 +134,18 @@ def _fetched(trials: Objects, member: Member, to: Path, *, say: Say) -> Path:
     names = [entry.path for entry in member.manifest.files if not paths.is_state(entry.path)]
     checkpoints.fetch(trials, member.manifest, names, to)
     return to
+
+
+def _check_same_rows(members: Sequence[Member], *, cache_dir: Path) -> None:
+    """Raise UserError where two were trained on other splits: what one is scored on, another has learned."""
+    first = fingerprints.of_document(members[0].document.spec, cache_dir=cache_dir)
+    for member in members[1:]:
+        if fingerprints.of_document(member.document.spec, cache_dir=cache_dir) != first:
+            raise UserError(
+                f"trials {members[0].trial} and {member.trial} have other rows to train and to validate on, so that "
+                "their ensemble would be scored on rows that one of them has learned: name spec.data.validation.file "
+                "and spec.data.test, search neither train.seed nor spec.data, or choose a smaller --best"
+            )
 
 
 def _check_alike(folders: Sequence[Path], members: Sequence[Member]) -> None:

@@ -23,6 +23,7 @@ from eagleray.serving.backends import onnx as onnx_backend
 from eagleray.serving.loaded import Loaded
 from eagleray.spec.endpoint import TorchBackendSpec
 from eagleray.store.lineage import GoldenRow
+from eagleray.tasks.multi_task import MultiTask
 from eagleray.tasks.seq2seq import Seq2Seq
 
 Form = Literal["safetensors", "onnx", "torch-export"]
@@ -51,11 +52,11 @@ def write(
 ) -> list[Parity]:
     """Write the model of a version's files into `to`, which is not there, and tell how near each file comes to it.
 
+    `int8` has a file of 8-bit weights beside that of ONNX; other forms have none.
+
     Raises:
         UserError: such a model has no such form, or what was written answers otherwise.
     """
-    if int8 and form != "onnx":
-        raise UserError(f"--int8: is for `--to onnx`, not for {form}: leave it out")
     if form == "safetensors":
         merging.merge(directory, to)
         return _whole(directory, golden, to)
@@ -76,6 +77,11 @@ def _refuse(model: Loaded, golden: Sequence[GoldenRow], form: Form) -> None:
         raise UserError(
             f"--to {form}: a causal-lm writes token by token with a cache that grows, which no single pass can be: "
             "export `--to safetensors` for transformers, vLLM and llama.cpp's converter, or serve it here"
+        )
+    if isinstance(model.task, MultiTask):
+        raise UserError(
+            f"--to {form}: a file has one head and this model has several: export `--to safetensors` for eagleray, or "
+            "serve it here with `backend: torch`"
         )
     if model.writes and form == "torch-export":
         raise UserError(f"--to {form}: a seq2seq model is two halves and a search: export `--to onnx`")
@@ -129,11 +135,12 @@ def _checked(
     before: Loaded, after: Loaded, golden: Sequence[GoldenRow], file: Path, to: Path, *, tolerance: float
 ) -> Parity:
     """Ask both all golden rows. Raises UserError where they answer otherwise."""
-    answers = [each.answer_all(each.encode(row.input for row in golden)) for each in (before, after)]
-    pairs = list(zip(*answers, strict=True))
-    difference = max(agreement.distance(*pair) for pair in pairs)
-    same = sum(agreement.is_same(*pair) for pair in pairs) / len(pairs)
-    if difference > tolerance and not before.writes:
+    expected, found = (each.answer_all(each.encode(row.input for row in golden)) for each in (before, after))
+    difference, same = agreement.nearness(expected, found)
+    if before.writes:
+        if wrong := agreement.differences(expected, found, agreement.EXACT):
+            raise UserError(f"{file.name} answers otherwise than the model: {wrong[0]}")
+    elif difference > tolerance:
         raise UserError(
             f"{file.name} answers otherwise than the model: the largest difference is {difference:.2g}, {tolerance:g} "
             "is allowed"

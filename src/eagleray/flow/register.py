@@ -246,10 +246,5 @@ def _compared(model: Loaded, golden: tuple[GoldenRow, ...], file: Path, *, path:
     """The record of a file, which is asked all golden rows."""
     quick = model.on(onnx_backend.load(file), tolerance=agreement.EXACT)
     answers = quick.answer_all(quick.encode(row.input for row in golden))
-    pairs = [(row.output, answer) for row, answer in zip(golden, answers, strict=True)]
-    return OnnxRecord(
-        path=path,
-        size_bytes=file.stat().st_size,
-        max_difference=max(agreement.distance(*pair) for pair in pairs),
-        agreement=sum(agreement.is_same(*pair) for pair in pairs) / len(pairs),
-    )
+    difference, same = agreement.nearness([row.output for row in golden], answers)
+    return OnnxRecord(path=path, size_bytes=file.stat().st_size, max_difference=difference, agreement=same)

@@ -25,9 +25,11 @@ from eagleray.train.inputs import Inputs
 
 
 def found(document: FineTune, *, objects: Objects, cache_dir: Path) -> RunRecord | None:
-    """Return the run of the best round where all are done; trains nothing and labels nothing."""
+    """Return the run of the best round where all are done; trains nothing, labels nothing and writes nothing."""
     rounds = Rounds(document, objects=objects, cache_dir=cache_dir)
-    return rounds.walk(train=lambda document: None, teach=lambda teacher, number: None)
+    return rounds.walk(
+        train=lambda document: None, teach=lambda teacher, number: None, outdo=lambda student, teacher: None
+    )
 
 
 def train(
@@ -71,7 +73,12 @@ def train(
         observer.say(told(record))
         return record
 
-    chosen = rounds.walk(train=run, teach=teach, say=observer.say)
+    def outdo(student: RunRecord, teacher: RunRecord) -> RunRecord:
+        outdone = student.model_copy(update={"outdone_by": teacher.run})
+        runs.save(objects, outdone)
+        return outdone
+
+    chosen = rounds.walk(train=run, teach=teach, outdo=outdo, say=observer.say)
     assert chosen is not None
     return chosen
 
@@ -110,9 +117,13 @@ class Rounds:
         *,
         train: Callable[[FineTune], RunRecord | None],
         teach: Callable[[RunRecord, int], TeachingRecord | None],
+        outdo: Callable[[RunRecord, RunRecord], RunRecord | None],
         say: Callable[[str], None] = lambda message: None,
     ) -> RunRecord | None:
-        """Go from round to round; None as soon as one is not done, and `train` or `teach` does not do it."""
+        """Go from round to round; None as soon as one is not done, and `train`, `teach` or `outdo` does not do it.
+
+        `outdo` writes down that a student is no better than its teacher: what the name of both means from then on.
+        """
         alone = self._document.model_copy(
             update={"spec": self._document.spec.model_copy(update={"self_training": None})}
         )
@@ -140,9 +151,8 @@ class Rounds:
             is_better, scores = self._compare(student, teacher)
             say(f"round {number}: {scores}, {'better' if is_better else 'no better'} than {teacher.run}")
             if not is_better:
-                if student.outdone_by != teacher.run:  # what the name of both means from now on
-                    runs.save(self._objects, student.model_copy(update={"outdone_by": teacher.run}))
-                return teacher
+                is_written = student.outdone_by == teacher.run or outdo(student, teacher) is not None
+                return teacher if is_written else None
             teacher = student
         return teacher
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from eagleray.data.sources import files_of_rows
 from eagleray.errors import UserError
-from eagleray.spec import metrics, together
+from eagleray.spec import locations, metrics, together
 from eagleray.spec.data import DataSpec, resources, with_resources
 from eagleray.spec.document import dump
 from eagleray.spec.finetune import FineTune
@@ -38,7 +38,6 @@ def stage(document: FineTune, folder: Path) -> None:
         )
         for number, stage in enumerate(spec.stages)
     )
-    _check_links(spec.model.source)
     model = spec.model.model_copy(update={"source": place("spec.model.source", spec.model.source)})
     moved = {key: place(key, file) for key, file in metrics.files(spec.metrics).items()}
     own = metrics.with_files(spec.metrics, moved)
@@ -95,6 +94,7 @@ class _Placer:
                 f"{key}: {source} names {outside}, which lies outside {base} and so cannot travel with it: put "
                 "what a table names below the table's folder"
             )
+        _check_links(key, files, base)
         self._copy(key, source, files, base)
         return placed
 
@@ -117,23 +117,10 @@ class _Placer:
         return self.folder / re.sub(r"\W+", "-", key.removeprefix("spec."))
 
 
-def _check_links(source: str) -> None:
-    """A model's directory comes from elsewhere: a link in it must not take other files of this machine along.
-
-    The hub's cache links from `snapshots/REVISION` to `blobs` beside it.
-    """
-    directory = Path(source)
-    if not directory.is_absolute() or not directory.is_dir():
-        return
-    inside = [directory.resolve()]
-    if inside[0].parent.name == "snapshots":
-        inside.append(inside[0].parents[1] / "blobs")
-    for file in sorted(directory.rglob("*")):
-        if not any(file.resolve().is_relative_to(place) for place in inside):
-            raise UserError(
-                f"spec.model.source: {file} is a link to {file.resolve()}, outside the model's directory, and would be "
-                "uploaded with it: put the file itself there, or remove the link"
-            )
+def _check_links(key: str, files: list[Path], source: Path) -> None:
+    for file in files:
+        if (problem := locations.link_out(file, source, is_model=locations.is_model(key))) is not None:
+            raise UserError(f"{key}: {problem}")
 
 
 def _split(source: Path) -> tuple[Path, str]:
@@ -146,8 +133,10 @@ def _split(source: Path) -> tuple[Path, str]:
 
 def _files(key: str, source: str, base: Path, pattern: str) -> list[Path]:
     """The files of a path, directory or glob."""
-    named = [Path(source)] if Path(source).exists() else sorted(base.glob(pattern))
+    is_there = Path(source).exists()
+    named = [Path(source)] if is_there else sorted(base.glob(pattern))
     found = [file for each in named for file in ([each] if each.is_file() else sorted(each.rglob("*")))]
+    _check_links(key, found, Path(source) if is_there else base)
     files = [file for file in found if file.is_file()]
     if not files:
         raise UserError(f"{key}: {source} is not here, so it cannot be uploaded: check the path")

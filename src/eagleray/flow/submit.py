@@ -20,7 +20,7 @@ from eagleray import logs
 from eagleray.errors import ClusterError, UserError
 from eagleray.flow import staging
 from eagleray.spec.finetune import FineTune
-from eagleray.spec.locations import check_outlives_job
+from eagleray.spec.locations import check_holds_no_keys, check_outlives_job
 
 KNOCK_TIMEOUT_S = 10.0
 """How long a cluster may take to answer at all: Ray's client itself would wait for ever."""
@@ -30,9 +30,11 @@ def submit(document: FineTune, *, address: str, storage: str, until: str) -> str
     """Upload the document with the local files it names, start `eagleray up` on the cluster, return the job's id.
 
     Raises:
-        UserError: the storage is one that only the head node would see, or a file is missing.
+        UserError: the storage is one that only the head node would see, or holds a key, or a file is missing.
         ClusterError: nothing answers at `address`, or it refuses.
     """
+    for written in (storage, document.spec.storage or ""):  # the document is uploaded with its own
+        check_holds_no_keys(written)
     check_outlives_job(storage)
     check_address(address)
     with tempfile.TemporaryDirectory(prefix="eagleray-submit-") as folder:

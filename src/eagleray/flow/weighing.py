@@ -15,7 +15,7 @@ import torch
 import eagleray
 from eagleray.model import sources
 from eagleray.spec.finetune import FineTuneSpec
-from eagleray.store import cache
+from eagleray.store import cache, durable
 from eagleray.train.budget import Packed, Pass
 from eagleray.train.inputs import Inputs
 
@@ -65,9 +65,7 @@ def weigh(
     answer_bytes = 0 if frozen is None else tracing.trace_answer(spec, loaded, frozen, on_cpu=on_cpu)
     weighed = Weighed(parameters, learning, packed, passes, answer_bytes)
     if kept is not None:
-        part = kept.with_suffix(".part")
-        part.write_text(json.dumps(asdict(weighed)), encoding="utf-8")
-        part.replace(kept)
+        durable.write(kept, [json.dumps(asdict(weighed)).encode()], root=kept.parent)
     return weighed
 
 

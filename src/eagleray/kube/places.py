@@ -28,7 +28,8 @@ def check_name(name: str) -> None:
 
 
 def check_storage(storage: str, cluster: ClusterSpec) -> None:
-    """Raise UserError for a storage that only one pod would see."""
+    """Raise UserError for a storage that only one pod would see, or whose URI holds a key."""
+    locations.check_holds_no_keys(storage)
     locations.check_outlives_job(storage)
     if storage.startswith(BUCKETS) or _on_claim(storage.removeprefix("file://"), cluster):
         return
@@ -78,7 +79,7 @@ def check_endpoint(spec: ServingSpec) -> None:
 def beside(document: FineTune, folder: Path) -> dict[str, bytes]:
     """The small local files that a document names relative to its folder; they can go with it.
 
-    Raises DocumentError where one is missing, lies elsewhere, or all together are too large.
+    Raises DocumentError where one is missing, lies elsewhere, be it by a link, or all together are too large.
     """
     cluster = document.spec.cluster or ClusterSpec()
     files: dict[str, bytes] = {}
@@ -91,6 +92,8 @@ def beside(document: FineTune, folder: Path) -> dict[str, bytes]:
         found = list(_below(folder, source))
         if not found:
             raise _error(key, f"{source} is not there: check the path, which is relative to the document")
+        if (problem := _link_out(key, found, folder / source, folder)) is not None:
+            raise _error(key, problem)
         for file in found:
             size = file.stat().st_size + sum(map(len, files.values()))
             if size > MAX_BYTES:
@@ -128,9 +131,16 @@ def _below(folder: Path, source: str) -> Iterator[Path]:
         yield from ([each] if each.is_file() else sorted(path for path in each.rglob("*") if path.is_file()))
 
 
+def _link_out(key: str, files: list[Path], source: Path, folder: Path) -> str | None:
+    """What leads out of the document's folder, or of the source where it is a folder of its own."""
+    outer = [(source, folder)] if source.exists() else []
+    pairs = [*outer, *((file, source if source.exists() else folder) for file in files)]
+    told = (locations.link_out(file, place, is_model=locations.is_model(key)) for file, place in pairs)
+    return next((problem for problem in told if problem is not None), None)
+
+
 def _is_remote(key: str, source: str) -> bool:
-    is_model = key == "spec.model.source" or key.endswith((".there", ".back"))
-    return "://" in source or (is_model and locations.is_hub_id(source))
+    return "://" in source or (locations.is_model(key) and locations.is_hub_id(source))
 
 
 def _on_claim(path: str, cluster: ClusterSpec) -> bool:

@@ -87,6 +87,12 @@ def distance(expected: Answer, found: Answer) -> float:
     return float(expected != found)
 
 
+def nearness(expected: Sequence[Answer], found: Sequence[Answer]) -> tuple[float, float]:
+    """Of the answers to the same rows the largest difference, and the share that decides alike."""
+    pairs = list(zip(expected, found, strict=True))
+    return max(distance(*pair) for pair in pairs), sum(is_same(*pair) for pair in pairs) / len(pairs)
+
+
 def is_same(expected: Answer, found: Answer) -> bool:
     """Whether two answers decide alike: the same label, labels or text. Numbers decide nothing."""
     if "spans" in expected:

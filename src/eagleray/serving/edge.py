@@ -45,15 +45,17 @@ class Edge:
         echo_request_id: bool = True,
         log_bodies: bool = False,
         refusal_s: Callable[[], float | None] = lambda: None,
+        on_refused: Callable[[float], None] = lambda seconds: None,
     ) -> None:
-        """`refusal_s` says when to ask again, where nothing can be answered now.
+        """`refusal_s` says when to ask again, where nothing can be answered now; `on_refused` is told how long such a
+        request has taken.
 
         `echo_request_id` is False behind a proxy that does it, such as Ray Serve's, or the header is there twice.
         """
         self._app = app
         self._max_body_bytes, self._body_timeout_s = max_body_bytes, body_timeout_s
         self._echo_request_id, self._log_bodies = echo_request_id, log_bodies
-        self._refusal_s, self._num_paused = refusal_s, 0
+        self._refusal_s, self._on_refused, self._num_paused = refusal_s, on_refused, 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
@@ -68,7 +70,7 @@ class Edge:
             self._log(scope, exchange)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send, exchange: _Exchange) -> None:
-        problem = await self._refused(scope) or await self._read(scope, receive, exchange)
+        problem = await self._refused(scope, exchange) or await self._read(scope, receive, exchange)
         if exchange.has_left:
             return
         if problem is not None:
@@ -82,7 +84,7 @@ class Edge:
                 raise  # half an answer is out: only the end of the connection can tell
             await problems.answer(problems.internal(exchange.request_id), scope)(scope, receive, send)
 
-    async def _refused(self, scope: Scope) -> Problem | None:
+    async def _refused(self, scope: Scope, exchange: _Exchange) -> Problem | None:
         """Too much waits already: told before the body is read, and not at once."""
         retry_after_s = self._refusal_s() if scope["method"] == "POST" else None
         if retry_after_s is None:
@@ -93,6 +95,7 @@ class Edge:
                 await asyncio.sleep(REFUSED_AFTER_S)
             finally:
                 self._num_paused -= 1
+        self._on_refused(time.perf_counter() - exchange.began_at)
         return problems.overloaded(retry_after_s)
 
     async def _read(self, scope: Scope, receive: Receive, exchange: _Exchange) -> Problem | None:

@@ -76,7 +76,8 @@ def build(
         max_body_bytes=spec.limits.max_body_bytes,
         echo_request_id=echo_request_id,
         log_bodies=spec.log_bodies,
-        refusal_s=lambda: _refusal_s(runtime()),
+        refusal_s=lambda: runtime().service.refusal_s(),
+        on_refused=lambda seconds: _count_refused(runtime().service, seconds),
     )
     if spec.cors_origins:
         app.add_middleware(
@@ -89,12 +90,9 @@ def build(
     return app
 
 
-def _refusal_s(runtime: Runtime) -> float | None:
-    seconds = runtime.service.refusal_s()
-    if seconds is not None:
-        name = runtime.service.names[0]
-        runtime.service.telemetry.request(route="refused", status=429, model=name, version="", seconds=0.0)
-    return seconds
+def _count_refused(service: Service, seconds: float) -> None:
+    """Of no model: which one was asked stands in the body, which nobody has read."""
+    service.telemetry.request(route="refused", status=429, model="", version="", seconds=seconds)
 
 
 def _recognition(runtime: Callable[[], Runtime]) -> Callable[..., Awaitable[Caller]]:

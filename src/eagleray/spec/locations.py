@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from eagleray.errors import UserError
 from eagleray.spec import origins, together
@@ -20,6 +21,8 @@ DEFAULT_STORAGE = "./runs"
 # `owner/name`, or the bare name of the hub's oldest models (`gpt2`).
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 _FILE_SUFFIXES = (".gguf", ".safetensors", ".bin")
+_USER_AND_PASSWORD = re.compile(r"[^/@]*:.*@", re.DOTALL)  # a password may hold a slash, a bucket's name no colon
+_SIGNATURE = re.compile(r"[?&](sig|signature|x-(amz|goog)-[\w-]+|awsaccesskeyid)=", re.IGNORECASE)
 
 
 def absolute(document: FineTune, base: Path) -> FineTune:
@@ -64,6 +67,18 @@ def resolve(loaded: Loaded, *, option: str | None, environment: str | None, curr
     return replace(loaded, document=document, origins={**loaded.origins, "spec.storage": origin})
 
 
+def check_holds_no_keys(storage: str) -> None:
+    """Raise UserError for user and password, or a signature, in a URI: it is written down with every run."""
+    scheme, separator, rest = storage.partition("://")
+    has_password = _USER_AND_PASSWORD.match(unquote(rest)) is not None
+    if separator and (has_password or _SIGNATURE.search(unquote(rest))):
+        shown = "***" if has_password else f"{rest.partition('?')[0]}?***"
+        raise UserError(
+            f"{scheme}://{shown}: a storage's URI is written down with every run and must hold no keys: set them in "
+            "the environment (s3: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; az: AZURE_STORAGE_SAS_TOKEN)"
+        )
+
+
 def check_outlives_job(storage: str) -> None:
     """Raise UserError for a relative directory: a job on a cluster would write into a folder that goes with it."""
     if "://" in storage or Path(storage).is_absolute():
@@ -73,6 +88,29 @@ def check_outlives_job(storage: str) -> None:
         "Give a bucket (s3://bucket/prefix, gs://…, az://…) or the absolute path of a mount that all nodes share, by "
         "--storage, EAGLERAY_STORAGE or spec.storage"
     )
+
+
+def link_out(file: Path, source: Path, *, is_model: bool = False) -> str | None:
+    """Say where a file of a source leads out of it: a link must not take other files of this machine along.
+
+    What the source itself links to is what was named. The hub's cache links from `snapshots/REVISION` to `blobs`
+    beside it, which is a model's alone.
+    """
+    inside, real = [source.resolve()], file.resolve()
+    if is_model and inside[0].parent.name == "snapshots":
+        inside.append(inside[0].parents[1] / "blobs")
+    if any(real.is_relative_to(place) for place in inside):
+        return None
+    whose = "the model's directory" if is_model else source
+    return (
+        f"{file} is a link to {real}, outside {whose}, and would be uploaded with it: put the file itself there, or "
+        "remove the link"
+    )
+
+
+def is_model(key: str) -> bool:
+    """Whether what a key of a document names is a model, which may be one of the hub."""
+    return key == "spec.model.source" or key.endswith((".there", ".back"))
 
 
 def _data(data: DataSpec, base: Path) -> DataSpec:

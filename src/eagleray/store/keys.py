@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import logging
 import secrets
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -30,7 +29,6 @@ State = Literal["live", "expired", "revoked"]
 PREFIX = "er_"  # so that people and scanners for leaked secrets know one when they see it
 _RANDOM_BYTES = 32
 
-_log = logging.getLogger(__name__)
 _name = TypeAdapter(Name)
 
 

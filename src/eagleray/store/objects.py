@@ -19,6 +19,7 @@ from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import LocalStore, MemoryStore
 
 from eagleray.errors import StorageError, UserError
+from eagleray.spec.locations import check_holds_no_keys
 from eagleray.store import durable, refusals, remote, safe_keys
 
 CHUNK_BYTES = 8 * 2**20
@@ -53,7 +54,7 @@ def open_storage(uri: str, *, must_exist: bool = False) -> Objects:
     Raises UserError for a URI of another form, StorageError else.
     """
     scheme, separator, rest = uri.partition("://")
-    remote.check_holds_no_keys(uri)
+    check_holds_no_keys(uri)
     if not uri.strip() or (separator and not rest and scheme != "memory"):
         raise UserError(f"{uri!r} is no storage: give {_FORMS}")
     if not separator:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import re
 from datetime import timedelta
 from typing import Any
 
 from obstore.exceptions import BaseError, GenericError
 from obstore.store import from_url
 
-from eagleray.errors import StorageError, UserError
+from eagleray.errors import StorageError
 from eagleray.store import refusals
 
 ENVIRONMENT = {"s3": "AWS", "gs": "GOOGLE", "az": "AZURE"}
@@ -25,18 +24,6 @@ _RETRIES: Any = {
 }
 _CLIENT_DEFAULTS = {"connect_timeout": "4s", "timeout": "30s"}
 _CLIENT_OPTIONS = ("allow_http", "allow_invalid_certificates", "connect_timeout", "timeout", "proxy_url")
-
-
-def check_holds_no_keys(uri: str) -> None:
-    """Raise UserError for user and password, or a signature, in a URI: it is written down with every run."""
-    scheme, separator, rest = uri.partition("://")
-    _, at, place = rest.rpartition("@")
-    if separator and (re.match(r"[^/@]*:[^/@]*@", rest) or re.search(r"[?&](sig|X-Amz-\w+)=", rest)):
-        shown = f"{scheme}://***@{place}" if at else f"{scheme}://{rest.partition('?')[0]}?***"
-        raise UserError(
-            f"{shown}: a storage's URI is written down with every run and must hold no keys: set them in the "
-            "environment (s3: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; az: AZURE_STORAGE_SAS_TOKEN)"
-        )
 
 
 def open_store(uri: str, scheme: str) -> Any:

@@ -136,7 +136,9 @@ class _Workers(WorkerGroup):
     def __init__(self, train_run_context: TrainRunContext, *parts: Any) -> None:
         super().__init__(train_run_context, *parts)
         # Ray Train reads it from the environment, which the runs of a process share; each document has its own.
-        self._worker_health_check_timeout_s = (train_run_context.train_loop_config or {})[ANSWER_WITHIN_S]
+        settings = train_run_context.train_loop_config
+        assert settings is not None
+        self._worker_health_check_timeout_s = settings[ANSWER_WITHIN_S]
 
     def _init_train_context_on_workers(self, workers: list[Any], sync_actor: Any, arguments: dict[str, Any]) -> None:
         """What Ray Train does, but for the handle of the controller's actor: there is none, and no worker asks it."""

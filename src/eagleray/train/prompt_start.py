@@ -44,11 +44,10 @@ def find(objects: Objects, spec: FineTuneSpec) -> Start | None:
     if f"{folder}/{description.FILE}" not in [info.key for info in objects.list(folder)]:
         raise UserError(f"{place}: run {record.run} is {record.phase} and has no model: let it end first")
     with tempfile.TemporaryDirectory(prefix="eagleray-") as scratch:
-        for name in (description.FILE, export.ADAPTER_FILE):
-            if name == export.ADAPTER_FILE:
-                _check(place, record.run, description.read(Path(scratch)), spec)
-            objects.download(f"{folder}/{name}", Path(scratch) / name)
+        objects.download(f"{folder}/{description.FILE}", Path(scratch) / description.FILE)
         facts = description.read(Path(scratch))
+        _check(place, record.run, facts, spec)
+        objects.download(f"{folder}/{export.ADAPTER_FILE}", Path(scratch) / export.ADAPTER_FILE)
         return Start(record.run, facts.labels, load_file(Path(scratch) / export.ADAPTER_FILE))
 
 

@@ -58,6 +58,7 @@ def test_validates(file: str, capsys: pytest.CaptureFixture[str]) -> None:
     ("arguments", "message"),
     [
         pytest.param([], "storage ./runs is relative", id="default-storage"),
+        pytest.param(["--storage", "s3://AKIA:ab/cd@b"], "s3://***: a storage's URI is written", id="key-in-storage"),
         pytest.param(["--storage", "s3://b", "--crds", "/a"], "--crds is for --validate: give both", id="crds-alone"),
         pytest.param(["-n", "Ml_1", "--storage", "s3://b"], "--namespace Ml_1: at most 63 lower-case", id="namespace"),
         pytest.param(["--storage", "/tmp/runs"], "/tmp/runs would lie in one pod", id="tmp"),

@@ -65,6 +65,16 @@ def test_what_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == '\\x1b[31mred\n{\n  "label": "\\u009b"\n}\n'
 
 
+def test_what_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    printing.say(f"  {RED}")
+    printing.say(TITLE, err=True)
+    printing.say_log(f"12%\r100%\n{RED}\n{TITLE}\n")
+
+    told = capsys.readouterr()
+    assert told.out == "  \\x1b[31mred\n12%\r100%\nred\n\\x1b]0;owned\\x07\n"
+    assert told.err == "\\x1b]0;owned\\x07\n"
+
+
 def test_an_error(capsys: pytest.CaptureFixture[str]) -> None:
     def command() -> None:
         raise DataError(f"rows.jsonl:2: label {TITLE} is not allowed")

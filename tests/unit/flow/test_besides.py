@@ -76,6 +76,7 @@ def test_students_learn_from_every_row(
     assert own.length.rows == 56
     assert (found.name, found.num_runs, found.steps) == ("2 rounds of self-training", 2, 2 * 3 * 10)
     assert found.storage_bytes == 2 * own.storage_bytes
+    assert (found.seconds is None) is (measured is None)
     if found.seconds is not None:
         assert found.seconds > 2 * (10.0 + 30 * 0.5)
 

@@ -35,8 +35,11 @@ def objects(tmp_path: Path) -> Objects:
     return open_storage(str(tmp_path / "storage"))
 
 
-def finished_sweep(objects: Objects, scratch: Path) -> runs.RunRecord:
-    """A sweep of four trials, adapters that nobody trained, each as good as SCORES says."""
+def finished_sweep(objects: Objects, scratch: Path, *, has_seeds: bool = False) -> runs.RunRecord:
+    """A sweep of four trials, adapters that nobody trained, each as good as SCORES says.
+
+    With `has_seeds` each has a seed of its own, in place of a learning rate.
+    """
     base = tiny_models.save_encoder(scratch / "base", dropout=0.0)
     write_reviews(scratch / "rows.jsonl", num_rows=40)
     made_from: FineTune = document(
@@ -52,7 +55,8 @@ def finished_sweep(objects: Objects, scratch: Path) -> runs.RunRecord:
     runs.save(objects, record)
     told = [sweep_events.started()]
     for number, score in enumerate(SCORES):
-        told += [sweep_events.created(number), sweep_events.begun(number)]
+        params = {"train.seed": number} if has_seeds else None
+        told += [sweep_events.created(number, params), sweep_events.begun(number)]
         told += [sweep_events.reported(number, 10, f1_macro=score), sweep_events.ended(number, 10)]
         folder = adapter(scratch / f"trial-{number}", base, "text-classification", seed=number)
         files = {file.name: file.read_bytes() for file in folder.iterdir()}
@@ -67,10 +71,8 @@ def finished_sweep(objects: Objects, scratch: Path) -> runs.RunRecord:
 
 
 def made(objects: Objects, scratch: Path, sweep: runs.RunRecord, **options: Any) -> runs.RunRecord:
-    settings = {"num_best": 3, "combine": "mean", "is_weighted": False, **options}
-    return ensembles.make(
-        objects, sweep, cache_dir=scratch / "cache", say=lambda what: None, now=lambda: datetime.now(UTC), **settings
-    )
+    settings = {"num_best": 3, "combine": "mean", "is_weighted": False, "say": lambda what: None, **options}
+    return ensembles.make(objects, sweep, cache_dir=scratch / "cache", now=lambda: datetime.now(UTC), **settings)
 
 
 def answers(folder: Path) -> list[dict[str, Any]]:
@@ -134,4 +136,14 @@ def test_no_more_are_taken_than_there_are(objects: Objects, tmp_path: Path) -> N
 
     with pytest.raises(UserError, match="has 4 trials whose best checkpoint is whole"):
         made(objects, tmp_path, sweep, num_best=5)
+    assert [each.name for each in runs.list_runs(objects)] == ["films"]
+
+
+def test_what_was_trained_on_other_rows_is_refused(objects: Objects, tmp_path: Path) -> None:
+    sweep = finished_sweep(objects, tmp_path, has_seeds=True)  # which draw the rows to validate on
+    told: list[str] = []
+
+    with pytest.raises(UserError, match=r"trials 1 and 3 have other rows .*search neither train\.seed nor spec\.data"):
+        made(objects, tmp_path, sweep, say=told.append)
+    assert told == [], "nothing is fetched"
     assert [each.name for each in runs.list_runs(objects)] == ["films"]

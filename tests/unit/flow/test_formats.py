@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import onnxruntime
 import pytest
@@ -22,6 +22,14 @@ from tests.support.trained_runs import new_trained_run
 
 TEXTS = ("a fine film", "cold and loud, a mess of a plot", "hello", "what is the capital of France?")
 LABELS = ("bad", "good")
+
+
+MULTI = {
+    "type": "multi-task",
+    "tasks": [
+        {"name": name, "task": {"type": "text-classification"}, "data": {"train": f"{name}.jsonl"}} for name in "ab"
+    ],
+}
 
 
 def version(scratch: Path, task: dict[str, Any], labels: tuple[str, ...] = ()) -> Path:
@@ -104,6 +112,31 @@ def test_what_is_refused(tmp_path: Path, task: dict[str, Any], form: Form, messa
     with pytest.raises(UserError, match=message):
         formats.write(directory, rows, tmp_path / "to", form=form, say=lambda what: None)
     assert not (tmp_path / "to").exists()
+
+
+@pytest.mark.parametrize("form", ["onnx", "torch-export"])
+def test_several_heads_are_refused(tmp_path: Path, form: Form) -> None:
+    directory = version(tmp_path, MULTI, ("a/bad", "a/good", "b/x", "b/y"))
+    rows = [GoldenRow(input={"task": "a", "text": "a film"}, output={"label": "bad"})]
+
+    with pytest.raises(UserError, match=f"--to {form}: a file has one head and this model has several"):
+        formats.write(directory, rows, tmp_path / "to", form=form, say=lambda what: None)
+    assert not (tmp_path / "to").exists()
+
+
+def test_texts_that_differ_are_refused(tmp_path: Path) -> None:
+    kinds: tuple[Literal["t5", "marian"], ...] = ("t5", "marian")
+    for kind in kinds:
+        tiny_models.save_seq2seq(tmp_path / kind / "base", kind=kind)
+    folders = [version(tmp_path / kind, {"type": "seq2seq", "max_new_tokens": 5}) for kind in kinds]
+    before, other = (loaded.load(folder, backend=TorchBackendSpec(type="torch")) for folder in folders)
+    rows = [GoldenRow(input={"source": text}, output={"text": ""}) for text in TEXTS]
+    file = tmp_path / "model.safetensors"
+    file.touch()
+
+    assert formats._checked(before, before, rows, file, tmp_path, tolerance=0.0).agreement == 1.0
+    with pytest.raises(UserError, match=r"model\.safetensors answers otherwise than the model: row 1: a text begins"):
+        formats._checked(before, other, rows, file, tmp_path, tolerance=0.0)
 
 
 def test_nothing_is_written_unchecked(tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ from transformers import AutoModelForSequenceClassification
 
 from eagleray.errors import UserError
 from eagleray.flow.merging import merge
-from eagleray.model import virtual_tokens
+from eagleray.model import description, virtual_tokens
+from eagleray.model.description import EnsembleRecord
 from eagleray.tasks import trained
 from tests.support import tiny_models
 from tests.support.adapters import adapter
@@ -40,3 +41,17 @@ def test_a_prompt_is_refused(tmp_path: Path) -> None:
     assert virtual_tokens.is_prompt(trained.load(directory, device=torch.device("cpu")).model)
     with pytest.raises(UserError, match="merged into no weight"):
         merge(directory, tmp_path / "whole")
+
+
+def test_an_ensemble_is_refused(tmp_path: Path) -> None:
+    base = tiny_models.save_encoder(tmp_path / "base", dropout=0.0)
+    whole = adapter(tmp_path / "whole", base, "text-classification", seed=0)
+    (whole / "members").mkdir()
+    for seed in (1, 2):
+        adapter(whole / "members" / str(seed), base, "text-classification", seed=seed)
+    members = EnsembleRecord(members=("members/1", "members/2"), weights=(1.0, 1.0), combine="mean", output="label")
+    description.write(whole, description.read(whole).model_copy(update={"ensemble": members}))
+
+    with pytest.raises(UserError, match=r"an ensemble of 2 models is no single one: .*--combine soup"):
+        merge(whole, tmp_path / "to")
+    assert not (tmp_path / "to").exists()

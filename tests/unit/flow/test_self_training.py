@@ -53,7 +53,12 @@ class World:
                 key=rounds.key,
             )
 
-        return rounds.walk(**{"train": self.train, "teach": teach, **given})
+        return rounds.walk(**{"train": self.train, "teach": teach, "outdo": self.outdo, **given})
+
+    def outdo(self, student: RunRecord, teacher: RunRecord) -> RunRecord:
+        outdone = student.model_copy(update={"outdone_by": teacher.run})
+        runs.save(self.objects, outdone)
+        return outdone
 
     def train(self, document: FineTune) -> RunRecord:
         """A run that has succeeded, with a random model of its own and the next score."""
@@ -142,6 +147,25 @@ def test_goes_on_where_it_was_killed(world: Callable[..., World]) -> None:
 
     assert chosen is not None and chosen.run == "test-0002"
     assert there.done == ["train", "teach 1", "train"]
+
+
+def test_to_look_what_is_done_writes_nothing(world: Callable[..., World]) -> None:
+    there = world(0.5, 0.4, rounds=1)
+
+    def killed(student: RunRecord, teacher: RunRecord) -> RunRecord:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        there.walk(outdo=killed)
+    before = runs.read(there.objects, "test-0002")
+    found = self_training.found(there.document, objects=there.objects, cache_dir=there.cache)
+
+    assert found is None, "that the student is no better is still to be written"
+    assert runs.read(there.objects, "test-0002") == before
+    chosen = there.walk()
+    assert chosen is not None and chosen.run == "test-0001"
+    assert there.done == ["train", "teach 1", "train"]
+    assert runs.find(there.objects, "test").run == "test-0001"
 
 
 def test_true_labels_stay_apart(world: Callable[..., World]) -> None:

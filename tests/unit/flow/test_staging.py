@@ -157,6 +157,36 @@ def test_a_link_out_of_a_model_takes_nothing_along(home: Path, folder: Path) -> 
     assert _staged(folder).keys() <= {"data-train/train.jsonl"}
 
 
+@pytest.mark.parametrize("source", ["saved", "saved/train/*"], ids=["directory", "glob"])
+def test_a_link_out_of_data_takes_nothing_along(home: Path, folder: Path, source: str) -> None:
+    (home / "id_rsa").write_text("private", encoding="utf-8")
+    (home / "saved" / "train" / "more.arrow").symlink_to(home / "id_rsa")
+
+    with pytest.raises(UserError, match=r"spec\.data\.train: .*more\.arrow is a link to .*id_rsa, outside .*saved"):
+        staging.stage(_document(home, data=f"{{train: '{source}'}}"), folder)
+
+    assert _staged(folder) == {}
+
+
+def test_a_link_that_a_table_names_takes_nothing_along(home: Path, folder: Path) -> None:
+    (home.parent / "id_rsa").write_text("private", encoding="utf-8")
+    (home / "1.png").symlink_to(home.parent / "id_rsa")
+    (home / "train.csv").write_text("file,label\n1.png,a\n", encoding="utf-8")
+
+    with pytest.raises(UserError, match=r"spec\.data\.train: .*1\.png is a link to .*id_rsa, outside .*home"):
+        staging.stage(_document(home, data="{train: train.csv}", task=IMAGES, method="{type: full}"), folder)
+
+    assert _staged(folder).keys() == {"data-train/train.csv"}
+
+
+def test_what_is_named_may_be_a_link_itself(home: Path, folder: Path) -> None:
+    (home / "rows").symlink_to(home / "saved")
+
+    staging.stage(_document(home, data="{train: rows}"), folder)
+
+    assert _staged(folder) == {"data-train/rows/train/data.arrow": "arrow"}
+
+
 def test_the_links_of_the_hubs_cache_are_followed(home: Path, folder: Path) -> None:
     snapshot = home / "models--owner--name" / "snapshots" / "abc"
     blob = home / "models--owner--name" / "blobs" / "123"

@@ -28,6 +28,15 @@ def test_a_relative_storage(storage: str) -> None:
         locations.check_outlives_job(storage)
 
 
+@pytest.mark.parametrize("own", [True, False], ids=["document", "option"])
+def test_a_storage_with_a_key_is_not_uploaded(own: bool) -> None:
+    signed, plain = "az://c@acc/x?sig=verysecret", "/mnt/runs"
+    made_from = document.loads(documents.text(storage=signed if own else plain), source="test").document
+
+    with pytest.raises(UserError, match="must hold no keys"):
+        submit.submit(made_from, address="http://head:8265", storage=plain if own else signed, until="verify")
+
+
 @pytest.mark.parametrize("address", ["127.0.0.1:8265", "auto", "ray://head:10001"])
 def test_an_address_that_is_no_url(address: str) -> None:
     with pytest.raises(UserError, match=r"no URL: .* http://head:8265"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -45,12 +46,27 @@ def _kept(cache: Path) -> set[str]:
     return {path.name for path in (cache / "plans").glob("*")}
 
 
-def test_the_same_document_is_weighed_once(model: Path, reviews: Path, cache: Path) -> None:
-    first = _estimate(model, reviews, cache)
-    kept = _kept(cache)
+def test_the_same_document_is_weighed_once(model: Path, reviews: Path, tmp_path: Path) -> None:
+    first = _estimate(model, reviews, tmp_path)
+    (kept,) = (tmp_path / "plans").glob("*")
+    facts = json.loads(kept.read_text(encoding="utf-8"))
+    kept.write_text(json.dumps(facts | {"parameters": facts["parameters"] + 1}), encoding="utf-8")
 
-    assert _estimate(model, reviews, cache) == first
-    assert _kept(cache) == kept
+    again = _estimate(model, reviews, tmp_path)
+
+    assert again.model.parameters == first.model.parameters + 1, "what is kept is read, and nothing reckoned"
+
+
+def test_plans_at_once_share_no_file(model: Path, reviews: Path, tmp_path: Path) -> None:
+    _estimate(model, reviews, tmp_path)
+    (kept,) = (tmp_path / "plans").glob("*")
+    kept.unlink()
+    other = kept.with_suffix(".part")
+    other.mkdir()  # taken by another process
+
+    _estimate(model, reviews, tmp_path)
+
+    assert kept.is_file()
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,7 @@ def test_a_storage_that_all_pods_see(storage: str, cluster: ClusterSpec) -> None
         pytest.param("/sharedruns", CLAIM, "vanish with it", id="not-below-the-claim"),
         pytest.param("file:///tmp/runs", ClusterSpec(), "vanish with it", id="tmp-as-uri"),
         pytest.param("memory://", ClusterSpec(), "vanish with it", id="memory"),
+        pytest.param("az://c@acc/x?sig=secret", ClusterSpec(), r"az://c@acc/x\?\*\*\*: .*hold no keys", id="key"),
     ],
 )
 def test_a_storage_that_one_pod_sees(storage: str, cluster: ClusterSpec, instead: str) -> None:
@@ -176,4 +177,32 @@ def test_files_that_cannot_go_along(folder: Path, train: str, message: str) -> N
     trained = document.loads(documents.text(data=f"{{train: {train}}}"), source="a.yaml").document
 
     with pytest.raises(DocumentError, match=message):
+        places.beside(trained, folder)
+
+
+@pytest.mark.parametrize(
+    ("link", "sections", "finding"),
+    [
+        pytest.param(
+            "model/notes.txt",
+            {"data": "{train: data/a.jsonl}", "model": "{source: ./model}"},
+            r"spec\.model\.source: .*notes\.txt is a link to .*id_rsa, outside the model's directory",
+            id="in-a-model",
+        ),
+        pytest.param(
+            "data/c.jsonl", {"data": "{train: data}"}, r"spec\.data\.train: .*c\.jsonl is a link", id="in-data"
+        ),
+        pytest.param("data/c.jsonl", {"data": "{train: data/*}"}, r"c\.jsonl is a link to .*id_rsa", id="glob"),
+        pytest.param("data/c.jsonl", {"data": "{train: data/c.jsonl}"}, r"c\.jsonl is a link to .*id_rsa", id="file"),
+    ],
+)
+def test_a_link_takes_nothing_along(folder: Path, link: str, sections: dict[str, str], finding: str) -> None:
+    (folder / "model").mkdir()
+    (folder / "model" / "config.json").write_text("{}", encoding="utf-8")
+    secret = folder.parent / f"{folder.name}-id_rsa"
+    secret.write_text("private", encoding="utf-8")
+    (folder / link).symlink_to(secret)
+    trained = document.loads(documents.text(**sections), source="a.yaml").document
+
+    with pytest.raises(DocumentError, match=finding):
         places.beside(trained, folder)

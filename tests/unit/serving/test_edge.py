@@ -131,11 +131,21 @@ def test_what_cannot_be_answered_now_is_refused_before_it_is_read(
         assert server.headers[b"retry-after"] == b"4"
 
 
-def test_a_refusal_is_not_told_at_once() -> None:
+def test_a_refusal_is_not_told_at_once_and_counted_with_its_pause() -> None:
+    counted: list[float] = []
     began = time.perf_counter()
-    _ask(_pieces(b"x"), refusal_s=lambda: 1.0)
+    _ask(_pieces(b"x"), refusal_s=lambda: 1.0, on_refused=counted.append)
 
     assert time.perf_counter() - began >= REFUSED_AFTER_S
+    assert len(counted) == 1
+    assert counted[0] >= REFUSED_AFTER_S
+
+
+def test_what_is_answered_is_no_refusal() -> None:
+    counted: list[float] = []
+    _ask(_pieces(b"x"), on_refused=counted.append)
+
+    assert counted == []
 
 
 def test_openais_routes_get_openais_form() -> None:

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,10 +15,12 @@ from starlette.testclient import TestClient
 
 from eagleray.serving import http
 from eagleray.serving.auth import Authority, NoAuth
+from eagleray.serving.edge import REFUSED_AFTER_S
 from eagleray.serving.follow import Desired
 from eagleray.serving.http import Runtime
 from eagleray.serving.limits import Allowance
 from eagleray.serving.service import Service
+from eagleray.serving.telemetry import Telemetry
 from eagleray.spec.endpoint import EndpointSpec
 from eagleray.spec.task import CausalLmSpec, TextClassificationSpec
 from eagleray.store import keys, paths
@@ -105,6 +108,26 @@ async def _metrics() -> str:
 def endpoint(objects: Objects, scratch: Path) -> Iterator[Endpoint]:
     with Endpoint(objects, scratch / "cache", cors_origins=["https://page.example"]) as client:
         yield client
+
+
+# what is refused unread
+
+
+def test_a_refusal_is_counted_for_no_model() -> None:
+    service: Any = SimpleNamespace(refusal_s=lambda: 3.0, telemetry=Telemetry("one"), names=["films"])
+    runtime = Runtime(service, NoAuth(), Allowance(_lease, max_replicas=1), _metrics)
+    app = http.build(
+        EndpointSpec.model_validate({"auth": {"type": "none"}}), {"films": TASKS["films"]}, lambda: runtime
+    )
+
+    with TestClient(app, base_url="http://127.0.0.1:8000") as client:
+        assert client.post(PREDICT[0], json=PREDICT[1]).status_code == 429
+
+    lines = service.telemetry.text().splitlines()
+    (count,) = [line for line in lines if line.startswith("eagleray_endpoint_requests_total{")]
+    (seconds,) = [line for line in lines if line.startswith("eagleray_endpoint_request_seconds_sum{")]
+    assert 'model="",' in count and 'route="refused"' in count and count.endswith(" 1.0")
+    assert float(seconds.rpartition(" ")[2]) >= REFUSED_AFTER_S
 
 
 # what cannot be loaded

@@ -11,6 +11,20 @@ from eagleray.spec import document, locations
 from eagleray.spec.finetune import FineTune
 from tests.support import documents
 
+SECRET = "verysecret"
+KEYS = [
+    pytest.param("s3://AKIA:verysecret@bucket/x", id="password"),
+    pytest.param("s3://AKIA:ab/verysecret@bucket/x", id="password-with-a-slash"),
+    pytest.param("s3://AKIA:ab?verysecret@bucket/x", id="password-with-a-question-mark"),
+    pytest.param("s3://AKIA:ab@cd/verysecret@bucket/x", id="password-with-an-at"),
+    pytest.param("s3://AKIA%3Averysecret%40bucket/x", id="password-escaped"),
+    pytest.param("s3://b/x?AWSAccessKeyId=AKIA&Signature=verysecret", id="signed-as-of-old"),
+    pytest.param("s3://b/x?a=1&x-amz-signature=verysecret", id="aws-in-small-letters"),
+    pytest.param("gs://b/x?X-Goog-Signature=verysecret", id="google"),
+    pytest.param("az://c@acc/x?sig=verysecret", id="azure-with-an-account"),
+    pytest.param("az://c/x?sig=very@verysecret", id="signature-with-an-at"),
+    pytest.param("az://c/x?%73ig=verysecret", id="escaped"),
+]
 BASE = Path("/jobs/films")
 
 
@@ -115,3 +129,19 @@ def test_document_named_relative_to_the_current_directory() -> None:
 def test_empty_storage_option() -> None:
     with pytest.raises(UserError, match="--storage is empty"):
         locations.storage(option="", environment=None, current=Path("/now"))
+
+
+@pytest.mark.parametrize("storage", KEYS)
+def test_a_storage_with_a_key_is_refused_and_not_repeated(storage: str) -> None:
+    with pytest.raises(UserError, match="must hold no keys") as raised:
+        locations.check_holds_no_keys(storage)
+
+    assert SECRET not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "storage",
+    ["s3://bucket/a:b/c@d", "az://c@acc/x", "./a:b/c@d?sig=1", "s3://bucket/x?region=eu", "file:///a:b@c", "memory://"],
+)
+def test_a_storage_without_a_key(storage: str) -> None:
+    locations.check_holds_no_keys(storage)
