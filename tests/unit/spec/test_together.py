@@ -71,6 +71,14 @@ def loaded(**sections: str) -> FineTune:
             "`f1_macro` is not reported by this task, which reports mean, loss, tone/loss",
             id="metric",
         ),
+        pytest.param(
+            {
+                "metrics": "[{name: cost, type: function, source: 'mine.py:cost'}]",
+                "train": "{early_stopping: {metric: cost, mode: min}}",
+            },
+            "spec.metrics: are for a document with one task: leave them out",
+            id="own-metric",
+        ),
     ],
 )
 def test_what_does_not_go_with_several_tasks(sections: dict[str, str], expected: str) -> None:
