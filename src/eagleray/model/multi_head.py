@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 import torch
 from safetensors import safe_open
+from torch import nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from eagleray.errors import ModelSourceError
@@ -42,11 +43,10 @@ class MultiHeadModel(PreTrainedModel):  # type: ignore[no-untyped-call]
     _supports_flex_attn = True
 
     def __init__(self, config: PreTrainedConfig, models: Mapping[str, PreTrainedModel]) -> None:
-        """Take the models apart: the widest of their encoders stays (one may lack the pooler that another reads)."""
+        """Take the models apart: the widest of their encoders stays."""
         super().__init__(config)
         self.base_model_prefix = prefix = _prefix(models)
-        encoders = [getattr(model, prefix) for model in models.values()]
-        self.add_module(prefix, max(encoders, key=lambda encoder: sum(1 for _ in encoder.parameters())))
+        self.add_module(prefix, _widest([getattr(model, prefix) for model in models.values()]))
         # No submodules of this one: what they compute with is looked up here, where peft and DeepSpeed may wrap it.
         self.bodies: dict[str, PreTrainedModel] = {}
         self.children_of: dict[str, tuple[str, ...]] = {}
@@ -105,9 +105,11 @@ class _Auto:
         cls, place: Path | str, *, config: PreTrainedConfig, **options: Any
     ) -> tuple[MultiHeadModel, dict[str, Any]]:
         """Load the encoder, and those heads that an earlier run with several has left; the others are new."""
-        models, facts = {}, {}
+        models: dict[str, PreTrainedModel] = {}
+        facts = {}
         for name, head in cls.heads.items():
-            models[name], facts[name] = head.model_class.from_pretrained(place, config=_config(config, head), **options)
+            model, facts[name] = head.model_class.from_pretrained(place, config=_config(config, head), **options)
+            _add(models, name, model)
         joint = MultiHeadModel(copy.deepcopy(config), models)
         found = _found(joint, facts)
         if isinstance(place, Path):
@@ -121,6 +123,24 @@ class _Auto:
             name: head.model_class.from_config(_config(config, head), **options) for name, head in cls.heads.items()
         }
         return MultiHeadModel(copy.deepcopy(config), models)
+
+
+def _add(models: dict[str, PreTrainedModel], name: str, model: PreTrainedModel) -> None:
+    """Add the model of a head, and leave one encoder to all: the others' memory is free before the next is loaded."""
+    prefix = model.base_model_prefix
+    own = getattr(model, prefix, None)
+    for other in models.values():
+        one = getattr(other, prefix, None)
+        if isinstance(own, nn.Module) and type(one) is type(own):
+            own = _widest([one, own])
+            setattr(other, prefix, own)
+            setattr(model, prefix, own)
+    models[name] = model
+
+
+def _widest(encoders: Sequence[nn.Module]) -> nn.Module:
+    """One may lack the pooler that another reads."""
+    return max(encoders, key=lambda encoder: sum(1 for _ in encoder.parameters()))
 
 
 def _prefix(models: Mapping[str, PreTrainedModel]) -> str:
