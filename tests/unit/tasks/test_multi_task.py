@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from typing import Any
 
@@ -61,6 +62,18 @@ def model(task: MultiTask, tmp_path_factory: pytest.TempPathFactory) -> PreTrain
     ).eval()
 
 
+def own_model(task: MultiTask, model: PreTrainedModel, name: str) -> PreTrainedModel:
+    """The model that transformers has for one of the tasks, with the weights of the one for all."""
+    config = copy.deepcopy(model.config)
+    config.update(task.overrides[name])
+    single = task.members[name].model_class().from_config(config, attn_implementation="sdpa")
+    weights = model.state_dict()
+    single.load_state_dict(
+        {key: weights[key if key.startswith("bert.") else f"{name}_{key}"] for key in single.state_dict()}
+    )
+    return single.eval()
+
+
 def samples_of(task: MultiTask, *raws: tuple[str, dict[str, Any]]) -> list[Sample]:
     rows = [task.read({"task": name, **raw}) for name, raw in raws]
     columns = task.encode(rows, TOKENIZER, 32)
@@ -81,25 +94,35 @@ def test_labels_stand_behind_the_name_of_their_task(task: MultiTask) -> None:
 
 
 def test_each_task_learns_what_it_would_learn_alone(task: MultiTask, model: PreTrainedModel) -> None:
-    """The loss of a mixed batch is the sum of those of each task's own model, which has the same weights."""
+    """The loss of a mixed batch is the sum of those of each task's own model."""
     batch = batch_of(task, samples_of(task, *MIXED))
 
     found, _ = task.loss(model, batch)
 
-    own = {name: task.members[name].loss(alone(model, name), part)[0] for name, part in task.parts(batch).items()}
+    own = {
+        name: task.members[name].loss(own_model(task, model, name), part)[0] for name, part in task.parts(batch).items()
+    }
     assert own.keys() == task.members.keys()
     assert found.item() == pytest.approx(sum(each.item() for each in own.values()), rel=1e-5)
 
 
-def test_a_head_says_what_the_model_of_its_own_class_says(task: MultiTask, model: PreTrainedModel) -> None:
-    part = task.parts(batch_of(task, samples_of(task, *MIXED)))["tone"]
-    inputs = {name: part[name] for name in ("input_ids", "attention_mask")}
-    member = task.members["tone"]
-    single = member.model_class().from_config(model.config, attn_implementation="sdpa")
-    single.bert.load_state_dict(model.bert.state_dict())
-    single.classifier.load_state_dict(model.tone_classifier.state_dict())
+@pytest.mark.parametrize("with_types", [False, True])
+@pytest.mark.parametrize("name", ["tone", "names", "facts"])
+def test_a_head_says_what_the_model_of_its_own_class_says(
+    task: MultiTask, model: PreTrainedModel, name: str, with_types: bool
+) -> None:
+    part = task.parts(batch_of(task, samples_of(task, *MIXED)))[name]
+    inputs = {key: part[key] for key in ("input_ids", "attention_mask")}
+    if with_types:
+        inputs["token_type_ids"] = (
+            (torch.arange(inputs["input_ids"].shape[1]) > 2).long().expand_as(inputs["input_ids"])
+        )
 
-    assert torch.allclose(alone(model, "tone")(**inputs).logits, single.eval()(**inputs).logits, atol=1e-6)
+    with torch.inference_mode():
+        found, expected = alone(model, name)(**inputs), own_model(task, model, name)(**inputs)
+
+    assert type(found) is type(expected)
+    torch.testing.assert_close(dict(found), dict(expected), atol=1e-6, rtol=0)
 
 
 def test_a_task_without_rows_gets_gradients_of_zero(task: MultiTask, model: PreTrainedModel) -> None:
