@@ -111,7 +111,7 @@ class MultiTask:
         return float(batch["weights"].sum())
 
     def counts(self, batches: Sequence[Batch]) -> list[float]:
-        """Of each task the samples and the targets of these batches."""
+        """Of each task the samples and the targets of these batches: as many numbers of whichever, also of none."""
         found = {name: [0.0, 0.0] for name in self.members}
         for batch in batches:
             for name, part in self.parts(batch).items():

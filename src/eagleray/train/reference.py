@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from eagleray.data.batches import eval_batches
-from eagleray.data.tokenized import Split
+from eagleray.data.tokenized import Split, TokenizedSplit
 from eagleray.tasks.base import Referring
 from eagleray.train.feed import Collate
 from eagleray.train.group import Group
@@ -31,6 +31,7 @@ def added(
         return loaded
 
     def of(split: Split) -> Split:
+        assert isinstance(split, TokenizedSplit)  # several tasks refer to nothing
         return measured(split, task=loaded.task, forward=forward, collate=collate, group=group, mark=mark)
 
     data = loaded.data
@@ -39,14 +40,14 @@ def added(
 
 
 def measured(
-    split: Split,
+    split: TokenizedSplit,
     *,
     task: Any,
     forward: Callable[..., Any],
     collate: Collate,
     group: Group,
     mark: Callable[[str], None] = lambda doing: None,
-) -> Split:
+) -> TokenizedSplit:
     """One split likewise."""
     values = torch.zeros(len(split), len(task.reference_columns), dtype=torch.float64)
     shares = eval_batches(split.lengths, world_size=group.world_size, rank=group.rank, micro_batch_size=ROWS)

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 from eagleray import tasks
 from eagleray.data import encoder
 from eagleray.spec.task import TaskSpec
-from eagleray.tasks.base import Asking, Bound, Comparable, Mixed, Referring, Writing
+from eagleray.tasks.base import Asking, Bound, Comparable, Referring, Writing
 
 DOCUMENTS: dict[str, dict[str, Any]] = {
     "single-label": {"type": "text-classification"},
@@ -70,7 +70,7 @@ def test_a_column_is_not_taken_for_what_a_task_does(document: dict[str, Any]) ->
     """Protocols look at names alone, and a column may have any."""
     task = tasks.build(TypeAdapter[TaskSpec](TaskSpec).validate_python(document))
 
-    for kind in (Bound, Referring, Asking, Mixed, Writing, Comparable):
+    for kind in (Bound, Referring, Asking, Writing, Comparable):
         if isinstance(task, kind):
             for name, asked in vars(kind).items():
                 if isinstance(asked, property):
