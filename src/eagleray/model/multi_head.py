@@ -18,6 +18,7 @@ from torch import nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from eagleray.errors import ModelSourceError
+from eagleray.model.load import overridden
 
 Part = tuple[str, int, int, int]
 """The name of a head, the first of its rows in the batch, how many they are, and how many tokens it reads of them."""
@@ -131,7 +132,7 @@ def _add(models: dict[str, PreTrainedModel], name: str, model: PreTrainedModel) 
     own = getattr(model, prefix, None)
     for other in models.values():
         one = getattr(other, prefix, None)
-        if isinstance(own, nn.Module) and type(one) is type(own):
+        if isinstance(own, nn.Module) and isinstance(one, nn.Module) and type(one) is type(own):
             own = _widest([one, own])
             setattr(other, prefix, own)
             setattr(model, prefix, own)
@@ -159,11 +160,7 @@ def _prefix(models: Mapping[str, PreTrainedModel]) -> str:
 
 
 def _config(config: PreTrainedConfig, head: Head) -> PreTrainedConfig:
-    own = copy.deepcopy(config)
-    for name, value in head.overrides.items():
-        if hasattr(own, name):
-            setattr(own, name, value)
-    return own
+    return overridden(copy.deepcopy(config), head.overrides)
 
 
 def _found(joint: MultiHeadModel, facts: Mapping[str, dict[str, Any]]) -> dict[str, Any]:

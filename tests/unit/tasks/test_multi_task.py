@@ -14,6 +14,7 @@ from transformers import PreTrainedModel
 
 from eagleray import methods, tasks
 from eagleray.data.mixed import NUMBER
+from eagleray.flow import register
 from eagleray.model.load import load_model
 from eagleray.spec.method import LoraSpec
 from eagleray.spec.task import TaskSpec
@@ -41,11 +42,12 @@ FACTS = {
 }
 LABELS = ("tone/bad", "tone/good", "names/place")
 
+SPEC: TaskSpec = TypeAdapter[TaskSpec](TaskSpec).validate_json(json.dumps(DOCUMENT))
+
 
 @pytest.fixture(scope="module")
 def task() -> MultiTask:
-    spec: TaskSpec = TypeAdapter[TaskSpec](TaskSpec).validate_json(json.dumps(DOCUMENT))
-    found = tasks.ready(tasks.build(spec), labels=LABELS, tokenizer=TOKENIZER)
+    found = tasks.ready(tasks.build(SPEC), labels=LABELS, tokenizer=TOKENIZER)
     assert isinstance(found, MultiTask)
     return found
 
@@ -177,7 +179,8 @@ def test_answers_come_in_the_order_of_the_rows(task: MultiTask, model: PreTraine
     ],
 )
 def test_a_row_as_a_caller_asks_it(task: MultiTask, name: str, raw: dict[str, Any], question: dict[str, Any]) -> None:
-    assert task.asked(task.read({"task": name, **raw})) == {"task": name, **question}
+    row = task.read({"task": name, **raw})
+    assert register.asked(task, row, SPEC) == {"task": name, **question}
 
 
 @pytest.mark.parametrize(
