@@ -105,7 +105,10 @@ class _Auto:
     def from_pretrained(
         cls, place: Path | str, *, config: PreTrainedConfig, **options: Any
     ) -> tuple[MultiHeadModel, dict[str, Any]]:
-        """Load the encoder, and those heads that an earlier run with several has left; the others are new."""
+        """Load the encoder, and those heads that an earlier run with several has left; the others are new.
+
+        Heads are taken from a directory alone: of a name on the hub the encoder comes, and all heads are new.
+        """
         models: dict[str, PreTrainedModel] = {}
         facts = {}
         for name, head in cls.heads.items():
