@@ -15,6 +15,7 @@ TASK = """{type: multi-task, tasks: [
     {name: tone, task: {type: text-classification}, data: {train: tone.jsonl, validation: {file: some.jsonl}}},
     {name: names, task: {type: token-classification}, data: {train: pkg://a/names.txt, test: names.txt}}]MORE}"""
 TWICE = TASK.replace("name: names", "name: tone")
+NUMBER = "problem: regression, labels: [a, b]"
 ANSWERS = TASK.replace("token-classification", "question-answering")
 
 
@@ -55,6 +56,21 @@ def loaded(**sections: str) -> FineTune:
             {"task": ANSWERS.replace("MORE", ""), "train": "{label_smoothing: 0.1}"},
             "spec.train.label_smoothing: has no meaning for task.tasks[1] (names): leave it out",
             id="smooth-answers",
+        ),
+        pytest.param(
+            {"task": TASK.replace("MORE", "").replace("text-classification", f"text-classification, {NUMBER}")},
+            "spec.task.tasks[0].task.labels: have no meaning for regression: leave them out",
+            id="labels-of-numbers",
+        ),
+        pytest.param(
+            {"task": TASK.replace("MORE", "").replace("train: tone.jsonl, ", "")},
+            "spec.task.tasks[0].data.train: required and missing",
+            id="no-rows",
+        ),
+        pytest.param(
+            {"task": TASK.replace("MORE", "").replace("test: names.txt", "test: names.txt, test_fraction: 0.1")},
+            "spec.task.tasks[1].data.test_fraction: `test` and `test_fraction` exclude each other",
+            id="two-tests",
         ),
         pytest.param(
             {"task": TASK.replace("MORE", "").replace("text-classification", "text-classification, text: task")},
