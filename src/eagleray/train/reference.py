@@ -31,7 +31,6 @@ def added(
         return loaded
 
     def of(split: Split) -> Split:
-        assert isinstance(split, TokenizedSplit)  # several tasks refer to nothing
         return measured(split, task=loaded.task, forward=forward, collate=collate, group=group, mark=mark)
 
     data = loaded.data
@@ -40,15 +39,16 @@ def added(
 
 
 def measured(
-    split: TokenizedSplit,
+    split: Split,
     *,
     task: Any,
     forward: Callable[..., Any],
     collate: Collate,
     group: Group,
     mark: Callable[[str], None] = lambda doing: None,
-) -> TokenizedSplit:
+) -> Split:
     """One split likewise."""
+    assert isinstance(split, TokenizedSplit)  # several tasks refer to nothing
     values = torch.zeros(len(split), len(task.reference_columns), dtype=torch.float64)
     shares = eval_batches(split.lengths, world_size=group.world_size, rank=group.rank, micro_batch_size=ROWS)
     with torch.no_grad():
