@@ -52,6 +52,7 @@ def measure(step: str, directory: Path) -> dict[str, float]:
     from eagleray.data.order import global_batches
     from eagleray.data.prepare import prepare
     from eagleray.spec.data import DataSpec
+    from eagleray.spec.task.content import RowContent
     from eagleray.store.sources import resolve
     from eagleray.tasks.text_classification import TextClassification
 
@@ -64,6 +65,7 @@ def measure(step: str, directory: Path) -> dict[str, float]:
         tokenizer_fingerprint="minilm",
         seed=0,
         cache_dir=directory / "cache",
+        content=RowContent(texts=("text",), inputs=("text",), has_classes=True),
     )
     assert data.from_cache is (step == "read")
     if step == "read":

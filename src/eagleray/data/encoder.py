@@ -31,8 +31,7 @@ class Encoder(Protocol):
         """The columns that every raw row must have."""
         ...
 
-    # Where a task has them: `file_columns`, columns that name files relative to that of the row, and `max_broken`, the
-    # share of a source's rows that may be unreadable.
+    # Where a task has it: `max_broken`, the share of a source's rows that may be unreadable.
 
     def read(self, raw: Mapping[str, Any]) -> Row:
         """Check and normalise one raw row; ValueError says what is wrong with it, without the place."""

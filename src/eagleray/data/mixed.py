@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import assert_never
 
 import numpy as np
@@ -48,12 +47,6 @@ class MixedSplit:
         """Not known of several tasks."""
         return None
 
-    @property
-    def identity(self) -> str:
-        """What tells these samples from any others."""
-        drawn = sha256(self.members.tolist(), self.within.tolist())
-        return "+".join([*(part.identity for part in self.parts.values()), drawn[:16]])
-
     def samples(self, indices: np.ndarray) -> list[Sample]:
         """Return samples by number, each with its own as "index" and the number of its task."""
         indices = np.asarray(indices)
@@ -74,10 +67,6 @@ class MixedSplit:
     def place(self, index: int) -> str:
         """Return where the row of a sample came from."""
         return self._part(index)[1].place(int(self.within[index]))
-
-    def with_columns(self, columns: Mapping[str, np.ndarray | Path]) -> Split:
-        """No method or task over several heads adds columns: a document that asks for it is refused."""
-        raise TypeError(f"samples of several tasks take no columns ({', '.join(columns)})")
 
     def _part(self, index: int) -> tuple[str, Split]:
         return list(self.parts.items())[int(self.members[index])]

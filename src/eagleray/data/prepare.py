@@ -25,7 +25,7 @@ from eagleray.data.tokenized import Split
 from eagleray.data.training import Progress
 from eagleray.errors import StorageError
 from eagleray.spec.data import DataSpec, resources, with_resources
-from eagleray.spec.task.content import UNKNOWN, RowContent
+from eagleray.spec.task.content import RowContent
 from eagleray.store import cache, refusals
 
 WAIT_S = 5.0
@@ -59,7 +59,7 @@ def prepare(
     tokenizer_fingerprint: str,
     seed: int,
     cache_dir: Path,
-    content: RowContent = UNKNOWN,
+    content: RowContent,
     on_progress: Progress | None = None,
 ) -> Prepared:
     """Return the splits of a document, from the cache where they are there.
@@ -108,7 +108,7 @@ def prepare(
         return _opened(directory, made, from_cache=False)
 
 
-def fingerprint(spec: DataSpec, *, seed: int, cache_dir: Path, content: RowContent = UNKNOWN) -> str:
+def fingerprint(spec: DataSpec, *, seed: int, cache_dir: Path, content: RowContent) -> str:
     """What `Prepared.fingerprint` of a document would be, without preparing anything.
 
     Raises:

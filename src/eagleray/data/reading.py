@@ -97,6 +97,7 @@ class Reader:
     wanted: Wanted = Wanted()
     language: str | None = None  # the column of a row's language
     signs: bool = False  # for `likeness`
+    files: tuple[str, ...] = ()  # columns of raw rows that name files, relative to the one that the row is from
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -126,7 +127,7 @@ class Reader:
         missing = [column for column in self.columns if column not in source_row.raw]
         if missing:
             raise ValueError(f"no {' and no '.join(map(repr, missing))}")
-        row = self.task.read(source_row.located(getattr(self.task, "file_columns", ())))
+        row = self.task.read(source_row.located(self.files))
         labels = self.task.labels_of(row)
         self._check_labels(labels, known)
         language = "" if self.language is None else _language(source_row.raw, self.language)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ from types import ModuleType
 from typing import assert_never
 
 from eagleray.data import image_folders
-from eagleray.data.digests import Digests
+from eagleray.data.digests import Digests, Named
 from eagleray.data.formats import SourceRow, file_format, is_data_file_name, read_file
 from eagleray.data.wording import did_you_mean, listed
 from eagleray.errors import DataError
@@ -85,22 +84,31 @@ def source_fingerprint(source: str, *, split: str, digests: Digests, columns: tu
     With it goes the content of the files that rows name in `columns`.
     """
     place = locate(source, split=split)
+    own = _files(place)
+
+    def files() -> Iterator[Named]:
+        yield from own
+        if not isinstance(place, Images):  # its images are its own files
+            for path in files_of_rows(source, split=split, columns=columns):
+                yield "", path if path.is_file() else None
+
+    return digests.of_all(files)
+
+
+def _files(place: Files | Images | Saved | Hub) -> list[Named]:
+    """The files that a source itself is, and what tells two of the same content apart."""
     match place:
         case Files():
-            facts = [(file_format(path), digests.of(path)) for path in place.paths]
+            return [(file_format(path), path) for path in place.paths]
         case Images():
-            facts = [(path.relative_to(place.path).parts[0], digests.of(path)) for path in place.files]
+            return [(path.relative_to(place.path).parts[0], path) for path in place.files]
         case Saved():
-            facts = [(path.suffix, digests.of(path)) for path in _saved_files(place.path)]
+            return [(path.suffix, path) for path in _saved_files(place.path)]
         case Hub():
             files = _library().hub_files(place.name, revision=place.revision, split=place.split)
-            facts = [(place.split, digests.of(path)) for path in files]
+            return [(place.split, path) for path in files]
         case _:
             assert_never(place)
-    if not isinstance(place, Images):  # its images have been read already
-        named = files_of_rows(source, split=split, columns=columns)
-        facts += [("", digests.of(path) if path.is_file() else "missing") for path in named]
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
 def locate(source: str, *, split: str) -> Files | Images | Saved | Hub:

@@ -43,11 +43,6 @@ class Split(Protocol):
         """(samples,) int16: which language each sample is in; None where that is not known."""
         ...
 
-    @property
-    def identity(self) -> str:
-        """What tells these samples from any others."""
-        ...
-
     def __len__(self) -> int: ...
 
     def samples(self, indices: np.ndarray) -> list[Sample]:
@@ -60,10 +55,6 @@ class Split(Protocol):
 
     def place(self, index: int) -> str:
         """Where that row came from."""
-        ...
-
-    def with_columns(self, columns: Mapping[str, np.ndarray | Path]) -> Split:
-        """The same samples with these columns more, (samples, …) each."""
         ...
 
 

@@ -74,6 +74,7 @@ def reader(spec: DataSpec, *, task: Encoder, content: RowContent, is_learned_fro
         wanted=wanted if is_learned_from else Wanted(),
         language=spec.language,
         signs=is_learned_from and rules.duplicates == "near",
+        files=content.files,
     )
 
 

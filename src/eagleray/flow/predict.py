@@ -56,7 +56,7 @@ def results(model: Trained, rows: Iterable[InputRow], *, batch_size: int) -> Ite
     answering = loaded.of_trained(model)
     stream = iter(rows)
     while window := list(islice(stream, batch_size * _WINDOW_BATCHES)):
-        samples = answering.tokenise([_read(answering, row) for row in window])
+        samples = answering.tokenise([_read(answering, row, files=model.files) for row in window])
         yield from answering.answer_all(samples, batch_size=batch_size)
 
 
@@ -83,9 +83,9 @@ def model_directory(objects: Objects, record: RunRecord) -> Iterator[Path]:
         yield Path(scratch)
 
 
-def _read(model: Loaded, row: InputRow) -> Row:
+def _read(model: Loaded, row: InputRow, *, files: tuple[str, ...]) -> Row:
     try:
-        return model.read(row.located(getattr(model.task, "file_columns", ())))
+        return model.read(row.located(files))
     except ValueError as error:
         given = ", ".join(map(repr, row.raw)) or "none"
         raise DataError(f"{row.place}: {error} (columns of the row: {given})") from error

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -29,12 +29,14 @@ from eagleray.serving.loaded import Loaded
 from eagleray.spec import document
 from eagleray.spec.endpoint import TorchBackendSpec
 from eagleray.spec.finetune import FineTune
+from eagleray.spec.task.base import TaskBase
+from eagleray.spec.task.multi_task import SELECTOR
 from eagleray.store import paths, registry, runs, safe_keys
 from eagleray.store.lineage import GoldenRow, OnnxRecord, VersionFile, VersionRecord
 from eagleray.store.objects import Objects
 from eagleray.store.runs import LockRecord, RunRecord
 from eagleray.tasks.base import Asking, Row, Task
-from eagleray.tasks.multi_task import MultiTask
+from eagleray.tasks.multi_task import MultiTask, member_row
 from eagleray.train import inputs
 from eagleray.train.inputs import Inputs
 
@@ -154,29 +156,32 @@ def _evidence(model: Loaded, made_from: FineTune, lock: LockRecord, *, cache_dir
     if not is_same:
         say("warning: the data have changed since the run: its metrics cannot be compared with those of other versions")
     return _Evidence(
-        golden=_golden(model, found, made_from.spec.task.inputs, say=say),
+        golden=_golden(model, found, made_from.spec.task, say=say),
         evaluated_on=evaluated_on(found) if is_same else {},
     )
 
 
-def _golden(model: Loaded, found: Inputs, columns: Collection[str], *, say: Say) -> tuple[GoldenRow, ...]:
+def _golden(model: Loaded, found: Inputs, spec: TaskBase, *, say: Say) -> tuple[GoldenRow, ...]:
     """Rows spread evenly over the test split, or else over validation, and the answers to them."""
     split = found.data.test or found.data.validation
     wanted = min(NUM_GOLDEN_TEXTS if model.writes else NUM_GOLDEN, len(split))
-    raws = [_raw(found.task, split.row(number * len(split) // wanted), columns) for number in range(wanted)]
+    raws = [asked(found.task, split.row(number * len(split) // wanted), spec) for number in range(wanted)]
     say(f"answering {wanted} golden rows")
     answers = model.answer_all(model.encode(raws))
     return tuple(GoldenRow(input=raw, output=answer) for raw, answer in zip(raws, answers, strict=True))
 
 
-def _raw(task: Task, row: Row, columns: Collection[str]) -> dict[str, Any]:
+def asked(task: Task, row: Row, spec: TaskBase) -> dict[str, Any]:
     """A canonical row as a caller would send it: under the task's own columns, without the label or target.
 
     A task has the name of the column of each key of its rows as the attribute of that name.
     """
+    if isinstance(task, MultiTask):
+        name = row[SELECTOR]
+        return {SELECTOR: name} | asked(task.members[name], member_row(row), spec.heads[name])
     if isinstance(task, Asking):
         return task.asked(row)
-    return {getattr(task, key): value for key, value in row.items() if getattr(task, key) in columns}
+    return {getattr(task, key): value for key, value in row.items() if getattr(task, key) in spec.inputs}
 
 
 def evaluated_on(found: Inputs) -> dict[str, str]:

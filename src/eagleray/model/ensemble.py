@@ -6,12 +6,13 @@ So a task, a metric, an endpoint and the ONNX exporter take them for one model.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
 from torch import nn
 from torch.nn import functional
+
+from eagleray.model import outputs
 
 Combine = Literal["mean", "vote"]
 Output = Literal["label", "labels", "value"]
@@ -20,13 +21,6 @@ Output = Literal["label", "labels", "value"]
 _SMALLEST = 1e-9  # of a probability, whose logarithm must be a number
 _TIE = 1e-3
 """How much the mean counts in a vote: of labels with as many votes the more probable is taken."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a model returns for a batch."""
-
-    logits: torch.Tensor
 
 
 class Ensemble(nn.Module):
@@ -41,17 +35,17 @@ class Ensemble(nn.Module):
         self._shares = tuple(weight / sum(weights) for weight in weights)
         self._combine, self._output = combine, output
 
-    def forward(self, **inputs: torch.Tensor) -> Answer:
+    def forward(self, **inputs: torch.Tensor) -> outputs.Output:
         """(…, outputs) float32, whatever is before the outputs."""
         logits = [member(**inputs).logits.float() for member in self.members]
         match self._output:
             case "value":
-                return Answer(self._mean(logits))
+                return outputs.Output(self._mean(logits))
             case "label":
-                return Answer(self._likely([each.softmax(dim=-1) for each in logits], _one_vote).log())
+                return outputs.Output(self._likely([each.softmax(dim=-1) for each in logits], _one_vote).log())
             case "labels":
                 likely = self._likely([each.sigmoid() for each in logits], _votes)
-                return Answer(likely.log() - (1 - likely).clamp_min(_SMALLEST).log())
+                return outputs.Output(likely.log() - (1 - likely).clamp_min(_SMALLEST).log())
 
     def _likely(self, probabilities: list[torch.Tensor], vote: Any) -> torch.Tensor:
         mean = self._mean(probabilities)

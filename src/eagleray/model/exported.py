@@ -6,7 +6,6 @@ Not TorchScript: torch has deprecated it, and what it compiles of transformers' 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +14,9 @@ from torch import nn
 
 from eagleray.model import onnx
 from eagleray.model.onnx import NotExportable
+from eagleray.model.outputs import Output
 
 FILE = "model.pt2"
-
-
-@dataclass(frozen=True, slots=True)
-class Output:
-    """What a model returns for a batch."""
-
-    logits: torch.Tensor
 
 
 class Program:

@@ -169,11 +169,15 @@ def source_sha256(source: str) -> str:
 
 
 def _config(place: Path | str, options: dict[str, Any], *, overrides: dict[str, Any]) -> PreTrainedConfig:
-    config = AutoConfig.from_pretrained(place, **options)
+    return overridden(AutoConfig.from_pretrained(place, **options), overrides)
+
+
+def overridden(config: PreTrainedConfig, overrides: Mapping[str, Any]) -> PreTrainedConfig:
+    """Set what a task wants of a config, where the architecture has such a thing, and return it."""
     for name, value in overrides.items():
         if hasattr(config, name):
             setattr(config, name, value)
-    return config  # type: ignore[no-any-return]
+    return config
 
 
 def _prepared(source: str, *, revision: str, allow_remote_code: bool) -> tuple[Path | str, dict[str, Any]]:

@@ -14,9 +14,11 @@ from typing import Any, ClassVar
 
 import torch
 from safetensors import safe_open
+from torch import nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from eagleray.errors import ModelSourceError
+from eagleray.model.load import overridden
 
 Part = tuple[str, int, int, int]
 """The name of a head, the first of its rows in the batch, how many they are, and how many tokens it reads of them."""
@@ -42,11 +44,10 @@ class MultiHeadModel(PreTrainedModel):  # type: ignore[no-untyped-call]
     _supports_flex_attn = True
 
     def __init__(self, config: PreTrainedConfig, models: Mapping[str, PreTrainedModel]) -> None:
-        """Take the models apart: the widest of their encoders stays (one may lack the pooler that another reads)."""
+        """Take the models apart: the widest of their encoders stays."""
         super().__init__(config)
         self.base_model_prefix = prefix = _prefix(models)
-        encoders = [getattr(model, prefix) for model in models.values()]
-        self.add_module(prefix, max(encoders, key=lambda encoder: sum(1 for _ in encoder.parameters())))
+        self.add_module(prefix, _widest([getattr(model, prefix) for model in models.values()]))
         # No submodules of this one: what they compute with is looked up here, where peft and DeepSpeed may wrap it.
         self.bodies: dict[str, PreTrainedModel] = {}
         self.children_of: dict[str, tuple[str, ...]] = {}
@@ -104,10 +105,15 @@ class _Auto:
     def from_pretrained(
         cls, place: Path | str, *, config: PreTrainedConfig, **options: Any
     ) -> tuple[MultiHeadModel, dict[str, Any]]:
-        """Load the encoder, and those heads that an earlier run with several has left; the others are new."""
-        models, facts = {}, {}
+        """Load the encoder, and those heads that an earlier run with several has left; the others are new.
+
+        Heads are taken from a directory alone: of a name on the hub the encoder comes, and all heads are new.
+        """
+        models: dict[str, PreTrainedModel] = {}
+        facts = {}
         for name, head in cls.heads.items():
-            models[name], facts[name] = head.model_class.from_pretrained(place, config=_config(config, head), **options)
+            model, facts[name] = head.model_class.from_pretrained(place, config=_config(config, head), **options)
+            _add(models, name, model)
         joint = MultiHeadModel(copy.deepcopy(config), models)
         found = _found(joint, facts)
         if isinstance(place, Path):
@@ -121,6 +127,24 @@ class _Auto:
             name: head.model_class.from_config(_config(config, head), **options) for name, head in cls.heads.items()
         }
         return MultiHeadModel(copy.deepcopy(config), models)
+
+
+def _add(models: dict[str, PreTrainedModel], name: str, model: PreTrainedModel) -> None:
+    """Add the model of a head, and leave one encoder to all: the others' memory is free before the next is loaded."""
+    prefix = model.base_model_prefix
+    own = getattr(model, prefix, None)
+    for other in models.values():
+        one = getattr(other, prefix, None)
+        if isinstance(own, nn.Module) and isinstance(one, nn.Module) and type(one) is type(own):
+            own = _widest([one, own])
+            setattr(other, prefix, own)
+            setattr(model, prefix, own)
+    models[name] = model
+
+
+def _widest(encoders: Sequence[nn.Module]) -> nn.Module:
+    """One may lack the pooler that another reads."""
+    return max(encoders, key=lambda encoder: sum(1 for _ in encoder.parameters()))
 
 
 def _prefix(models: Mapping[str, PreTrainedModel]) -> str:
@@ -139,11 +163,7 @@ def _prefix(models: Mapping[str, PreTrainedModel]) -> str:
 
 
 def _config(config: PreTrainedConfig, head: Head) -> PreTrainedConfig:
-    own = copy.deepcopy(config)
-    for name, value in head.overrides.items():
-        if hasattr(own, name):
-            setattr(own, name, value)
-    return own
+    return overridden(copy.deepcopy(config), head.overrides)
 
 
 def _found(joint: MultiHeadModel, facts: Mapping[str, dict[str, Any]]) -> dict[str, Any]:

@@ -103,16 +103,23 @@ class Forward(nn.Module):
 @contextmanager
 def plain_attention(model: nn.Module) -> Iterator[None]:
     """Attention as matrix products: torch's own kernel becomes them too, with checks for NaN that cost time."""
-    inner = next((module for module in model.modules() if isinstance(module, PreTrainedModel)), None)
-    if inner is None:
-        yield
-        return
-    before = inner.config._attn_implementation
-    inner.set_attn_implementation("eager")
+    before = {inner: inner.config._attn_implementation for inner in _outermost(model)}
     try:
+        for inner in before:
+            inner.set_attn_implementation("eager")
         yield
     finally:
-        inner.set_attn_implementation(before)
+        for inner, implementation in before.items():
+            inner.set_attn_implementation(implementation)
+
+
+def _outermost(module: nn.Module) -> Iterator[PreTrainedModel]:
+    """The models of transformers in a module; those within one of them follow it."""
+    if isinstance(module, PreTrainedModel):
+        yield module
+        return
+    for child in module.children():
+        yield from _outermost(child)
 
 
 @contextmanager

@@ -1,10 +1,18 @@
-"""Which tensor of what a model returns is its answer?"""
+"""What does a model return, and which tensor of it is its answer?"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What a model returns for a batch."""
+
+    logits: torch.Tensor
 
 
 def logits(output: Any) -> torch.Tensor:

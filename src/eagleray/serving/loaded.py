@@ -60,9 +60,10 @@ class Loaded:
         backend: Backend,
         tolerance: Tolerance,
         device: torch.device,
+        files: tuple[str, ...],
     ) -> None:
         self.task, self.tokenizer, self.max_length = task, tokenizer, max_length
-        self._cleaner = cleaner
+        self._cleaner, self._files = cleaner, files
         self.backend, self.device = backend, device
         self._tolerance = tolerance
         # A fast tokenizer keeps the cut that the last call asked for, and raises where it is changed while another
@@ -100,7 +101,9 @@ class Loaded:
         """Task, tokenizer and PyTorch's model. Raises UserError where another backend runs it."""
         if not isinstance(self.backend, torch.nn.Module):
             raise UserError("this needs the model in PyTorch: use `backend: {type: torch}`")
-        return Trained(self.task, self.tokenizer, self.backend, self.max_length, self._cleaner, self.device)
+        return Trained(
+            self.task, self.tokenizer, self.backend, self.max_length, self._cleaner, self.device, self._files
+        )
 
     def on(self, backend: Backend, *, tolerance: Tolerance) -> Loaded:
         """The same model run by another backend, on the CPU."""
@@ -112,6 +115,7 @@ class Loaded:
             backend=backend,
             tolerance=tolerance,
             device=torch.device("cpu"),
+            files=self._files,
         )
 
     def read(self, raw: Mapping[str, Any]) -> Row:
@@ -212,6 +216,7 @@ def of_trained(model: Trained, *, tolerance: Tolerance = agreement.EXACT) -> Loa
         backend=model.model,
         tolerance=tolerance,
         device=model.device,
+        files=model.files,
     )
 
 
@@ -233,4 +238,5 @@ def _load_onnx(directory: Path, *, precision: str, num_threads: int | None) -> L
         backend=onnx_backend.load(directory / onnx_file(precision), num_threads=num_threads),
         tolerance=agreement.QUANTISED if precision == "int8" else agreement.EXACT,
         device=torch.device("cpu"),
+        files=spec.content.files,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -58,8 +58,8 @@ class PackedSpec(Spec):
 BatchingSpec = Annotated[LengthGroupedSpec | PlainBatchingSpec | PackedSpec, Field(discriminator="type")]
 
 
-class DataSpec(Spec):
-    """The data of a run."""
+class RowsSpec(Spec):
+    """Which rows there are."""
 
     train: Text | None = None
     """A file or glob (`.csv`, `.tsv`, `.jsonl`, `.parquet`, `.txt`, `.conll`; also `.gz`, `.bz2`, `.xz`), a dataset
@@ -73,6 +73,18 @@ class DataSpec(Spec):
     """Share of the training rows held back for the test, where there is no `test` source."""
     keep: dict[str, tuple[str, ...]] = Field(default={})
     """Keep only the rows whose column has one of these values: `{category: [fresh, rotten]}`."""
+
+    @model_validator(mode="after")
+    def _one_test(self) -> Self:
+        if self.test is not None and self.test_fraction is not None:
+            message = "`test` and `test_fraction` exclude each other: keep the one you mean"
+            raise ConflictError(Conflict("test_fraction", message))
+        return self
+
+
+class DataSpec(RowsSpec):
+    """The data of a run."""
+
     language: Text | None = None
     """Column of the language of a row: evaluations then tell the metrics of each language too."""
     train_languages: tuple[Text, ...] = ()
@@ -90,34 +102,12 @@ class DataSpec(Spec):
     batching: BatchingSpec = LengthGroupedSpec(type="length-grouped")
     """How samples become batches."""
 
-    @model_validator(mode="after")
-    def _one_test(self) -> DataSpec:
-        if self.test is not None and self.test_fraction is not None:
-            message = "`test` and `test_fraction` exclude each other: keep the one you mean"
-            raise ConflictError(Conflict("test_fraction", message))
-        return self
 
-
-class MemberDataSpec(Spec):
+class MemberDataSpec(RowsSpec):
     """The data of one task of several. What becomes a sample or a batch, `data` says for all of them."""
 
     train: Text
     """As `spec.data.train`."""
-    validation: ValidationSpec = ValidationSpec(fraction=0.1)
-    """As `spec.data.validation`."""
-    test: Text | None = None
-    """As `spec.data.test`."""
-    test_fraction: Fraction | None = None
-    """As `spec.data.test_fraction`."""
-    keep: dict[str, tuple[str, ...]] = Field(default={})
-    """As `spec.data.keep`."""
-
-    @model_validator(mode="after")
-    def _one_test(self) -> MemberDataSpec:
-        if self.test is not None and self.test_fraction is not None:
-            message = "`test` and `test_fraction` exclude each other: keep the one you mean"
-            raise ConflictError(Conflict("test_fraction", message))
-        return self
 
 
 def of_member(member: MemberDataSpec, data: DataSpec) -> DataSpec:

@@ -24,7 +24,7 @@ from eagleray.spec.schedule import ReduceOnPlateauSpec
 from eagleray.spec.self_training import SelfTrainingSpec
 from eagleray.spec.stage import StageSpec
 from eagleray.spec.sweep import SweepSpec
-from eagleray.spec.task import CausalLmSpec, MultiTaskSpec, QuestionAnsweringSpec, TaskSpec, TextClassificationSpec
+from eagleray.spec.task import CausalLmSpec, MultiTaskSpec, TaskSpec, TextClassificationSpec
 from eagleray.spec.tracking import TrackingSpec
 from eagleray.spec.train import TrainSpec
 from eagleray.spec.watchdog import WatchdogSpec
@@ -167,10 +167,8 @@ def _conflicts(spec: FineTuneSpec) -> Iterator[Conflict]:
         yield Conflict(
             "data.batching.type", f"`packed` is for causal-lm: use `length-grouped` or `plain` for {_what(spec)}"
         )
-    if isinstance(spec.task, TextClassificationSpec) and spec.task.problem == "regression":
-        yield from _regression_conflicts(spec.task, label_smoothing=spec.train.label_smoothing)
-    if isinstance(spec.task, QuestionAnsweringSpec) and spec.train.label_smoothing:
-        yield Conflict("train.label_smoothing", "has no meaning for question-answering: leave it out")
+    called = getattr(spec.task, "problem", spec.task.type)
+    yield from together.head_conflicts(spec.task, spec.train, place="task", called=called)
     yield from support.conflicts(
         model=spec.model,
         task=spec.task,
@@ -237,13 +235,6 @@ def _self_training_conflicts(spec: FineTuneSpec) -> Iterator[Conflict]:
         if getattr(spec.data, key) != getattr(plain, key):
             message = "does not go with self_training, whose students are given the rows of their teacher: leave it out"
             yield Conflict(f"data.{key}", message)
-
-
-def _regression_conflicts(task: TextClassificationSpec, *, label_smoothing: float) -> Iterator[Conflict]:
-    if label_smoothing:
-        yield Conflict("train.label_smoothing", "has no meaning for regression: leave it out")
-    if task.labels:
-        yield Conflict("task.labels", "have no meaning for regression: leave them out")
 
 
 def _metric_conflicts(spec: FineTuneSpec) -> Iterator[Conflict]:

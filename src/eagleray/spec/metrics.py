@@ -94,8 +94,7 @@ def unknown(path: str, metric: str, known: Sequence[str]) -> Iterator[Conflict]:
 def conflicts(metrics: Sequence[MetricSpec], known: Sequence[str], *, task: TaskBase) -> Iterator[Conflict]:
     """Yield what does not go with a task that reports `known`."""
     if metrics and task.compares == "nothing":
-        mended = "say in task.generate_for for which splits texts are written" if _may_write(task) else "leave them out"
-        yield Conflict("metrics", f"this task says nothing of a row that could be compared with what is true: {mended}")
+        yield Conflict("metrics", _nothing_compared(task))
     given = names(metrics)
     for number, name in enumerate(given):
         if name in (*known, *_TABLES):
@@ -121,6 +120,13 @@ def with_files(metrics: Sequence[MetricSpec], moved: Mapping[str, str]) -> tuple
         source = f"{file}:{each.function}" if isinstance(each, FunctionMetricSpec) else file
         found.append(each if file is None else each.model_copy(update={"source": source}))
     return tuple(found)
+
+
+def _nothing_compared(task: TaskBase) -> str:
+    if task.heads:
+        return "are for a document with one task: leave them out"
+    mended = "say in task.generate_for for which splits texts are written" if _may_write(task) else "leave them out"
+    return f"this task says nothing of a row that could be compared with what is true: {mended}"
 
 
 def _may_write(task: TaskBase) -> bool:

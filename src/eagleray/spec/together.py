@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from eagleray.spec.base import Conflict
-from eagleray.spec.data import DataSpec, MemberDataSpec
+from eagleray.spec.data import DataSpec, MemberDataSpec, RowsSpec
 from eagleray.spec.method import MethodSpec, PromptTuningSpec, PTuningV2Spec
-from eagleray.spec.task import MultiTaskSpec, QuestionAnsweringSpec, TaskSpec
+from eagleray.spec.task import MultiTaskSpec, QuestionAnsweringSpec, TaskSpec, TextClassificationSpec
+from eagleray.spec.task.base import TaskBase
 from eagleray.spec.train import TrainSpec
 
 Change = Callable[[str, str], str]
 """(key, source) -> the source that is named instead."""
 
-_OF_EACH = ("train", "validation", "test", "test_fraction", "keep")
 _OF_ONE = ("language", "train_languages", "clean", "few_shot", "balance", "augment")
 
 
@@ -27,7 +27,7 @@ def conflicts(task: TaskSpec, *, data: DataSpec, method: MethodSpec, train: Trai
             yield Conflict("data.train", given if is_given else f"required and missing: give {wanted}")
         return
     plain = DataSpec()
-    for key in _OF_EACH:
+    for key in RowsSpec.model_fields:
         if getattr(data, key) != getattr(plain, key):
             yield Conflict(f"data.{key}", f"each task names its own: write it at task.tasks[0].data.{key}")
     for key in _OF_ONE:
@@ -36,15 +36,18 @@ def conflicts(task: TaskSpec, *, data: DataSpec, method: MethodSpec, train: Trai
     if isinstance(method, PTuningV2Spec | PromptTuningSpec):
         message = f"{method.type} learns a prompt for one task; for several over one encoder use lora, ia3 or full"
         yield Conflict("method.type", message)
-    if train.label_smoothing:
-        for number, member in enumerate(task.tasks):
-            if isinstance(member.task, QuestionAnsweringSpec) or getattr(member.task, "problem", "") == "regression":
-                message = f"has no meaning for task.tasks[{number}] ({member.name}): leave it out"
-                yield Conflict("train.label_smoothing", message)
     for number, member in enumerate(task.tasks):
-        labels = getattr(member.task, "labels", ())
-        if labels and getattr(member.task, "problem", "") == "regression":
-            yield Conflict(f"task.tasks[{number}].task.labels", "have no meaning for regression: leave them out")
+        place = f"task.tasks[{number}]"
+        yield from head_conflicts(member.task, train, place=f"{place}.task", called=f"{place} ({member.name})")
+
+
+def head_conflicts(task: TaskBase, train: TrainSpec, *, place: str, called: str) -> Iterator[Conflict]:
+    """Yield what does not go with one task, be it alone or among several: the one at `place`, in words `called`."""
+    scored = task if isinstance(task, TextClassificationSpec) and task.problem == "regression" else None
+    if train.label_smoothing and (scored is not None or isinstance(task, QuestionAnsweringSpec)):
+        yield Conflict("train.label_smoothing", f"has no meaning for {called}: leave it out")
+    if scored is not None and scored.labels:
+        yield Conflict(f"{place}.labels", "have no meaning for regression: leave them out")
 
 
 def sources(task: TaskSpec, key: str = "spec.task") -> dict[str, str]:

@@ -6,7 +6,7 @@ is minimised and what is reported. The loop, the data preparation and `predict` 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -175,19 +175,6 @@ class Asking(Protocol):
 
         Not `question`: a task that asks one has a column of that name, and would pass for one of these.
         """
-        ...
-
-
-@runtime_checkable
-class Mixed(Protocol):
-    """A task whose loss is the mean of several, each over targets of its own."""
-
-    def counts(self, batches: Sequence[Batch]) -> list[float]:
-        """What the loss of these batches is divided by; as many numbers whichever batches, none of them among these."""
-        ...
-
-    def scaled(self, batches: Sequence[Batch], totals: Sequence[float]) -> list[Batch]:
-        """The batches, knowing the `counts` of the whole step: their loss is then a sum over `num_targets`."""
         ...
 
 

@@ -53,11 +53,6 @@ class ImageClassification:
     def columns(self) -> tuple[str, ...]:
         return (self.image, self.label)
 
-    @property
-    def file_columns(self) -> tuple[str, ...]:
-        """Columns that name files, relative to the one that the row is from."""
-        return (self.image,)
-
     def read(self, raw: Mapping[str, Any]) -> Row:
         value = _named(raw, self.image)
         data = _content(value, column=self.image)

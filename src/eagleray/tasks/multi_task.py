@@ -17,7 +17,7 @@ from transformers import PreTrainedTokenizerBase
 from eagleray.data.mixed import NUMBER
 from eagleray.metrics.base import Metrics
 from eagleray.spec.task.multi_task import SELECTOR
-from eagleray.tasks.base import Asking, Batch, Forward, Row, Sample, Task, Verdict
+from eagleray.tasks.base import Batch, Forward, Row, Sample, Task, Verdict
 from eagleray.tasks.padding import pad
 
 if TYPE_CHECKING:
@@ -56,10 +56,10 @@ class MultiTask:
         return {SELECTOR: name, **member.read_input(raw)}
 
     def identity(self, row: Row) -> str:
-        return f"{row[SELECTOR]}:{self._member(row).identity(_own(row))}"
+        return f"{row[SELECTOR]}:{self._member(row).identity(member_row(row))}"
 
     def labels_of(self, row: Row) -> tuple[str, ...]:
-        return tuple(f"{row[SELECTOR]}/{label}" for label in self._member(row).labels_of(_own(row)))
+        return tuple(f"{row[SELECTOR]}/{label}" for label in self._member(row).labels_of(member_row(row)))
 
     def with_labels(self, labels: tuple[str, ...]) -> MultiTask:
         """Labels stand behind the name of their task."""
@@ -77,7 +77,9 @@ class MultiTask:
         columns: dict[str, list[Any]] = {NUMBER: [list(self.members).index(row[SELECTOR]) for row in rows]}
         for name, member in self.members.items():
             places = [place for place, row in enumerate(rows) if row[SELECTOR] == name]
-            found = member.encode([_own(rows[place]) for place in places], tokenizer, max_length) if places else {}
+            found = (
+                member.encode([member_row(rows[place]) for place in places], tokenizer, max_length) if places else {}
+            )
             for column, values in found.items():
                 filled = columns.setdefault(column, [None] * len(rows))
                 for place, value in zip(places, values, strict=True):
@@ -111,7 +113,7 @@ class MultiTask:
         return float(batch["weights"].sum())
 
     def counts(self, batches: Sequence[Batch]) -> list[float]:
-        """Of each task the samples and the targets of these batches."""
+        """Of each task the samples and the targets of these batches: as many numbers of whichever, also of none."""
         found = {name: [0.0, 0.0] for name in self.members}
         for batch in batches:
             for name, part in self.parts(batch).items():
@@ -153,7 +155,7 @@ class MultiTask:
         raise TypeError("what is said of a row is said by its task")
 
     def shown(self, row: Row) -> str:
-        return self._member(row).shown(_own(row))
+        return self._member(row).shown(member_row(row))
 
     def new_metrics(self) -> Metrics:
         raise TypeError("each task has metrics of its own")
@@ -184,13 +186,6 @@ class MultiTask:
             found = self.members[name].predict(alone(model, name), tokenizer, part)
             answers |= dict(zip(part["place"].tolist(), found, strict=True))
         return [answers[place] for place in range(len(answers))]
-
-    def asked(self, row: Row) -> dict[str, Any]:
-        member, own = self._member(row), _own(row)
-        if isinstance(member, Asking):
-            return {SELECTOR: row[SELECTOR], **member.asked(own)}
-        raw = {getattr(member, key): value for key, value in own.items()}
-        return {SELECTOR: row[SELECTOR]} | {getattr(member, key): own[key] for key in member.read_input(raw)}
 
     def parts(self, batch: Batch) -> dict[str, Batch]:
         """The batches of the tasks that have samples in it, by name."""
@@ -242,7 +237,8 @@ def _answering(said: Any) -> Forward:
     return lambda **inputs: said
 
 
-def _own(row: Row) -> Row:
+def member_row(row: Row) -> Row:
+    """A row as its task alone would have it."""
     return {key: value for key, value in row.items() if key != SELECTOR}
 
 

@@ -31,6 +31,7 @@ class Trained:
     max_length: int
     cleaner: Cleaner | None  # makes a text what those were that it learned from
     device: torch.device
+    files: tuple[str, ...]  # columns of raw rows that name files, relative to the one that the row is from
 
 
 def load(
@@ -64,4 +65,5 @@ def load(
         max_length=facts.max_length,
         cleaner=clean.from_facts(facts.clean, spec.content.texts),
         device=device,
+        files=spec.content.files,
     )

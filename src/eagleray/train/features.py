@@ -22,7 +22,7 @@ from transformers import PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutputWithPoolingAndCrossAttentions as Said
 
 from eagleray.data import batches
-from eagleray.data.tokenized import Split
+from eagleray.data.tokenized import Split, TokenizedSplit
 from eagleray.errors import UserError
 from eagleray.store import cache
 from eagleray.tasks.base import Batch
@@ -176,10 +176,15 @@ def _key(base: _Base, loaded: Inputs) -> str:
     return digest.hexdigest()[:32]
 
 
-def _splits(loaded: Inputs) -> dict[str, Split]:
+def _splits(loaded: Inputs) -> dict[str, TokenizedSplit]:
+    """Of the one task: several are refused."""
     data = loaded.data
-    splits = {"train": data.train, "validation": data.validation, "test": data.test}
-    return {name: split for name, split in splits.items() if split is not None}
+    found = {}
+    for name, split in {"train": data.train, "validation": data.validation, "test": data.test}.items():
+        if split is not None:
+            assert isinstance(split, TokenizedSplit)
+            found[name] = split
+    return found
 
 
 def _inputs(batch: Batch) -> Batch:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from eagleray.data.batches import eval_batches
-from eagleray.data.tokenized import Split
+from eagleray.data.tokenized import Split, TokenizedSplit
 from eagleray.tasks.base import Referring
 from eagleray.train.feed import Collate
 from eagleray.train.group import Group
@@ -48,6 +48,7 @@ def measured(
     mark: Callable[[str], None] = lambda doing: None,
 ) -> Split:
     """One split likewise."""
+    assert isinstance(split, TokenizedSplit)  # several tasks refer to nothing
     values = torch.zeros(len(split), len(task.reference_columns), dtype=torch.float64)
     shares = eval_batches(split.lengths, world_size=group.world_size, rank=group.rank, micro_batch_size=ROWS)
     with torch.no_grad():

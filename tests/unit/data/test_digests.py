@@ -9,10 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from eagleray.data.digests import LARGE_BYTES, Digests
+from eagleray.data.digests import LARGE_BYTES, MANY, Digests, Named
 from eagleray.errors import DataError
 
 AN_HOUR_AGO = 1_700_000_000
+
+
+def written(path: Path, content: str, *, at: int = AN_HOUR_AGO) -> Path:
+    path.write_text(content)
+    os.utime(path, (at, at))
+    return path
 
 
 @pytest.fixture
@@ -62,6 +68,67 @@ def test_files_that_are_gone_are_forgotten_and_a_damaged_memory_is_none(large: P
     other = large.rename(tmp_path / "other.csv")
     Digests(memory).of(other)
     assert list(json.loads(memory.read_text())) == [str(other)]
+
+
+@pytest.mark.parametrize("count", [0, 1, MANY - 1, MANY])
+def test_the_digest_of_several_is_of_what_each_holds(tmp_path: Path, count: int) -> None:
+    files = [("png", written(tmp_path / f"{number}.png", str(number))) for number in range(count)]
+    named: list[Named] = [*files, *([("", None)] if count else [])]
+    facts = [
+        (said, "missing" if path is None else hashlib.sha256(path.read_bytes()).hexdigest()) for said, path in named
+    ]
+
+    found = Digests(tmp_path / "memory.json").of_all(lambda: named)
+
+    assert found == hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+
+class TestMany:
+    @pytest.fixture
+    def files(self, tmp_path: Path) -> list[Named]:
+        return [("", written(tmp_path / f"{number}.png", str(number))) for number in range(MANY)]
+
+    @pytest.fixture
+    def read(self, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+        paths: list[Path] = []
+        plain = Digests._read
+        monkeypatch.setattr(Digests, "_read", lambda self, path: paths.append(path) or plain(self, path))
+        return paths
+
+    def test_they_are_read_once(self, files: list[Named], read: list[Path], tmp_path: Path) -> None:
+        first = Digests(tmp_path / "memory.json").of_all(lambda: files)
+        read.clear()
+
+        assert Digests(tmp_path / "memory.json").of_all(lambda: files) == first
+        assert read == []
+
+    def test_of_those_just_changed_nothing_is_remembered(
+        self, files: list[Named], read: list[Path], tmp_path: Path
+    ) -> None:
+        (tmp_path / "9.png").touch()
+        for _ in range(2):
+            Digests(tmp_path / "memory.json").of_all(lambda: files)
+        assert len(read) == 2 * MANY
+
+    @pytest.mark.parametrize("change", ["content", "time", "name", "order", "gone"])
+    def test_each_change_is_noticed(self, files: list[Named], read: list[Path], tmp_path: Path, change: str) -> None:
+        digests = Digests(tmp_path / "memory.json")
+        before = digests.of_all(lambda: files)
+        match change:
+            case "content":
+                written(tmp_path / "9.png", "another")
+            case "time":
+                written(tmp_path / "9.png", "x", at=AN_HOUR_AGO + 1)
+            case "name":
+                files[9] = ("", written(tmp_path / "other.png", "x"))
+            case "order":
+                files[8], files[9] = files[9], files[8]
+            case "gone":
+                files[9] = ("", None)
+        read.clear()
+
+        assert digests.of_all(lambda: files) != before
+        assert len(read) == MANY - (change == "gone")
 
 
 def test_a_file_that_cannot_be_read_is_an_error_of_the_data(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ class Split:
     """Samples that say their number; only what `MixedSplit` asks."""
 
     def __init__(self, name: str, size: int) -> None:
-        self.name, self.lengths, self.identity = name, np.arange(size, dtype=np.int32), name
+        self.name, self.lengths = name, np.arange(size, dtype=np.int32)
 
     def __len__(self) -> int:
         return len(self.lengths)

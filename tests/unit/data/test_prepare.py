@@ -21,6 +21,7 @@ from eagleray.data.prepare import Prepared, prepare
 from eagleray.data.report_text import render
 from eagleray.errors import DataError, StorageError
 from eagleray.spec.data import DataSpec
+from eagleray.spec.task.content import UNKNOWN
 from tests.support.reviews import CharacterTokenizer, ReviewTask, reviews, write_jsonl
 
 SPAWN = multiprocessing.get_context("spawn")
@@ -34,6 +35,7 @@ def run(cache_dir: Path, *, task: Any = None, seed: int = 0, on_progress: Any = 
         tokenizer_fingerprint="characters",
         seed=seed,
         cache_dir=cache_dir,
+        content=UNKNOWN,
         on_progress=on_progress,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ import pytest
 from eagleray.data.digests import Digests
 from eagleray.data.sources import Hub, locate, read_rows, source_fingerprint
 from eagleray.errors import DataError, UserError
+from eagleray.model import images
+from tests.support import tiny_images
 from tests.support.reviews import write_jsonl
 
 ROW = {"text": "a", "label": "x"}
@@ -145,3 +148,31 @@ def test_a_fingerprint_is_of_content_format_and_order_not_of_names(tmp_path: Pat
     both = str(tmp_path / "[ab].jsonl")
     assert fingerprint(first, tmp_path) == fingerprint(copy, tmp_path)
     assert len({fingerprint(source, tmp_path) for source in (first, second, both, table)}) == 4
+
+
+@pytest.mark.parametrize("kind", ["folders", "table"])
+def test_images_are_hashed_once_and_one_that_changes_is_noticed(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tiny_images.write_folders(tmp_path / "pictures", num_each=10)
+    files = sorted(folder.rglob("*.png"))
+    rows = [{"image": str(file), "label": file.parent.name} for file in files]
+    source = {"folders": folder, "table": Path(write_jsonl(tmp_path / "table.jsonl", rows))}[kind]
+    for path in (*files, tmp_path / "table.jsonl"):
+        os.utime(path, (1_700_000_000, 1_700_000_000))
+    read: list[Path] = []
+    plain = Digests._read
+    monkeypatch.setattr(Digests, "_read", lambda self, path: read.append(path) or plain(self, path))
+
+    def found() -> str:
+        read.clear()
+        digests = Digests(tmp_path / "digests.json")
+        return source_fingerprint(str(source), split="train", digests=digests, columns=("image",))
+
+    before = found()
+    assert set(files) <= set(read)
+    assert found() == before
+    assert read == []
+
+    files[3].write_bytes(images.png(tiny_images.picture("above", 77)))
+    assert found() != before

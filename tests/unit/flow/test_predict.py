@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,19 @@ from typing import Any
 import pytest
 import torch
 
+from eagleray import tasks
 from eagleray.data.formats import SourceRow
+from eagleray.data.sources import read_rows
 from eagleray.errors import DataError, UserError
-from eagleray.flow.predict import predict
+from eagleray.flow.predict import predict, results
+from eagleray.model import export
+from eagleray.model.images import ImageReader
+from eagleray.model.load import load_model
+from eagleray.spec.finetune import FineTuneSpec
 from eagleray.store import paths
 from eagleray.store.objects import Objects, open_storage
 from eagleray.tasks import trained
+from tests.support import tiny_images
 from tests.support.records import new_run
 from tests.support.trained_runs import new_trained_run
 
@@ -129,3 +137,25 @@ def test_a_model_that_was_being_written_is_none(objects: Objects, tmp_path: Path
 
     with pytest.raises(UserError, match="has no final model"):
         predict(objects, run, rows({"text": "x"}))
+
+
+def test_images_that_a_table_names_lie_beside_it(tmp_path: Path) -> None:
+    source = tiny_images.save_model(tmp_path / "base")
+    document = {"model": {"source": str(source)}, "task": {"type": "image-classification"}, "data": {"train": "x"}}
+    spec, labels = FineTuneSpec.model_validate_json(json.dumps(document)), ("above", "below")
+    task, reader = (
+        tasks.build(spec.task).with_labels(labels),
+        ImageReader(height=tiny_images.SIZE, width=tiny_images.SIZE),
+    )
+    overrides = task.config_overrides(reader)
+    model = load_model(task.model_class(), source=str(source), dtype=torch.float32, config_overrides=overrides)
+    (tmp_path / "model").mkdir()
+    export.save(model, model.state_dict(), tmp_path / "model", tokenizer=reader, spec=spec, labels=labels)
+    folder = tiny_images.write_folders(tmp_path / "pictures", num_each=1)
+    (folder / "table.jsonl").write_text('{"image": "above/000.png"}\n{"image": "below/000.png"}\n')
+    loaded = trained.load(tmp_path / "model", device=torch.device("cpu"))
+
+    table = list(results(loaded, read_rows(str(folder / "table.jsonl"), split="test"), batch_size=2))
+
+    there = rows(*({"image": str(folder / label / "000.png")} for label in labels))
+    assert table == list(results(loaded, there, batch_size=2))

@@ -10,6 +10,7 @@ from torch import nn
 from transformers import AutoModelForSequenceClassification, PreTrainedModel
 
 from eagleray.model import onnx, quiet
+from eagleray.model.ensemble import Ensemble
 from eagleray.serving.backends import onnx as backend
 from tests.support import tiny_models
 from tests.support.onnx_models import example
@@ -60,6 +61,16 @@ def test_the_model_stays_as_it_was(exported: tuple[PreTrainedModel, Path]) -> No
     model, _ = exported
 
     assert model.config._attn_implementation == "sdpa"
+
+
+def test_each_member_of_an_ensemble_computes_plainly_and_stays_as_it_was(tmp_path: Path) -> None:
+    members = [classifier(tmp_path / "base"), classifier(tmp_path / "base")]
+    joint = Ensemble(members, weights=[1, 1], combine="mean", output="label")
+
+    with onnx.plain_attention(joint):
+        assert [member.config._attn_implementation for member in members] == ["eager", "eager"]
+
+    assert [member.config._attn_implementation for member in members] == ["sdpa", "sdpa"]
 
 
 def test_it_says_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -15,6 +15,7 @@ TASK = """{type: multi-task, tasks: [
     {name: tone, task: {type: text-classification}, data: {train: tone.jsonl, validation: {file: some.jsonl}}},
     {name: names, task: {type: token-classification}, data: {train: pkg://a/names.txt, test: names.txt}}]MORE}"""
 TWICE = TASK.replace("name: names", "name: tone")
+NUMBER = "problem: regression, labels: [a, b]"
 ANSWERS = TASK.replace("token-classification", "question-answering")
 
 
@@ -57,6 +58,21 @@ def loaded(**sections: str) -> FineTune:
             id="smooth-answers",
         ),
         pytest.param(
+            {"task": TASK.replace("MORE", "").replace("text-classification", f"text-classification, {NUMBER}")},
+            "spec.task.tasks[0].task.labels: have no meaning for regression: leave them out",
+            id="labels-of-numbers",
+        ),
+        pytest.param(
+            {"task": TASK.replace("MORE", "").replace("train: tone.jsonl, ", "")},
+            "spec.task.tasks[0].data.train: required and missing",
+            id="no-rows",
+        ),
+        pytest.param(
+            {"task": TASK.replace("MORE", "").replace("test: names.txt", "test: names.txt, test_fraction: 0.1")},
+            "spec.task.tasks[1].data.test_fraction: `test` and `test_fraction` exclude each other",
+            id="two-tests",
+        ),
+        pytest.param(
             {"task": TASK.replace("MORE", "").replace("text-classification", "text-classification, text: task")},
             "spec.task.tasks[0].task: its rows have a column `task`, which says the task of a row",
             id="selector",
@@ -70,6 +86,14 @@ def loaded(**sections: str) -> FineTune:
             {"checkpoint": "{best_by: {metric: f1_macro, mode: max}}"},
             "`f1_macro` is not reported by this task, which reports mean, loss, tone/loss",
             id="metric",
+        ),
+        pytest.param(
+            {
+                "metrics": "[{name: cost, type: function, source: 'mine.py:cost'}]",
+                "train": "{early_stopping: {metric: cost, mode: min}}",
+            },
+            "spec.metrics: are for a document with one task: leave them out",
+            id="own-metric",
         ),
     ],
 )

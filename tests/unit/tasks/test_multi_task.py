@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from typing import Any
 
@@ -13,6 +14,7 @@ from transformers import PreTrainedModel
 
 from eagleray import methods, tasks
 from eagleray.data.mixed import NUMBER
+from eagleray.flow import register
 from eagleray.model.load import load_model
 from eagleray.spec.method import LoraSpec
 from eagleray.spec.task import TaskSpec
@@ -40,11 +42,12 @@ FACTS = {
 }
 LABELS = ("tone/bad", "tone/good", "names/place")
 
+SPEC: TaskSpec = TypeAdapter[TaskSpec](TaskSpec).validate_json(json.dumps(DOCUMENT))
+
 
 @pytest.fixture(scope="module")
 def task() -> MultiTask:
-    spec: TaskSpec = TypeAdapter[TaskSpec](TaskSpec).validate_json(json.dumps(DOCUMENT))
-    found = tasks.ready(tasks.build(spec), labels=LABELS, tokenizer=TOKENIZER)
+    found = tasks.ready(tasks.build(SPEC), labels=LABELS, tokenizer=TOKENIZER)
     assert isinstance(found, MultiTask)
     return found
 
@@ -59,6 +62,18 @@ def model(task: MultiTask, tmp_path_factory: pytest.TempPathFactory) -> PreTrain
         dtype=torch.float32,
         config_overrides=task.config_overrides(TOKENIZER),
     ).eval()
+
+
+def own_model(task: MultiTask, model: PreTrainedModel, name: str) -> PreTrainedModel:
+    """The model that transformers has for one of the tasks, with the weights of the one for all."""
+    config = copy.deepcopy(model.config)
+    config.update(task.overrides[name])
+    single = task.members[name].model_class().from_config(config, attn_implementation="sdpa")
+    weights = model.state_dict()
+    single.load_state_dict(
+        {key: weights[key if key.startswith("bert.") else f"{name}_{key}"] for key in single.state_dict()}
+    )
+    return single.eval()
 
 
 def samples_of(task: MultiTask, *raws: tuple[str, dict[str, Any]]) -> list[Sample]:
@@ -81,25 +96,35 @@ def test_labels_stand_behind_the_name_of_their_task(task: MultiTask) -> None:
 
 
 def test_each_task_learns_what_it_would_learn_alone(task: MultiTask, model: PreTrainedModel) -> None:
-    """The loss of a mixed batch is the sum of those of each task's own model, which has the same weights."""
+    """The loss of a mixed batch is the sum of those of each task's own model."""
     batch = batch_of(task, samples_of(task, *MIXED))
 
     found, _ = task.loss(model, batch)
 
-    own = {name: task.members[name].loss(alone(model, name), part)[0] for name, part in task.parts(batch).items()}
+    own = {
+        name: task.members[name].loss(own_model(task, model, name), part)[0] for name, part in task.parts(batch).items()
+    }
     assert own.keys() == task.members.keys()
     assert found.item() == pytest.approx(sum(each.item() for each in own.values()), rel=1e-5)
 
 
-def test_a_head_says_what_the_model_of_its_own_class_says(task: MultiTask, model: PreTrainedModel) -> None:
-    part = task.parts(batch_of(task, samples_of(task, *MIXED)))["tone"]
-    inputs = {name: part[name] for name in ("input_ids", "attention_mask")}
-    member = task.members["tone"]
-    single = member.model_class().from_config(model.config, attn_implementation="sdpa")
-    single.bert.load_state_dict(model.bert.state_dict())
-    single.classifier.load_state_dict(model.tone_classifier.state_dict())
+@pytest.mark.parametrize("with_types", [False, True])
+@pytest.mark.parametrize("name", ["tone", "names", "facts"])
+def test_a_head_says_what_the_model_of_its_own_class_says(
+    task: MultiTask, model: PreTrainedModel, name: str, with_types: bool
+) -> None:
+    part = task.parts(batch_of(task, samples_of(task, *MIXED)))[name]
+    inputs = {key: part[key] for key in ("input_ids", "attention_mask")}
+    if with_types:
+        inputs["token_type_ids"] = (
+            (torch.arange(inputs["input_ids"].shape[1]) > 2).long().expand_as(inputs["input_ids"])
+        )
 
-    assert torch.allclose(alone(model, "tone")(**inputs).logits, single.eval()(**inputs).logits, atol=1e-6)
+    with torch.inference_mode():
+        found, expected = alone(model, name)(**inputs), own_model(task, model, name)(**inputs)
+
+    assert type(found) is type(expected)
+    torch.testing.assert_close(dict(found), dict(expected), atol=1e-6, rtol=0)
 
 
 def test_a_task_without_rows_gets_gradients_of_zero(task: MultiTask, model: PreTrainedModel) -> None:
@@ -154,7 +179,8 @@ def test_answers_come_in_the_order_of_the_rows(task: MultiTask, model: PreTraine
     ],
 )
 def test_a_row_as_a_caller_asks_it(task: MultiTask, name: str, raw: dict[str, Any], question: dict[str, Any]) -> None:
-    assert task.asked(task.read({"task": name, **raw})) == {"task": name, **question}
+    row = task.read({"task": name, **raw})
+    assert register.asked(task, row, SPEC) == {"task": name, **question}
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from eagleray import methods
 from eagleray.data.prepare import prepare
 from eagleray.spec.data import DataSpec
 from eagleray.spec.method import LoraSpec
+from eagleray.spec.task.content import UNKNOWN
 from eagleray.tasks.preference_lm import PreferenceLm
 from eagleray.train import reference
 from eagleray.train.group import Group
@@ -137,6 +138,7 @@ class TestLoss:
             tokenizer_fingerprint="tiny",
             seed=0,
             cache_dir=tmp_path / "cache",
+            content=UNKNOWN,
         )
         adapted = methods.apply(model, LoraSpec(type="lora"), task=TASK).eval()
         group = Group(rank=0, world_size=1, num_local=1, device=torch.device("cpu"))

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 from eagleray import tasks
 from eagleray.data import encoder
 from eagleray.spec.task import TaskSpec
-from eagleray.tasks.base import Asking, Bound, Mixed, Referring
+from eagleray.tasks.base import Asking, Bound, Comparable, Referring, Writing
 
 DOCUMENTS: dict[str, dict[str, Any]] = {
     "single-label": {"type": "text-classification"},
@@ -70,7 +70,10 @@ def test_a_column_is_not_taken_for_what_a_task_does(document: dict[str, Any]) ->
     """Protocols look at names alone, and a column may have any."""
     task = tasks.build(TypeAdapter[TaskSpec](TaskSpec).validate_python(document))
 
-    for kind in (Bound, Referring, Asking, Mixed):
+    for kind in (Bound, Referring, Asking, Writing, Comparable):
         if isinstance(task, kind):
-            named = [name for name in vars(kind) if not name.startswith("_")]
-            assert all(callable(getattr(task, name)) or name == "reference_columns" for name in named)
+            for name, asked in vars(kind).items():
+                if isinstance(asked, property):
+                    assert getattr(task, name) not in task.columns, name
+                elif not name.startswith("_"):
+                    assert callable(getattr(task, name)), name

@@ -20,6 +20,7 @@ from eagleray.train.compared import Compared
 from eagleray.train.group import Group
 
 NUM_ROWS = 41
+TIMEOUT_S = 30.0
 TASK = TextClassification("single-label", labels=("ham", "spam"))
 LABELS = torch.arange(NUM_ROWS) % 2
 SAID = torch.where(torch.arange(NUM_ROWS) % 5 == 0, 1 - LABELS, LABELS)
@@ -31,7 +32,7 @@ class Ranks:
     def __init__(self, world_size: int) -> None:
         self.world_size = world_size
         self._values: list[Any] = [None] * world_size
-        self._barrier = threading.Barrier(world_size)
+        self._barrier = threading.Barrier(world_size, timeout=TIMEOUT_S)
 
     def group(self, rank: int) -> Group:
         ranks = self
@@ -48,7 +49,10 @@ class Ranks:
         return Rank(rank=rank, world_size=self.world_size, num_local=1, device=torch.device("cpu"))
 
 
-def found(call: Callable[[Sequence[str], Sequence[str]], Any], *, world_size: int) -> list[dict[str, float]]:
+def outcomes(
+    call: Callable[[Sequence[str], Sequence[str]], Any], *, world_size: int
+) -> list[dict[str, float] | BaseException]:
+    """What each rank computes, or what it raises."""
     ranks = Ranks(world_size)
     metric = OwnMetric(
         "mine", "spec.metrics[0]", "mine.py", None, lambda rows, labels, scratch: call(rows.said, rows.true)
@@ -63,7 +67,8 @@ def found(call: Callable[[Sequence[str], Sequence[str]], Any], *, world_size: in
         return compared.compute(ranks.group(rank), num_rows=NUM_ROWS)
 
     with ThreadPoolExecutor(world_size) as threads:
-        return [each.result() for each in [threads.submit(work, rank) for rank in range(world_size)]]
+        asked = [threads.submit(work, rank) for rank in range(world_size)]
+        return [each.exception() or each.result() for each in asked]
 
 
 def position_sum(said: Sequence[str], true: Sequence[str]) -> float:
@@ -73,9 +78,11 @@ def position_sum(said: Sequence[str], true: Sequence[str]) -> float:
 
 @pytest.mark.parametrize("world_size", [1, 3])
 def test_a_metric_sees_the_rows_in_their_order(world_size: int) -> None:
-    assert found(position_sum, world_size=world_size) == [{"mine": float(sum(range(0, NUM_ROWS, 5)))}] * world_size
+    assert outcomes(position_sum, world_size=world_size) == [{"mine": float(sum(range(0, NUM_ROWS, 5)))}] * world_size
 
 
 def test_a_failure_is_that_of_every_worker() -> None:
-    with pytest.raises(UserError, match="mine raised KeyError"):
-        found(lambda said, true: {}["nothing"], world_size=3)
+    raised = outcomes(lambda said, true: {}["nothing"], world_size=3)
+
+    assert [type(each) for each in raised] == [UserError] * 3
+    assert all("mine raised KeyError" in str(each) for each in raised)

@@ -85,7 +85,7 @@ def test_scores_do_not_depend_on_the_workers() -> None:
     tokenizer = tiny_models.decoder_tokenizer()
     model = tiny_models.decoder("llama", vocab_size=len(tokenizer)).eval()
     task = CausalLm(format="completion", max_new_tokens=4)
-    trained = Trained(task, tokenizer, model, 64, None, torch.device("cpu"))
+    trained = Trained(task, tokenizer, model, 64, None, torch.device("cpu"), ())
     prompts = [f"what is a film {number}" + " and" * (number % 4) for number in range(9)]
     said = [generated._written(trained, [{"prompt": prompt}])[0] for prompt in prompts]
     # Every second is what it says, so that there is something to be right about.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import onnxruntime
@@ -10,15 +9,9 @@ import torch
 from onnxruntime.capi import onnxruntime_pybind11_state as runtime_errors
 
 from eagleray.errors import ModelSourceError
+from eagleray.model.outputs import Output
 
 _ERRORS_ALONE = 3  # else it warns of each GPU driver that it does not find
-
-
-@dataclass(frozen=True, slots=True)
-class Output:
-    """What a model returns for a batch."""
-
-    logits: torch.Tensor
 
 
 class OnnxModel:

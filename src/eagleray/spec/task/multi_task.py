@@ -100,6 +100,10 @@ class MultiTaskSpec(TaskBase):
         return ("mean", "loss", *each)
 
     @property
+    def compares(self) -> Literal["rows", "texts", "nothing"]:
+        return "nothing"
+
+    @property
     def inputs(self) -> dict[str, Input]:
         columns: dict[str, Input] = {SELECTOR: "text"}
         return columns | {name: kind for member in self.tasks for name, kind in member.task.inputs.items()}
