@@ -90,7 +90,7 @@ def delete(
 ) -> None:
     """Delete a run, or with --all every run of a name, with its checkpoints and its model.
 
-    Registered versions stay: they have files of their own.
+    Registered versions stay: they have files of their own. The id is not given to another run.
 
     \b
     Examples:

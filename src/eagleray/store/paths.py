@@ -27,8 +27,19 @@ def is_run_id(text: str) -> bool:
 
 
 def document(run_id: str) -> str:
-    """The document as it was given. Its exclusive creation claims the id, its deletion frees it."""
+    """The document as it was given. Its exclusive creation claims the id."""
     return f"{run(run_id)}/document.yaml"
+
+
+def deleted_runs() -> str:
+    """Folder of the ids whose runs were deleted; no id itself, as it has no number."""
+    return f"{RUNS}/deleted"
+
+
+def deleted_run(run_id: str) -> str:
+    """That a run of this id was there."""
+    run(run_id)
+    return f"{deleted_runs()}/{run_id}"
 
 
 def lock(run_id: str) -> str:

@@ -95,12 +95,16 @@ def create(
     kind: str = "FineTune",
     forked_from: ForkRecord | None = None,
 ) -> RunRecord:
-    """Begin a run under the next free id of `name`; concurrent creators get different ids.
+    """Begin a run under the next id of `name`; concurrent creators get different ids.
+
+    An id is never given again, not even that of a deleted run: versions that were registered of it name it.
 
     The document claims the id, the record comes last and makes the run exist: a creator that is killed in between
     leaves an id that is never listed and never given to another run.
     """
-    number = max(map(_number_of, ids_of(objects, name)), default=0) + 1
+    taken = ids_of(objects, name)
+    taken += _deleted_ids(objects, name)  # listed after those that are there: a deletion in between is seen in one
+    number = max(map(_number_of, taken), default=0) + 1
     while not objects.create(paths.document(run := f"{name}-{number:04d}"), document.encode()):
         number += 1
     objects.put(paths.lock(run), records.dump(lock))
@@ -192,11 +196,17 @@ def is_claimed(objects: Objects, run: str) -> bool:
 def delete(objects: Objects, run: str) -> None:
     """Delete a run and all that belongs to it.
 
-    The record goes first: killed anywhere after that, the run is no longer listed as if it were whole, and deleting
-    it again finishes. The document goes last: it holds the id, so that no new run can get it and its leftovers.
+    First it is noted that the id was given. Then the record goes: killed anywhere after that, the run is no longer
+    listed as if it were whole, and deleting it again finishes. The document goes last: it holds the id until then.
     """
+    objects.put(paths.deleted_run(run), b"")
     objects.delete([paths.record(run)])
     objects.delete_folder(paths.run(run), last=paths.document(run))
+
+
+def _deleted_ids(objects: Objects, name: str) -> list[str]:
+    ids = (info.key.rpartition("/")[2] for info in objects.list(paths.deleted_runs()))
+    return [run for run in ids if _name_of(run) == name]
 
 
 def _read_for_list(objects: Objects, run: str) -> RunRecord | None:

@@ -241,12 +241,17 @@ def test_show_says_what_is_there(objects: Objects) -> None:
     assert "did you mean demo" in _told("show", "dmo")
 
 
+def _left(objects: Objects) -> list[str]:
+    """What is stored, beside that ids were given."""
+    return [info.key for info in objects.list() if not info.key.startswith(f"{paths.deleted_runs()}/")]
+
+
 def test_delete(objects: Objects) -> None:
     new_run(objects, phase="succeeded")
     result = _call("delete", "demo-0001", "--yes")
     assert result.exit_code == 0
     assert result.stdout.startswith("deleted demo-0001, ")
-    assert objects.list() == []
+    assert _left(objects) == []
 
 
 @pytest.mark.parametrize(
@@ -259,7 +264,7 @@ def test_delete_finishes_what_was_killed(objects: Objects, deleted: Callable[[Ob
     objects.delete(deleted(objects))
     assert _json("list") == []
     assert _call("delete", "demo-0001", "--yes").exit_code == 0
-    assert objects.folders("runs") == []
+    assert objects.folders("runs") == ["deleted"]
 
 
 @pytest.mark.parametrize(
@@ -283,7 +288,7 @@ def test_delete_all_of_a_name(objects: Objects) -> None:
     for name in ("demo", "demo", "demo-two"):
         new_run(objects, name, phase="succeeded")
     assert _call("delete", "demo", "--all", "--yes").stdout.startswith("deleted demo-0001, demo-0002, ")
-    assert objects.folders("runs") == ["demo-two-0001"]
+    assert objects.folders("runs") == ["deleted", "demo-two-0001"]
     assert _call("delete", "demo", "--all", "--yes").stdout == "deleted no run of demo, 0 bytes freed\n"
 
 
@@ -297,4 +302,4 @@ def test_a_run_that_goes_on_is_deleted_by_force_only(objects: Objects) -> None:
     runs.put_progress(objects, run, runs.ProgressRecord(step=1, phase="training", updated_at=datetime.now(UTC)))
     assert "demo-0001 is going on (phase running): stop it first" in _told("delete", run, "--yes")
     assert _call("delete", run, "--yes", "--force").exit_code == 0
-    assert objects.list() == []
+    assert _left(objects) == []

@@ -130,7 +130,16 @@ def test_delete(objects: Objects) -> None:
     runs.delete(objects, deleted)
     assert not runs.is_claimed(objects, deleted)
     assert [record.run for record in runs.list_runs(objects)] == [kept]
-    assert {info.key.split("/")[1] for info in objects.list()} == {kept}
+    assert {info.key.split("/")[1] for info in objects.list()} == {kept, "deleted"}
+
+
+def test_the_id_of_a_deleted_run_is_not_given_again(objects: Objects) -> None:
+    """A registered version names its run: another run of that id would pass for it."""
+    for number in (1, 2):
+        run = new_run(objects).run
+        assert run == f"demo-{number:04d}"
+        runs.delete(objects, run)
+    assert new_run(objects, name="demo-0001").run == "demo-0001-0001"
 
 
 class Killed(BaseException):
