@@ -35,6 +35,8 @@ class LockRecord(Record):
     python: str
     model_sha256: str = ""
     metrics_sha256: str = ""
+    prompt_of: str = ""
+    """The run and the step whose prompt `method.start_from` names, as `run@step`."""
 
 
 class ForkRecord(Record):

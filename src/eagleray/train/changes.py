@@ -91,12 +91,13 @@ class Basis:
     model_sha256: str  # "" for a hub id, which its revision names
     labels: tuple[str, ...] = ()  # as the head has them; () where there are none, or they are not known
     metrics_sha256: str = ""  # of the code of the document's own metrics; "" where none of it is a file
+    prompt_of: str = ""  # the model whose prompt it begins with, see `prompt_start.source`
 
 
-def basis(document: FineTune, data_fingerprint: str) -> Basis:
+def basis(document: FineTune, data_fingerprint: str, *, prompt_of: str) -> Basis:
     """Return what a run of a document would be made from, as it is now."""
-    spec = document.spec
-    return Basis(document, data_fingerprint, sources.sha256(spec.model.source), metrics_sha256=own.sha256(spec.metrics))
+    model_sha256, metrics_sha256 = sources.sha256(document.spec.model.source), own.sha256(document.spec.metrics)
+    return Basis(document, data_fingerprint, model_sha256, metrics_sha256=metrics_sha256, prompt_of=prompt_of)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +132,8 @@ def differences(stored: Basis, wanted: Basis) -> tuple[Change, ...]:
         same.add("task.labels")
     if stored.metrics_sha256 == wanted.metrics_sha256 and _named_alike(stored.document, wanted.document):
         same.add("metrics")
+    if stored.prompt_of and stored.prompt_of == wanted.prompt_of:
+        same.add("method.start_from")
     named = [replace(change, effect="nothing") if change.path in same else change for change in changed]
     return (*named, *_unnamed(stored, wanted, {change.path for change in changed}))
 
@@ -183,6 +186,8 @@ def _unnamed(stored: Basis, wanted: Basis, changed: set[str]) -> Iterator[Change
         yield Change("model (sha256)", stored.model_sha256[:12], wanted.model_sha256[:12], "weights")
     if stored.metrics_sha256 != wanted.metrics_sha256 and "metrics" not in changed:
         yield Change("metrics (code)", stored.metrics_sha256[:12], wanted.metrics_sha256[:12], "course")
+    if stored.prompt_of != wanted.prompt_of and "method.start_from" not in changed:
+        yield Change("method.start_from (run)", stored.prompt_of, wanted.prompt_of, "start")
     if stored.labels and wanted.labels and stored.labels != wanted.labels and "task.labels" not in changed:
         yield Change("task.labels", list(stored.labels), list(wanted.labels), "weights")
 

@@ -65,13 +65,15 @@ class Ground:
         loaded = preparation.result()
         self._observer.data(loaded.data.report)
         losses.build(loaded.task, spec.train, label_counts=loaded.data.label_counts)  # refuses before workers start
-        locked = lock.of_run(self._document, loaded, resources)
+        prompt_of = prompt_start.source(self.objects, spec)
+        locked = lock.of_run(self._document, loaded, resources, prompt_of=prompt_of)
         basis = Basis(
             self._document,
             locked.data_fingerprint,
             locked.model_sha256,
             labels=loaded.task.labels,
             metrics_sha256=locked.metrics_sha256,
+            prompt_of=prompt_of,
         )
         return Ready(loaded, locked, basis)
 

@@ -17,8 +17,8 @@ from eagleray.train.resources import Resources
 PACKAGES = ("eagleray", "ray", "torch", "transformers", "deepspeed", "peft", "datasets", "tokenizers", "numpy")
 
 
-def of_run(document: FineTune, inputs: Inputs, resources: Resources) -> LockRecord:
-    """Return the lock record of a run that is about to start."""
+def of_run(document: FineTune, inputs: Inputs, resources: Resources, *, prompt_of: str) -> LockRecord:
+    """Return the lock record of a run that is about to start; `prompt_of`: see `prompt_start.source`."""
     return LockRecord(
         versions={name: importlib.metadata.version(name) for name in PACKAGES},
         git_commit=_git_commit(),
@@ -35,6 +35,7 @@ def of_run(document: FineTune, inputs: Inputs, resources: Resources) -> LockReco
         python=platform.python_version(),
         model_sha256=source_sha256(document.spec.model.source),
         metrics_sha256=own.sha256(document.spec.metrics),
+        prompt_of=prompt_of,
     )
 
 

@@ -30,16 +30,26 @@ class Start:
     weights: dict[str, torch.Tensor]  # as its file names them: the prompt, and the head
 
 
+def source(objects: Objects, spec: FineTuneSpec) -> str:
+    """Which model a document begins its prompt with, as `run@step`: a name means another run once there is a newer one.
+
+    Empty where the document does not say. Raises UserError: there is no such run.
+    """
+    if (start_from := _start_from(spec)) is None:
+        return ""
+    record = runs.find(objects, start_from)
+    return f"{record.run}@{record.best_step}"
+
+
 def find(objects: Objects, spec: FineTuneSpec) -> Start | None:
     """What the document begins with; None where it does not say.
 
     Raises:
         UserError: there is no such run, or its prompt is one of another method, length or model.
     """
-    method = spec.method
-    if not isinstance(method, PTuningV2Spec | PromptTuningSpec) or method.start_from is None:
+    if (start_from := _start_from(spec)) is None:
         return None
-    record = runs.find(objects, method.start_from)
+    record = runs.find(objects, start_from)
     place, folder = "method.start_from", paths.model(record.run)
     if f"{folder}/{description.FILE}" not in [info.key for info in objects.list(folder)]:
         raise UserError(f"{place}: run {record.run} is {record.phase} and has no model: let it end first")
@@ -67,6 +77,10 @@ def begin(model: nn.Module, start: Start, *, labels: tuple[str, ...]) -> None:
                     f"{tuple(own[name].shape)}: begin with a run of the same model and task"
                 )
             own[name].copy_(weight)
+
+
+def _start_from(spec: FineTuneSpec) -> str | None:
+    return spec.method.start_from if isinstance(spec.method, PTuningV2Spec | PromptTuningSpec) else None
 
 
 def _check(place: str, run: str, facts: description.Description, spec: FineTuneSpec) -> None:

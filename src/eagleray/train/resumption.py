@@ -88,6 +88,7 @@ def _earlier(objects: Objects, run: RunRecord) -> Earlier:
         data_fingerprint=lock.data_fingerprint,
         model_sha256=lock.model_sha256,
         metrics_sha256=lock.metrics_sha256,
+        prompt_of=lock.prompt_of,
         labels=() if checkpoint is None else _labels(objects, run.run, checkpoint),
     )
     return Earlier(run, basis, checkpoint)

@@ -193,7 +193,8 @@ def _scored(file: Path, code: str) -> Basis:
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(code, encoding="utf-8")
     metric = f"{{type: function, name: cost, source: '{file}:cost'}}"
-    return replace(changes.basis(bases.document(metrics=f"[{metric}]"), "f" * 64), model_sha256="a" * 64)
+    made = changes.basis(bases.document(metrics=f"[{metric}]"), "f" * 64, prompt_of="")
+    return replace(made, model_sha256="a" * 64)
 
 
 @pytest.mark.parametrize(
@@ -226,3 +227,24 @@ def test_rows_that_another_mixing_draws_are_told_once() -> None:
     wanted = Basis(mixed("{type: temperature, temperature: 2.0}"), data_fingerprint="0" * 64, model_sha256="")
 
     assert [change.path for change in changes.differences(stored, wanted)] == ["task.mixing.type"]
+
+
+@pytest.mark.parametrize(
+    ("start_from", "prompt_of", "expected"),
+    [
+        pytest.param("english", "english-0001@9", {}, id="same"),
+        pytest.param("english-0001", "english-0001@9", {"method.start_from": "nothing"}, id="same-by-its-id"),
+        pytest.param("english", "english-0002@9", {"method.start_from (run)": "start"}, id="a-newer-run"),
+        pytest.param("french", "french-0001@9", {"method.start_from": "start"}, id="another"),
+    ],
+)
+def test_prompts_are_told_apart_by_the_model_they_are_of(
+    start_from: str, prompt_of: str, expected: dict[str, Effect]
+) -> None:
+    def begun(start_from: str, prompt_of: str) -> Basis:
+        method = f"{{type: p_tuning_v2, num_virtual_tokens: 4, start_from: {start_from}}}"
+        return bases.basis(f"method={method}", prompt_of=prompt_of)
+
+    found = changes.differences(begun("english", "english-0001@9"), begun(start_from, prompt_of))
+
+    assert {change.path: change.effect for change in found} == expected

@@ -51,7 +51,9 @@ def _git(*arguments: str) -> str:
 def _of_run(model: Path) -> LockRecord:
     resources = Resources((Node(num_cpus=4, num_gpus=1), Node(num_cpus=2, num_gpus=0)))
     wanted = document(model, Path("rows.jsonl"), train={"seed": 7})
-    return lock.of_run(wanted, Inputs(tokenizer=NOTHING, task=NOTHING, data=PREPARED), resources)
+    return lock.of_run(
+        wanted, Inputs(tokenizer=NOTHING, task=NOTHING, data=PREPARED), resources, prompt_of="english-0001@7"
+    )
 
 
 def test_versions_data_seed_model_and_hardware(model: Path) -> None:
@@ -60,7 +62,7 @@ def test_versions_data_seed_model_and_hardware(model: Path) -> None:
     assert set(record.versions) == set(lock.PACKAGES)
     assert all(record.versions.values())
     assert record.python == platform.python_version()
-    assert (record.data_fingerprint, record.seed) == ("of-the-rows", 7)
+    assert (record.data_fingerprint, record.seed, record.prompt_of) == ("of-the-rows", 7, "english-0001@7")
     assert record.model_sha256 == sources.sha256(str(model)) != ""
     assert {name: record.hardware[name] for name in ("num_cpus", "num_gpus", "num_nodes")} == {
         "num_cpus": 6,
