@@ -15,7 +15,6 @@ class Answers:
 
     labels: np.ndarray  # (rows,) numbers of labels
     probabilities: np.ndarray  # (rows,)
-    of_all: np.ndarray  # (rows, labels): how probable it found each label
 
 
 def thresholds(answers: Answers, *, num_labels: int, threshold: float, per_class: bool) -> np.ndarray:

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import tempfile
+from array import array
 from collections.abc import Iterable, Iterator
 from functools import partial
-from itertools import chain
+from itertools import chain, tee
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
@@ -21,14 +24,14 @@ from eagleray.data.formats import SourceRow
 from eagleray.data.sources import read_rows, source_fingerprint
 from eagleray.data.tokenized import Split
 from eagleray.errors import DataError, UserError
-from eagleray.flow import pseudo_labels
+from eagleray.flow import labelling, pseudo_labels
+from eagleray.flow.labelling import Labelled, Labelling
 from eagleray.flow.predict import predict
 from eagleray.flow.pseudo_labels import Answers
 from eagleray.spec.data import ValidationSpec
 from eagleray.spec.document import loads
 from eagleray.spec.finetune import FineTune
 from eagleray.spec.self_training import SelfTrainingSpec
-from eagleray.spec.task import TextClassificationSpec
 from eagleray.store import cache, paths, runs, teaching
 from eagleray.store.objects import Objects
 from eagleray.store.teaching import TeachingRecord
@@ -53,11 +56,7 @@ def student(
     """
     folder = _folder(objects, record.teacher, key)
     spec = document.spec
-    assert isinstance(spec.task, TextClassificationSpec)
-    pair = None if spec.task.text_pair is None else "text_pair"
-    soft = "probabilities" if is_soft or spec.task.probabilities is not None else None
-    columns = {"text": "text", "text_pair": pair, "label": "label", "probabilities": soft}
-    task = spec.task.model_copy(update={**columns, "labels": labels})
+    task = labelling.of(spec.task, labels=labels).student(spec.task, labels=labels, is_soft=is_soft)
     data = spec.data.model_copy(
         update={
             "train": str(folder / "train.jsonl"),
@@ -82,24 +81,26 @@ def teach(
     """
     settings = document.spec.self_training
     assert settings is not None
-    names = loaded.task.labels
-    columns = _columns(objects, teacher)
-    held_out = _answers(objects, teacher, _labelled(loaded.data.validation), columns, names)
+    of_teacher = loads(runs.read_document(objects, teacher), source=paths.document(teacher)).document.spec.task
+    teaches = labelling.of(of_teacher, labels=loaded.task.labels)
+    names = teaches.classes
     cleaner = clean.cleaner(document.spec.data.clean, document.spec.task.content.texts)
     unlabelled = partial(_unlabelled, settings.unlabeled, loaded, cleaner)
-    answers = _answers(objects, teacher, unlabelled(), columns, names)
-    limits = pseudo_labels.thresholds(
-        answers, num_labels=len(names), threshold=settings.threshold, per_class=settings.per_class
-    )
-    is_sure = pseudo_labels.sure(answers, limits)
-    true = [names.index(row["label"]) for row in _labelled(loaded.data.train)]
-    frequencies = np.bincount(true, minlength=len(names)).tolist()
-    rows = pseudo_labels.chosen(answers, is_sure, frequencies=frequencies, balance=settings.balance)
-    added = _added(unlabelled(), names, rows, answers, is_soft=settings.labels == "soft")
-    _write(_folder(objects, teacher, key), loaded, added)
-    known = np.array([names.index(row["label"]) for row in _labelled(loaded.data.validation)])
-    is_known_sure = pseudo_labels.sure(held_out, limits)
-    right = (held_out.labels == known)[is_known_sure]
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as noted:
+        answers = _noted(_labels(objects, teacher, unlabelled(), teaches), noted)
+        limits = pseudo_labels.thresholds(
+            answers, num_labels=len(names), threshold=settings.threshold, per_class=settings.per_class
+        )
+        is_sure = pseudo_labels.sure(answers, limits)
+        true = [teaches.number(row) for row in _labelled(loaded.data.train)]
+        frequencies = np.bincount(true, minlength=len(names)).tolist()
+        rows = pseudo_labels.chosen(answers, is_sure, frequencies=frequencies, balance=settings.balance)
+        hidden = () if settings.labels == "soft" else ("probabilities",)
+        noted.seek(0)
+        added = _added(zip(unlabelled(), noted, strict=True), rows, answers, hidden=hidden)
+        _write(_folder(objects, teacher, key), loaded, added)
+    known = list(_labels(objects, teacher, _labelled(loaded.data.validation), teaches))
+    right = [said.columns[teaches.column] == row[teaches.column] for row, said in known if _is_sure(said, limits)]
     record = TeachingRecord(
         teacher=teacher,
         round=number,
@@ -110,7 +111,7 @@ def teach(
         thresholds=dict(zip(names, limits.tolist(), strict=True)),
         num_held_out=len(known),
         num_held_out_sure=len(right),
-        held_out_accuracy=float(right.mean()) if len(right) else None,
+        held_out_accuracy=sum(right) / len(right) if right else None,
     )
     teaching.put(objects, key, record)
     return record
@@ -125,24 +126,25 @@ def _folder(objects: Objects, teacher: str, key: str) -> Path:
     return objects.local_path / paths.teaching(teacher, key)
 
 
-def _columns(objects: Objects, teacher: str) -> dict[str, str]:
-    """What the teacher's own task calls the texts of a row."""
-    task = loads(runs.read_document(objects, teacher), source=paths.document(teacher)).document.spec.task
-    assert isinstance(task, TextClassificationSpec)
-    return {"text": task.text} | ({"text_pair": task.text_pair} if task.text_pair is not None else {})
+def _labels(objects: Objects, teacher: str, rows: Iterable[Row], teaches: Labelling) -> Iterator[tuple[Row, Labelled]]:
+    """Rows, and what the teacher makes of each."""
+    rows, asked = tee(rows)
+    answers = predict(objects, teacher, (SourceRow(teaches.question(row), "a row") for row in asked))
+    return ((row, teaches.labelled(row, answer)) for row, answer in zip(rows, answers, strict=True))
 
 
-def _answers(
-    objects: Objects, teacher: str, rows: Iterable[Row], columns: dict[str, str], names: tuple[str, ...]
-) -> Answers:
-    raw = (SourceRow({column: row[name] for name, column in columns.items()}, "a row") for row in rows)
-    numbers = {name: number for number, name in enumerate(names)}
-    labels, of_all = [], []
-    for answer in predict(objects, teacher, raw):
-        labels.append(numbers[answer["label"]])
-        of_all.append([answer["probabilities"][name] for name in names])
-    chosen, table = np.array(labels, dtype=np.int64), np.array(of_all, dtype=np.float64).reshape(-1, len(names))
-    return Answers(chosen, table[np.arange(len(chosen)), chosen], table)
+def _noted(told: Iterable[tuple[Row, Labelled]], file: IO[str]) -> Answers:
+    """Note what each row gets, a line each: a million rows do not fit into memory with it."""
+    numbers, probabilities = array("q"), array("d")
+    for _, said in told:
+        file.write(json.dumps(said.columns, ensure_ascii=False) + "\n")
+        numbers.append(said.number)
+        probabilities.append(said.probability)
+    return Answers(np.array(numbers, dtype=np.int64), np.array(probabilities, dtype=np.float64))
+
+
+def _is_sure(said: Labelled, limits: np.ndarray) -> bool:
+    return bool(said.probability >= limits[said.number])
 
 
 def _labelled(split: Split) -> Iterator[Row]:
@@ -162,7 +164,7 @@ def _unlabelled(source: str, loaded: Inputs, cleaner: Cleaner | None) -> Iterato
             raise DataError(f"spec.self_training.unlabeled: {row.place}: {error}") from error
         # The labelled rows are clean: a text that is among them must be known again.
         digest = _digest(task.identity(read if cleaner is None else cleaner.row(read)))
-        if digest not in seen and read["text"].strip():
+        if digest not in seen and str(read.get("text", task.shown(read))).strip():
             seen.add(digest)
             num_rows += 1
             yield read
@@ -171,15 +173,13 @@ def _unlabelled(source: str, loaded: Inputs, cleaner: Cleaner | None) -> Iterato
 
 
 def _added(
-    unlabelled: Iterator[Row], labels: tuple[str, ...], rows: np.ndarray, answers: Answers, *, is_soft: bool
+    noted: Iterable[tuple[Row, str]], rows: np.ndarray, answers: Answers, *, hidden: tuple[str, ...]
 ) -> Iterator[Row]:
     chosen = set(rows.tolist())
-    for number, row in enumerate(unlabelled):
+    for number, (row, line) in enumerate(noted):
         if number in chosen:
-            label = labels[answers.labels[number]]
-            added = {**row, "label": label, "is_pseudo": True, "probability": float(answers.probabilities[number])}
-            of_all = dict(zip(labels, answers.of_all[number].tolist(), strict=True))
-            yield added | {"probabilities": of_all} if is_soft else added
+            columns = {name: value for name, value in json.loads(line).items() if name not in hidden}
+            yield {**row, **columns, "is_pseudo": True, "probability": float(answers.probabilities[number])}
 
 
 def _write(folder: Path, loaded: Inputs, added: Iterator[Row]) -> None:

@@ -98,6 +98,8 @@ class SpansAnswer(Body):
     """The labelled parts of an input."""
 
     spans: tuple[Span, ...]
+    score: float
+    """From 0 to 1: how probable the tag is that the model is least sure of."""
 
 
 class SpanAnswer(Body):

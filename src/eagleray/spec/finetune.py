@@ -224,9 +224,16 @@ def _scale_conflicts(scale: ScaleSpec, place: str, *, global_batch_size: int) ->
 
 
 def _self_training_conflicts(spec: FineTuneSpec) -> Iterator[Conflict]:
-    if not (isinstance(spec.task, TextClassificationSpec) and spec.task.problem == "single-label"):
-        yield Conflict("self_training", "is for text-classification with one label a row: leave it out")
-    if spec.self_training is not None and spec.self_training.labels == "soft" and not spec.train.loss.is_plain:
+    is_tagging = spec.task.type == "token-classification"
+    if not is_tagging and not (isinstance(spec.task, TextClassificationSpec) and spec.task.problem == "single-label"):
+        yield Conflict(
+            "self_training",
+            "is for text-classification with one label a row, and for token-classification: leave it out",
+        )
+    is_soft = spec.self_training is not None and spec.self_training.labels == "soft"
+    if is_soft and is_tagging:
+        yield Conflict("self_training.labels", "`soft` is for text-classification: tags are learned `hard`")
+    if is_soft and not spec.train.loss.is_plain:
         yield Conflict("self_training.labels", "`soft` rows have no one label that train.loss could weigh: use `hard`")
     if spec.sweep is not None:
         yield Conflict("self_training", "a sweep does not go with it: search first, then train with the best values")

@@ -30,9 +30,12 @@ def words_of(text: str) -> list[tuple[int, int]]:
 
 
 def tagged(num_words: int, found: Sequence[Entity], scheme: Scheme) -> list[str]:
-    """The tags of entities that do not overlap."""
+    """The tags of entities that do not overlap. Without a scheme every word of one has its label."""
     tags = [OUTSIDE] * num_words
     for label, first, last in found:
+        if scheme == "none":
+            tags[first : last + 1] = [label] * (last + 1 - first)
+            continue
         prefixes = ["B", *"I" * (last - first)]
         if scheme == "bioes":
             prefixes[-1] = "E" if last > first else "S"

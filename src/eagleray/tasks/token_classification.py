@@ -99,7 +99,7 @@ class TokenClassification:
         columns: dict[str, list[Any]] = {name: [] for name in (*names, "full_length", "num_targets")}
         columns.update({"label_ids": []} if are_labelled else {"shown": []})
         for row in rows:
-            words = _places(row)
+            words = places(row)
             tokens = word_tokens.split(_text(row), words, tokenizer)
             for name in names:
                 columns[name].append(tokens[name])
@@ -184,17 +184,15 @@ class TokenClassification:
         }
 
     def predict(self, model: Any, tokenizer: PreTrainedTokenizerBase, batch: Batch) -> list[dict[str, Any]]:
-        """Spans in characters; `score` is the mean probability of the tags of a span."""
+        """Spans in characters; `score` is the mean probability of the tags of a span, that of a row its least sure."""
         best = [torch.stack(model(**part).logits.float().softmax(dim=-1).max(dim=-1)) for part in in_parts(batch)]
         scores, tags = torch.cat(best, dim=1)
         return [
-            {"spans": self._spans(text, scores, tags.long(), batch, sample)}
+            self._answer(text, scores, tags.long(), batch, sample)
             for sample, (text,) in enumerate(map(strings.read, batch["shown"]))
         ]
 
-    def _spans(
-        self, text: str, scores: torch.Tensor, tags: torch.Tensor, batch: Batch, sample: int
-    ) -> list[dict[str, Any]]:
+    def _answer(self, text: str, scores: torch.Tensor, tags: torch.Tensor, batch: Batch, sample: int) -> dict[str, Any]:
         chosen = batch["is_word"] & (batch["sample"] == sample).unsqueeze(1)
         starts, ends = batch["starts"][chosen].tolist(), batch["ends"][chosen].tolist()
         probabilities = scores[chosen].tolist()
@@ -203,7 +201,7 @@ class TokenClassification:
             mean = sum(probabilities[first : last + 1]) / (last + 1 - first)
             start, end = starts[first], ends[last]
             found.append({"start": start, "end": end, "label": label, "text": text[start:end], "score": round(mean, 6)})
-        return found
+        return {"spans": found, "score": round(min(probabilities, default=1.0), 6)}
 
     def _entities(self, numbers: Sequence[int]) -> list[tuple[str, int, int]]:
         tags = tags_of(self.labels, self.scheme)
@@ -233,17 +231,8 @@ class TokenClassification:
         ]
 
 
-def _losses(logits: torch.Tensor, labels: torch.Tensor, *, label_smoothing: float = 0.0) -> torch.Tensor:
-    """(windows, length)."""
-    return functional.cross_entropy(logits.transpose(1, 2), labels, reduction="none", label_smoothing=label_smoothing)
-
-
-def _text(row: Row) -> str:
-    return str(row["text"]) if "text" in row else " ".join(row["words"])
-
-
-def _places(row: Row) -> list[tuple[int, int]]:
-    """Where the words of a row are in its text."""
+def places(row: Row) -> list[tuple[int, int]]:
+    """Where the words of a row are in its text: characters, the end exclusive."""
     if "text" in row:
         return tagging.words_of(row["text"])
     places, at = [], 0
@@ -251,6 +240,15 @@ def _places(row: Row) -> list[tuple[int, int]]:
         places.append((at, at + len(word)))
         at += len(word) + 1
     return places
+
+
+def _losses(logits: torch.Tensor, labels: torch.Tensor, *, label_smoothing: float = 0.0) -> torch.Tensor:
+    """(windows, length)."""
+    return functional.cross_entropy(logits.transpose(1, 2), labels, reduction="none", label_smoothing=label_smoothing)
+
+
+def _text(row: Row) -> str:
+    return str(row["text"]) if "text" in row else " ".join(row["words"])
 
 
 def _list(raw: Mapping[str, Any], column: str, wanted: str) -> list[Any]:

@@ -10,7 +10,6 @@ from eagleray.flow.pseudo_labels import Answers, chosen, sure, thresholds
 ANSWERS = Answers(
     labels=np.array([0, 0, 0, 0, 1, 1, 1, 0]),
     probabilities=np.array([0.99, 0.97, 0.95, 0.91, 0.8, 0.7, 0.6, 0.5]),
-    of_all=np.zeros((8, 2)),  # asked by none of these
 )
 
 

@@ -16,7 +16,7 @@ from eagleray.flow import self_training, teaching
 from eagleray.flow.self_training import Rounds
 from eagleray.model import sources
 from eagleray.spec.document import dump, loads
-from eagleray.spec.finetune import FineTune
+from eagleray.spec.finetune import FineTune, FineTuneSpec
 from eagleray.store import paths, runs
 from eagleray.store.objects import Objects, open_storage
 from eagleray.store.runs import RunRecord
@@ -67,7 +67,7 @@ class World:
             self.objects,
             self.scratch,
             task=document.spec.task.model_dump(mode="json"),
-            labels=LABELS,
+            labels=loaded.task.labels,
             name="test",
             seed=len(self.done),
         )
@@ -80,7 +80,7 @@ class World:
         )
         self.objects.put(paths.lock(run), lock.model_dump_json().encode())
         record = runs.read(self.objects, run).model_copy(
-            update={"phase": "succeeded", "metrics": {"validation": {"f1_macro": self.scores.pop(0)}}}
+            update={"phase": "succeeded", "metrics": {"validation": {loaded.task.main_metric[0]: self.scores.pop(0)}}}
         )
         runs.save(self.objects, record)
         self.done.append("train")
@@ -197,6 +197,44 @@ def test_soft_labels_are_what_the_student_learns_from(world: Callable[..., World
     loaded = inputs.load(student.spec, cache_dir=there.cache)
     sample = loaded.data.train.samples(np.array([len(loaded.data.train) - 1]))[0]
     assert sample["probabilities"].sum() == pytest.approx(1.0) and sample["probabilities"].max() < 1.0
+
+
+@pytest.mark.parametrize("form", ["words", "spans"])
+def test_tags_are_learned_from_a_teacher(world: Callable[..., World], form: str) -> None:
+    there = tagging(world(0.5, 0.6, rounds=1), form)
+
+    chosen = there.walk()
+
+    assert chosen is not None and chosen.run == "test-0002"
+    rounds = Rounds(there.document, objects=there.objects, cache_dir=there.cache)
+    folder = there.objects.local_path / paths.teaching("test-0001", rounds.key)  # type: ignore[operator]
+    column, text = ("tags", "words") if form == "words" else ("spans", "text")
+    pseudo = [row for row in _rows(folder / "train.jsonl") if row.get("is_pseudo")]
+    assert len(pseudo) == 20
+    assert all(row.keys() == {text, column, "is_pseudo", "probability"} for row in pseudo)
+    assert any(row[column] for row in pseudo)
+    record = TeachingRecord.model_validate_json((folder / "teaching.json").read_text(encoding="utf-8"))
+    assert record.num_added.keys() == {"with entities", "without"}
+    assert sum(record.num_added.values()) == 20
+    assert record.num_held_out_sure == record.num_held_out == 8
+    assert record.held_out_accuracy is not None and 0 <= record.held_out_accuracy <= 1
+
+
+def tagging(there: World, form: str) -> World:
+    """The same, of films that are named in texts."""
+    rows: list[dict[str, Any]]
+    if form == "words":
+        rows = [{"words": ["see", "film", str(n)], "tags": ["O", "B-film", "I-film"]} for n in range(40)]
+        unlabelled = [{"words": ["a", "film", f"of {n}"]} for n in range(20)]
+    else:
+        rows = [{"text": f"see film {n}", "spans": [{"start": 4, "end": 8, "label": "film"}]} for n in range(40)]
+        unlabelled = [{"text": f"a film of {n}"} for n in range(20)]
+    for name, written in (("rows", rows), ("unlabelled", unlabelled)):
+        lines = [json.dumps(row) + "\n" for row in written]
+        (there.scratch / f"{name}.jsonl").write_text("".join(lines), encoding="utf-8")
+    spec = there.document.spec.model_dump(mode="json") | {"task": {"type": "token-classification", "format": form}}
+    there.document = there.document.model_copy(update={"spec": FineTuneSpec.model_validate_json(json.dumps(spec))})
+    return there
 
 
 def test_rows_that_are_labelled_are_not_labelled_again(world: Callable[..., World]) -> None:

@@ -44,6 +44,10 @@ from tests.support import documents
         (["method={type: prompt_tuning}", "task={type: image-classification}"], "spec.method.type"),
         (["train.schedule={type: reduce-on-plateau, metric: f2}"], "spec.train.schedule.metric"),
         (["self_training={unlabeled: x.jsonl}", "task={type: causal-lm}"], "spec.self_training"),
+        (
+            ["self_training={unlabeled: x.jsonl, labels: soft}", "task={type: token-classification}"],
+            "spec.self_training.labels",
+        ),
         (["self_training={unlabeled: x.jsonl}", "task.problem=multi-label"], "spec.self_training"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else value,
@@ -64,6 +68,7 @@ def test_refused(overrides: list[str], place: str) -> None:
         ["method={type: freeze, cache_features: true}"],
         ["self_training={unlabeled: x.jsonl, per_class: true}"],
         ["self_training={unlabeled: x.jsonl, labels: soft}"],
+        ["self_training={unlabeled: x.jsonl}", "task={type: token-classification}"],
         ["train.mixup=0.2"],
         ["train.mixup=0.2", "task={type: image-classification}"],
         ["method={type: p_tuning_v2, start_from: films-0001}"],

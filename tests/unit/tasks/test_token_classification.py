@@ -233,10 +233,12 @@ def test_spans_are_characters_of_the_joined_words() -> None:
 
     first, empty = WORDS.predict(saying(WORDS, "I-place"), TOKENIZER, batch)
 
+    sure = pytest.approx(0.974, abs=1e-3)
     assert first == {
-        "spans": [{"start": 0, "end": 8, "label": "place", "text": "to Paris", "score": pytest.approx(0.974, abs=1e-3)}]
+        "spans": [{"start": 0, "end": 8, "label": "place", "text": "to Paris", "score": sure}],
+        "score": sure,
     }
-    assert empty == {"spans": []}
+    assert empty == {"spans": [], "score": 1.0}
 
 
 def test_spans_are_stitched_over_windows() -> None:
