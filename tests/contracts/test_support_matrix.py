@@ -5,12 +5,12 @@ from __future__ import annotations
 from eagleray.methods import METHODS
 from eagleray.report.diagnosis import rate
 from eagleray.tasks import TASKS
-from tests.support import support_matrix
+from tests.support import matrix_sources, support_matrix
 
 
 def test_every_task_and_method_is_in_the_matrix() -> None:
     assert {variant["type"] for variant in support_matrix.VARIANTS.values()} == METHODS.keys()
-    assert support_matrix.TASKS.keys() | set(support_matrix.ELSEWHERE) == TASKS.keys()
+    assert matrix_sources.TASKS.keys() == TASKS.keys()
 
 
 def test_every_method_has_a_usual_rate() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import support_matrix
+from tests.support import matrix_sources, support_matrix
 from tests.support.gloo import GlooWorkers
 from tests.support.support_matrix import Case
 from tests.support.training import Trained, train
@@ -20,8 +20,10 @@ CASES = [case for case in support_matrix.cases() if support_matrix.refusal(case)
 
 
 @pytest.fixture(scope="module")
-def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, Path]]:
-    return support_matrix.sources(tmp_path_factory.mktemp("sources"))
+def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sources")
+    matrix_sources.write(folder)
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +34,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def alone(
     gloo_workers: Workers,
-    sources: dict[str, tuple[Path, Path]],
+    sources: Path,
     cache: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Callable[[Case], Trained]:
@@ -53,7 +55,7 @@ def alone(
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_learns_the_same_at_every_stage(
     gloo_workers: Workers,
-    sources: dict[str, tuple[Path, Path]],
+    sources: Path,
     alone: Callable[[Case], Trained],
     cache: Path,
     tmp_path: Path,

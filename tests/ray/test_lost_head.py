@@ -72,8 +72,9 @@ def test_the_head_of_a_sweep_dies(project: Path, objects: Objects, tmp_path: Pat
     submit = ("ray", "job", "submit", "--working-dir", str(project), "--", *search)
     with heads.started(_folder(tmp_path, "first"), num_cpus=4) as first:
         submitted = first.start(*submit)
-        submitted.wait_for("trial 1:")
-        assert wait_until(lambda: _trials(objects)[1].step >= EVERY_STEPS, timeout_s=120), submitted.out
+        submitted.wait_for("trial 1:", timeout_s=240)
+        assert wait_until(lambda: _saved_step(objects) >= EVERY_STEPS, timeout_s=120, every_s=0.05), submitted.out
+        saved_step = _saved_step(objects)
 
         first.die(but=submitted)
 
@@ -88,7 +89,7 @@ def test_the_head_of_a_sweep_dies(project: Path, objects: Objects, tmp_path: Pat
     finished, resumed = _trials(objects)
     assert finished == before[0]
     assert (resumed.state, len(resumed.lives)) == ("finished", 2)
-    assert resumed.lives[1].first_step >= EVERY_STEPS
+    assert resumed.lives[1].first_step >= saved_step
     assert runs.read(objects, RUN).phase == "succeeded"
 
 
@@ -111,6 +112,13 @@ def _two_trials() -> FineTune:
 
 def _trials(objects: Objects) -> tuple[sweeps.Trial, ...]:
     return tuple(sweeps.read(events.read_events(objects, RUN)).trials)
+
+
+def _saved_step(objects: Objects) -> int:
+    """Of the newest checkpoint of the second trial."""
+    trials = sweeps.open_trials(objects.uri, RUN)
+    saved = [checkpoints.newest(trials, each.run) for each in runs.list_runs(trials) if each.name == "trial-1"]
+    return max((manifest.step for manifest in saved if manifest is not None), default=0)
 
 
 def _job(project: Path, wanted: FineTune) -> Path:

@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -180,7 +181,7 @@ def test_population(search: Run, objects: Objects, model: Path, reviews: Path, n
     forked = runs.read(sweeps.open_trials(objects.uri, RUN), bad.run).forked_from
     assert forked is not None
     assert forked.run.startswith("trial-1-")
-    assert bad.state == "finished"
+    assert bad.state == "finished", bad.error
 
 
 def test_a_trial_whose_process_is_killed(
@@ -268,29 +269,33 @@ def user(tmp_path: Path) -> Iterator[Shell]:
 
 
 @pytest.fixture
-def start(user: Shell, model_with_dropout: Path, reviews: Path) -> Callable[[], Command]:
-    """Starts the same command each time: two trials of 420 steps, one after another."""
-    space = {"train.learning_rate": {"grid": [1.0e-3, 1.0e-4]}}
-    train = {"epochs": 60, "evaluate_every_steps": 70}
+def start(user: Shell, model_with_dropout: Path, reviews: Path) -> Callable[..., Command]:
+    """Starts the same command each time: two trials of seven steps an epoch, one after another."""
     job = user.folder / "job.yaml"
-    sweep = {"space": space, "max_concurrent": 1}
-    job.write_text(dump(wanted(model_with_dropout, reviews, sweep, train=train)), encoding="utf-8")
-    return lambda: user.start("eagleray", "sweep", str(job), "--storage", "storage")
+    sweep = {"space": {"train.learning_rate": {"grid": [1.0e-3, 1.0e-4]}}, "max_concurrent": 1}
+
+    def start(*, epochs: int = 60) -> Command:
+        train = {"epochs": epochs, "evaluate_every_steps": 70}
+        job.write_text(dump(wanted(model_with_dropout, reviews, sweep, train=train)), encoding="utf-8")
+        return user.start("eagleray", "sweep", str(job), "--storage", "storage")
+
+    return start
 
 
 @pytest.mark.slow
-def test_a_driver_that_is_killed(user: Shell, start: Callable[[], Command], objects: Objects) -> None:
+def test_a_driver_that_is_killed(user: Shell, start: Callable[..., Command], objects: Objects) -> None:
     """What was finished stays, what was under way goes on, and nothing is tried twice: nor by two at once."""
-    first = start()
+    again_and_again = partial(start, epochs=200)  # so that it still goes on when it is known that it does: after 30 s
+    first = again_and_again()
     first.wait_for("trial 1:")
     assert wait_until(lambda: told(objects).trials[-1].step >= 70, timeout_s=60)
 
     first.process.kill()
 
     assert wait_until(lambda: not user.left_over(), timeout_s=60), user.left_over()
-    again = start()
+    again = again_and_again()
     assert wait_until(lambda: lease.newest_number(objects, RUN) == 2)
-    second = start()
+    second = again_and_again()
     assert second.wait() == 2, second.err
     assert f"run {RUN} is being driven by" in second.err
     assert again.wait() == 0, again.err
@@ -304,7 +309,7 @@ def test_a_driver_that_is_killed(user: Shell, start: Callable[[], Command], obje
 
 
 @pytest.mark.slow
-def test_ctrl_c(user: Shell, start: Callable[[], Command], objects: Objects) -> None:
+def test_ctrl_c(user: Shell, start: Callable[..., Command], objects: Objects) -> None:
     """Once: no new trials, those that run are saved, and the same command goes on."""
     first = start()
     first.wait_for("trial 0:")
@@ -325,7 +330,7 @@ def test_ctrl_c(user: Shell, start: Callable[[], Command], objects: Objects) -> 
 
 
 @pytest.mark.slow
-def test_ctrl_c_twice(user: Shell, start: Callable[[], Command], objects: Objects) -> None:
+def test_ctrl_c_twice(user: Shell, start: Callable[..., Command], objects: Objects) -> None:
     """At once: what was not saved is done again, and nothing that was."""
     first = start()
     first.wait_for("trial 0:")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,8 @@ from pydantic import ValidationError
 
 from eagleray.spec.finetune import FineTune
 from eagleray.spec.task.not_offered import NOT_OFFERED
-from tests.support import tiny_models, training
+from tests.support import matrix_sources, training
+from tests.support.matrix_sources import TASKS
 
 PAGE = Path(__file__).parents[2] / "docs" / "support-matrix.md"
 STAGES = (0, 1, 2, 3)
@@ -43,55 +44,18 @@ class Case:
         return f"{self.task}, {self.variant}, stage {self.stage}"
 
 
-def _text_classification(folder: Path) -> tuple[Path, Path]:
-    training.write_reviews(folder / "reviews.jsonl", num_rows=50)
-    return tiny_models.save_encoder(folder / "encoder", dropout=0.0), folder / "reviews.jsonl"
-
-
-def _causal_lm(folder: Path) -> tuple[Path, Path]:
-    training.write_reviews(folder / "texts.jsonl", num_rows=50)
-    return tiny_models.save_decoder(folder / "decoder"), folder / "texts.jsonl"
-
-
-TASKS: dict[str, Callable[[Path], tuple[Path, Path]]] = {
-    "text-classification": _text_classification,
-    "causal-lm": _causal_lm,
-}
-"""What makes a task's tiny model and rows: a task joins the matrix by a line here."""
-
-ELSEWHERE = (
-    "token-classification",
-    "question-answering",
-    "seq2seq",
-    "masked-lm",
-    "next-sentence",
-    "image-classification",
-    "multi-task",
-)
-"""Tasks that other tests hold against one worker, by fewer methods and stages."""
-
-
 def cases() -> Iterator[Case]:
     """Every cell, row by row."""
     return (Case(task, variant, stage) for task in TASKS for variant in VARIANTS for stage in STAGES)
 
 
-def sources(folder: Path) -> dict[str, tuple[Path, Path]]:
-    """The model and the rows of each task."""
-    found = {}
-    for name, make in TASKS.items():
-        (folder / name).mkdir()
-        found[name] = make(folder / name)
-    return found
-
-
-def document(case: Case, sources: dict[str, tuple[Path, Path]], *, num_workers: int) -> FineTune:
-    """A run of a few steps."""
-    model, rows = sources[case.task]
+def document(case: Case, folder: Path, *, num_workers: int) -> FineTune:
+    """A run of a few steps on what `matrix_sources.write` has written to `folder`."""
+    model, rows, sections = matrix_sources.sections(case.task, folder)
     return training.document(
         model,
         rows,
-        task={"type": case.task},
+        **sections,
         method=VARIANTS[case.variant],
         train={"micro_batch_size": 4, "learning_rate": 0.3, "optimizer": {"type": "sgd"}, "weight_decay": 0.0},
         scale={"num_workers": num_workers, "zero": {"stage": case.stage}},
@@ -101,7 +65,7 @@ def document(case: Case, sources: dict[str, tuple[Path, Path]], *, num_workers: 
 def refusal(case: Case) -> str | None:
     """Why a document with these is refused; None where it is not."""
     try:
-        document(case, dict.fromkeys(TASKS, (Path("model"), Path("rows.jsonl"))), num_workers=2)
+        document(case, Path("sources"), num_workers=2)
     except ValidationError as error:
         return "; ".join(each["msg"].removeprefix("Value error, ") for each in error.errors())
     return None
@@ -124,14 +88,6 @@ def page() -> str:
             refusals = [refusal(Case(task, variant, stage)) for stage in STAGES]
             marks = ["✓" if why is None else f"{reasons.setdefault(why, len(reasons) + 1)}" for why in refusals]
             lines.append(f"| {variant} | {' | '.join(marks)} |")
-    lines += [
-        "",
-        "## The other tasks",
-        "",
-        f"Not tried in every cell: {', '.join(ELSEWHERE)}.",
-        "`tests/gloo/test_tasks.py` and `tests/gloo/test_drawn_samples.py` hold two workers against one for some",
-        "methods and stages of them.",
-    ]
     if reasons:
         lines += ["", "## Refused", "", *(f"{number}. {why}" for why, number in reasons.items())]
     lines += ["", "## Not offered", "", *(f"- `{name}`: {why}." for name, why in NOT_OFFERED.items())]

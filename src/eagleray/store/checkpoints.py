@@ -37,14 +37,17 @@ __all__ = [
     "list_committed",
     "list_manifests",
     "newest",
+    "pin",
     "prune",
     "put_file",
     "read",
     "set_aside",
+    "unpin",
     "verify",
 ]
 
 _FOLDER = re.compile(r"(\d{9,})-(\d{4,})")
+_PIN = "pinned-by-"
 
 
 class CheckpointDamaged(Damaged):
@@ -169,8 +172,24 @@ def set_aside(objects: Objects, manifest: Manifest, *, reason: str) -> None:
     objects.delete([paths.manifest(manifest.run, manifest.step, manifest.lease)])
 
 
+def pin(objects: Objects, run: str, step: int, *, by: str) -> bool:
+    """Keep the checkpoint of a step, which another run is to begin with, until `unpin`; returns whether it is there."""
+    for manifest in list_manifests(objects, run):
+        if manifest.step == step:
+            objects.put(_key(run, manifest.id, f"{_PIN}{by}"), b"")
+            if _read_if_whole(objects, run, manifest.id) is not None:
+                return True
+            unpin(objects, run, step, by=by)  # it was pruned at this moment
+    return False
+
+
+def unpin(objects: Objects, run: str, step: int, *, by: str) -> None:
+    """Let the checkpoint of a step go as any other."""
+    objects.delete([_key(run, each, f"{_PIN}{by}") for each in _folders(objects, run) if each.step == step])
+
+
 def prune(objects: Objects, run: str, *, keep: int, best: CheckpointId | None) -> list[CheckpointId]:
-    """Delete all checkpoints but those of the newest `keep` steps and the best one; those deleted.
+    """Delete all checkpoints but those of the newest `keep` steps, the best one and pinned ones; those deleted.
 
     What never came to its manifest, or lost it, goes too if it is older than the newest checkpoint.
     """
@@ -182,10 +201,10 @@ def prune(objects: Objects, run: str, *, keep: int, best: CheckpointId | None) -
     kept = [*existing[-keep:], best]
     # A folder newer than the newest checkpoint may be an upload that is still going on.
     older = [each for each in _folders(objects, run) if _order(each) < _order(existing[-1])]
-    for each in older:
-        if each not in kept:
-            _delete(objects, run, each)
-    return [each for each in existing if each not in kept]
+    gone = [each for each in older if each not in kept and not _is_pinned(objects, run, each)]
+    for each in gone:
+        _delete(objects, run, each)
+    return [each for each in existing if each in gone]
 
 
 def delete_all_but(objects: Objects, run: str, kept: CheckpointId | None) -> None:
@@ -199,6 +218,11 @@ def _delete(objects: Objects, run: str, checkpoint: CheckpointId) -> None:
     # First: killed after this line, the rest is a leftover that the next prune finds, never a damaged checkpoint.
     objects.delete([paths.manifest(run, checkpoint.step, checkpoint.lease)])
     objects.delete_folder(paths.checkpoint(run, checkpoint.step, checkpoint.lease))
+
+
+def _is_pinned(objects: Objects, run: str, checkpoint: CheckpointId) -> bool:
+    folder = paths.checkpoint(run, checkpoint.step, checkpoint.lease)
+    return any(info.key.startswith(f"{folder}/{_PIN}") for info in objects.list(folder))
 
 
 def _folders(objects: Objects, run: str) -> list[CheckpointId]:

@@ -12,11 +12,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from eagleray.data import order
 from eagleray.errors import UserError
 from eagleray.metrics import own
 from eagleray.metrics.own import OwnMetric
-from eagleray.spec.data import LengthGroupedSpec, PackedSpec
+from eagleray.spec.data import PackedSpec
 from eagleray.spec.finetune import FineTune, FineTuneSpec
 from eagleray.store.objects import Objects, open_storage
 from eagleray.store.runs import ForkRecord
@@ -79,6 +78,33 @@ class Session:
     mark: Callable[[str], None]  # tells the watchdog
 
 
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """What the parts are made of."""
+
+    job: Job
+    spec: FineTuneSpec
+    objects: Objects
+    group: Group
+    loader: Loader
+    scratch: Path
+    mark: Callable[[str], None]
+    stack: ExitStack  # closes what must be closed
+
+
+@dataclass(frozen=True, slots=True)
+class _Model:
+    """The sharded model, and what it learns from for how long."""
+
+    inputs: inputs.Inputs
+    collate: Collate
+    engine: Engine
+    num_learning: int
+    num_parameters: int
+    steps_per_epoch: int
+    total_steps: int
+
+
 def assemble(
     job: Job, group: Group, *, loader: Loader, scratch: Path, mark: Callable[[str], None], stack: ExitStack
 ) -> Session:
@@ -88,92 +114,37 @@ def assemble(
     """
     spec = FineTune.model_validate_json(job.document).spec
     objects = open_storage(job.storage, must_exist=True)
-    loaded = loader.inputs(spec, cache_dir=Path(job.cache_dir))
-    inputs.check_alike(loaded.data, group)
+    given = _Given(job, spec, objects, group, loader, scratch, mark, stack)
     metrics = own.build(spec.metrics)
-    collate = _collate(spec, loaded, group.device)
-    steps_per_epoch = cadence.steps_per_epoch(len(loaded.data.train), global_batch_size=spec.train.global_batch_size)
-    total_steps = cadence.total_steps(steps_per_epoch, epochs=spec.train.epochs, max_steps=spec.train.max_steps)
-    _seed(spec.train.seed)  # the same new head on every rank
-    built = building.build(
-        spec,
-        loaded,
-        loader=loader,
-        collate=collate,
-        group=group,
-        total_steps=total_steps,
-        cache_dir=Path(job.cache_dir),
-        start=prompt_start.find(objects, spec),
-    )
-    engine, loaded = built.engine, built.inputs
-    stack.callback(engine.close)
-    engine.module.eval()
-    loaded = reference.added(loaded, forward=engine.forward, collate=collate, group=group, mark=mark)
-    recorder = _recorder(spec, objects, job, group, total_steps=total_steps, scratch=scratch)
-    stack.callback(recorder.close)
-    restored = restoring.restore(
-        objects,
-        job.run,
-        engine=engine,
-        group=group,
-        zero_stage=spec.scale.zero.stage,
-        recorder=recorder,
-        scratch=scratch,
-        fork=job.fork,
-    )
-    _check_not_past_end(restored, total_steps)
+    model = _build(given)
+    recorder = _recorder(given, total_steps=model.total_steps)
+    restored = _restore(given, model, recorder)
     micro_batch_size = micro_batch.size(
         spec,
-        loaded,
-        engine,
-        collate,
+        model.inputs,
+        model.engine,
+        model.collate,
         group,
-        num_learning=built.num_learning,
+        num_learning=model.num_learning,
         limit=job.micro_batch_limit,
         before=restored.micro_batch_size if restored else None,
     )
-    measured = footprint.measure(job.footprint, engine=engine, loaded=loaded, collate=collate, group=group)
-    _set_random(spec.train.seed, engine, group, restored)
-    nodes = sorted(set(group.exchange(group.node)))
-    recorder.event(
-        "started",
-        lease=job.lease,
-        first_step=restored.state.step if restored else 0,
-        nodes=nodes,
-        world_size=group.world_size,
-        micro_batch_size=micro_batch_size,
-        total_steps=total_steps,
-        learning_parameters=built.num_learning,
-        parameters=built.num_parameters,
+    measured = footprint.measure(
+        job.footprint, engine=model.engine, loaded=model.inputs, collate=model.collate, group=group
     )
-    saver = Saver(
-        objects,
-        job.run,
-        lease_number=job.lease,
-        spec=spec,
-        inputs=loaded,
-        engine=engine,
-        group=group,
-        recorder=recorder,
-        scratch=scratch,
-        steps_per_epoch=steps_per_epoch,
-        micro_batch_size=micro_batch_size,
-        earlier=restored.earlier if restored else (),
-        origin=restored.origin if restored else None,
-        mark=mark,
-    )
-    stack.callback(saver.close)
+    _set_random(spec.train.seed, model.engine, group, restored)
+    _tell(given, model, recorder, restored, micro_batch_size=micro_batch_size)
     return Session(
         spec=spec,
-        inputs=loaded,
-        engine=engine,
+        inputs=model.inputs,
+        engine=model.engine,
         group=group,
-        collate=collate,
+        collate=model.collate,
         micro_batch_size=micro_batch_size,
-        steps_per_epoch=steps_per_epoch,
-        total_steps=total_steps,
+        steps_per_epoch=model.steps_per_epoch,
+        total_steps=model.total_steps,
         recorder=recorder,
-        saver=saver,
+        saver=_saver(given, model, recorder, restored, micro_batch_size=micro_batch_size),
         state=restored.state if restored else TrainState(),
         is_untrained=restored is None,
         metrics=metrics,
@@ -182,20 +153,85 @@ def assemble(
     )
 
 
-def epoch_order(session: Session) -> Callable[[int], order.Epoch]:
-    """Return the order of the training samples as a function of the epoch."""
-    spec, train = session.spec, session.inputs.data.train
-    batching = spec.data.batching
-    window = batching.window_batches if isinstance(batching, LengthGroupedSpec) else 1
-    return lambda epoch: order.global_batches(
-        train.lengths,
-        seed=spec.train.seed,
-        epoch=epoch,
-        fingerprint=session.inputs.data.fingerprint,
-        global_batch_size=spec.train.global_batch_size,
-        batching=batching.type,
-        window_batches=window,
+def _build(given: _Given) -> _Model:
+    spec, group = given.spec, given.group
+    cache_dir = Path(given.job.cache_dir)
+    loaded = given.loader.inputs(spec, cache_dir=cache_dir)
+    inputs.check_alike(loaded.data, group)
+    collate = _collate(spec, loaded, group.device)
+    steps_per_epoch = cadence.steps_per_epoch(len(loaded.data.train), global_batch_size=spec.train.global_batch_size)
+    total_steps = cadence.total_steps(steps_per_epoch, epochs=spec.train.epochs, max_steps=spec.train.max_steps)
+    _seed(spec.train.seed)  # the same new head on every rank
+    built = building.build(
+        spec,
+        loaded,
+        loader=given.loader,
+        collate=collate,
+        group=group,
+        total_steps=total_steps,
+        cache_dir=cache_dir,
+        start=prompt_start.find(given.objects, spec),
     )
+    engine = built.engine
+    given.stack.callback(engine.close)
+    engine.module.eval()
+    loaded = reference.added(built.inputs, forward=engine.forward, collate=collate, group=group, mark=given.mark)
+    return _Model(loaded, collate, engine, built.num_learning, built.num_parameters, steps_per_epoch, total_steps)
+
+
+def _restore(given: _Given, model: _Model, recorder: Recorder) -> Restored | None:
+    restored = restoring.restore(
+        given.objects,
+        given.job.run,
+        engine=model.engine,
+        group=given.group,
+        zero_stage=given.spec.scale.zero.stage,
+        recorder=recorder,
+        scratch=given.scratch,
+        fork=given.job.fork,
+    )
+    _check_not_past_end(restored, model.total_steps)
+    return restored
+
+
+def _tell(
+    given: _Given, model: _Model, recorder: Recorder, restored: Restored | None, *, micro_batch_size: int
+) -> None:
+    nodes = sorted(set(given.group.exchange(given.group.node)))
+    recorder.event(
+        "started",
+        lease=given.job.lease,
+        first_step=restored.state.step if restored else 0,
+        nodes=nodes,
+        world_size=given.group.world_size,
+        micro_batch_size=micro_batch_size,
+        total_steps=model.total_steps,
+        learning_parameters=model.num_learning,
+        parameters=model.num_parameters,
+    )
+
+
+def _saver(
+    given: _Given, model: _Model, recorder: Recorder, restored: Restored | None, *, micro_batch_size: int
+) -> Saver:
+    saver = Saver(
+        given.objects,
+        given.job.run,
+        lease_number=given.job.lease,
+        spec=given.spec,
+        inputs=model.inputs,
+        engine=model.engine,
+        group=given.group,
+        recorder=recorder,
+        scratch=given.scratch,
+        steps_per_epoch=model.steps_per_epoch,
+        micro_batch_size=micro_batch_size,
+        earlier=restored.earlier if restored else (),
+        origin=restored.origin if restored else None,
+        mark=given.mark,
+    )
+    given.stack.callback(saver.close)
+    return saver
 
 
 def _collate(spec: FineTuneSpec, loaded: inputs.Inputs, device: torch.device) -> Collate:
@@ -214,19 +250,19 @@ def _collate(spec: FineTuneSpec, loaded: inputs.Inputs, device: torch.device) ->
     return mixup.collating(collate) if spec.train.mixup else collate
 
 
-def _recorder(
-    spec: FineTuneSpec, objects: Objects, job: Job, group: Group, *, total_steps: int, scratch: Path
-) -> Recorder:
-    if not group.is_first:
+def _recorder(given: _Given, *, total_steps: int) -> Recorder:
+    if not given.group.is_first:
         return SilentRecorder()
-    return StorageRecorder(
-        objects,
-        job.run,
-        lease_number=job.lease,
+    recorder = StorageRecorder(
+        given.objects,
+        given.job.run,
+        lease_number=given.job.lease,
         total_steps=total_steps,
-        log_every_steps=spec.train.log_every_steps,
-        scratch=scratch,
+        log_every_steps=given.spec.train.log_every_steps,
+        scratch=given.scratch,
     )
+    given.stack.callback(recorder.close)
+    return recorder
 
 
 def _set_random(seed: int, engine: Engine, group: Group, restored: Restored | None) -> None:

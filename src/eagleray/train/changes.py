@@ -15,6 +15,7 @@ from eagleray.spec import metrics, shape, together
 from eagleray.spec.base import Spec
 from eagleray.spec.finetune import FineTune
 from eagleray.spec.task import TaskSpec
+from eagleray.store.runs import LockRecord
 
 Effect = Literal["nothing", "course", "start", "weights"]
 """How far a key reaches. `nothing`: what is learned stays the same, to rounding and the draw of dropout. `course`: how
@@ -98,6 +99,18 @@ def basis(document: FineTune, data_fingerprint: str, *, prompt_of: str) -> Basis
     """Return what a run of a document would be made from, as it is now."""
     model_sha256, metrics_sha256 = sources.sha256(document.spec.model.source), own.sha256(document.spec.metrics)
     return Basis(document, data_fingerprint, model_sha256, metrics_sha256=metrics_sha256, prompt_of=prompt_of)
+
+
+def basis_of(document: FineTune, lock: LockRecord, *, labels: tuple[str, ...] = ()) -> Basis:
+    """Return what a run of a document was made from, as its lock says."""
+    return Basis(
+        document,
+        data_fingerprint=lock.data_fingerprint,
+        model_sha256=lock.model_sha256,
+        labels=labels,
+        metrics_sha256=lock.metrics_sha256,
+        prompt_of=lock.prompt_of,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from eagleray.store.objects import Objects, open_storage
 from eagleray.store.renewal import Renewal, renewed
 from eagleray.store.runs import LockRecord
 from eagleray.train import cluster, inputs, lock, losses, nodes, preflight, prompt_start
-from eagleray.train.changes import Basis
+from eagleray.train.changes import Basis, basis_of
 from eagleray.train.inputs import Inputs
 from eagleray.train.observer import Observer
 from eagleray.train.ray_environment import is_embedded
@@ -65,17 +65,8 @@ class Ground:
         loaded = preparation.result()
         self._observer.data(loaded.data.report)
         losses.build(loaded.task, spec.train, label_counts=loaded.data.label_counts)  # refuses before workers start
-        prompt_of = prompt_start.source(self.objects, spec)
-        locked = lock.of_run(self._document, loaded, resources, prompt_of=prompt_of)
-        basis = Basis(
-            self._document,
-            locked.data_fingerprint,
-            locked.model_sha256,
-            labels=loaded.task.labels,
-            metrics_sha256=locked.metrics_sha256,
-            prompt_of=prompt_of,
-        )
-        return Ready(loaded, locked, basis)
+        locked = lock.of_run(self._document, loaded, resources, prompt_of=prompt_start.source(self.objects, spec))
+        return Ready(loaded, locked, basis_of(self._document, locked, labels=loaded.task.labels))
 
 
 @contextmanager

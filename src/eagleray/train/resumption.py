@@ -15,7 +15,7 @@ from eagleray.store import checkpoints, paths, runs
 from eagleray.store.checkpoints import CheckpointId
 from eagleray.store.objects import ObjectMissing, Objects
 from eagleray.store.runs import RunRecord
-from eagleray.train.changes import Basis, Change, decisive, differences
+from eagleray.train.changes import Basis, Change, basis_of, decisive, differences
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,15 +83,8 @@ def _earlier(objects: Objects, run: RunRecord) -> Earlier:
     lock = runs.read_lock(objects, run.run)
     newest = checkpoints.newest(objects, run.run)
     checkpoint = None if newest is None else newest.id
-    basis = Basis(
-        document=_document(objects, run.run),
-        data_fingerprint=lock.data_fingerprint,
-        model_sha256=lock.model_sha256,
-        metrics_sha256=lock.metrics_sha256,
-        prompt_of=lock.prompt_of,
-        labels=() if checkpoint is None else _labels(objects, run.run, checkpoint),
-    )
-    return Earlier(run, basis, checkpoint)
+    labels = () if checkpoint is None else _labels(objects, run.run, checkpoint)
+    return Earlier(run, basis_of(_document(objects, run.run), lock, labels=labels), checkpoint)
 
 
 def decide(

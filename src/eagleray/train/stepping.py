@@ -7,13 +7,13 @@ from functools import partial
 
 import torch
 
-from eagleray.data import batches
+from eagleray.data import batches, order
 from eagleray.data.batches import MicroBatch
-from eagleray.spec.data import PackedSpec
+from eagleray.spec.data import LengthGroupedSpec, PackedSpec
 from eagleray.tasks.base import Batch
 from eagleray.tasks.text_classification import TextClassification
 from eagleray.train import cadence, losses, mixup, schedules
-from eagleray.train.assembly import Session, epoch_order
+from eagleray.train.assembly import Session
 from eagleray.train.feed import Feed
 from eagleray.train.loop import StepReport, train_steps
 from eagleray.train.losses import Loss
@@ -50,7 +50,7 @@ def steps(
         session.engine,
         task=session.inputs.task,
         feed=feed,
-        epoch_order=epoch_order(session),
+        epoch_order=_epoch_order(session),
         steps_per_epoch=session.steps_per_epoch,
         loss=_loss(session),
         learning_rate=lambda step: (
@@ -67,6 +67,22 @@ def steps(
         on_logits=on_logits,
         is_asked_to_stop=lambda: session.recorder.stop_reason is not None or session.recorder.problem is not None,
         mark=session.mark,
+    )
+
+
+def _epoch_order(session: Session) -> Callable[[int], order.Epoch]:
+    """The order of the training samples as a function of the epoch."""
+    spec, train = session.spec, session.inputs.data.train
+    batching = spec.data.batching
+    window = batching.window_batches if isinstance(batching, LengthGroupedSpec) else 1
+    return lambda epoch: order.global_batches(
+        train.lengths,
+        seed=spec.train.seed,
+        epoch=epoch,
+        fingerprint=session.inputs.data.fingerprint,
+        global_batch_size=spec.train.global_batch_size,
+        batching=batching.type,
+        window_batches=window,
     )
 
 

@@ -56,14 +56,25 @@ def of_sweep(objects: Objects, base: FineTune, run: str) -> FineTune:
 def is_due(objects: Objects, base: FineTune, sweep: RunRecord) -> bool:
     """Whether the last run after this sweep, which has come to its end, has not."""
     wanted = of_sweep(objects, base, sweep.run)
+    searched = base.spec.sweep.space.keys() if base.spec.sweep else ()
     return not any(
         (each.name, each.kind, each.phase) == (sweep.name, wanted.kind, "succeeded")
         and each.started_at >= sweep.started_at
-        and _is_of(objects, each.run, wanted)
+        and _is_of(objects, each.run, wanted, searched=frozenset(searched))
         for each in runs.list_runs(objects)
     )
 
 
-def _is_of(objects: Objects, run: str, wanted: FineTune) -> bool:
+def _is_of(objects: Objects, run: str, wanted: FineTune, *, searched: frozenset[str]) -> bool:
+    """Whether a run is what the best configuration makes.
+
+    The sweep is the document's own, so model and data are what they were, wherever they lie by now; but for what was
+    searched of them.
+    """
     stored = loads(runs.read_document(objects, run), source=run).document
-    return all(change.effect == "nothing" for change in changes.changes(stored, wanted))
+    lock = runs.read_lock(objects, run)
+    found = changes.differences(changes.basis_of(stored, lock), changes.basis_of(wanted, lock))
+    return all(
+        changes.effect(change.path) == "nothing" if change.path in searched else change.effect == "nothing"
+        for change in found
+    )

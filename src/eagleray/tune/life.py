@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -56,6 +56,7 @@ class Life:
         self._objects = open_storage(shared.storage)
         self._stack = ExitStack()
         self._fork: ForkRecord | None = None
+        self._pinned: ForkRecord | None = None
         self._donor: int | None = None
         self._record: RunRecord | None = None
         self._rest: Generator[Evaluation, None, Outcome] | None = None
@@ -76,6 +77,7 @@ class Life:
             if self._rest is None:
                 self._rest = self._start()
             evaluation = next(self._rest)
+            self._let_go()
             self.told = self._report(evaluation)
             plan = self._shared.plan
             if plan.saves_each_evaluation and plan.best_by.metric not in self.told["metrics"]:
@@ -90,7 +92,7 @@ class Life:
                 self.told = {"metrics": _numbers(outcome.metrics["validation"])}
             return self._done("stopped" if outcome.stop_reason else "finished", step=outcome.step)
         except Exception as error:
-            state = unfit.state_of(error)
+            state = None if self._has_lost_donor() else unfit.state_of(error)
             if state is None:
                 raise
             return self._done(state, error=str(error))
@@ -118,6 +120,7 @@ class Life:
         self._stack.close()
 
     def _close(self) -> None:
+        self._let_go()
         if self._rest is not None:
             self._rest.close()
             self._rest = None
@@ -155,7 +158,7 @@ class Life:
 
     def _find(self, document: FineTune) -> RunRecord:
         """The newest run of the trial that has this configuration, and began where this life is to begin."""
-        if self._fork is not None and not self._is_there(self._fork):
+        if self._fork is not None and not self._pin(self._fork):
             self._fork = self._donor = None  # pruned meanwhile: the trial's own is what is left
         for earlier in runs.of_name(self._objects, document.metadata.name):
             begins_alike = self._fork is None or earlier.forked_from == self._fork
@@ -170,13 +173,33 @@ class Life:
             forked_from=self._fork,
         )
 
-    def _is_there(self, fork: ForkRecord) -> bool:
-        return any(each.step == fork.step for each in checkpoints.list_manifests(self._objects, fork.run))
+    def _pin(self, fork: ForkRecord) -> bool:
+        """Keep the donor, who goes on meanwhile, from deleting the checkpoint: workers take a while to start."""
+        is_there = checkpoints.pin(self._objects, fork.run, fork.step, by=str(self.number))
+        self._pinned = fork if is_there else None
+        return is_there
+
+    def _let_go(self) -> None:
+        if self._pinned is not None:
+            fork, self._pinned = self._pinned, None
+            with suppress(StorageError):  # the end of the sweep deletes it
+                checkpoints.unpin(self._objects, fork.run, fork.step, by=str(self.number))
+
+    def _has_lost_donor(self) -> bool:
+        """Whether it did not begin because the donor's checkpoint is gone: the next try begins with the trial's own."""
+        fork = self._pinned
+        return fork is not None and all(
+            each.step != fork.step for each in checkpoints.list_manifests(self._objects, fork.run)
+        )
 
     def _is_of(self, record: RunRecord, wanted: FineTune) -> bool:
-        """Whether a run has this configuration: a driver that was killed may have left one of which no log tells."""
+        """Whether a run has this configuration: a driver that was killed may have left one of which no log tells.
+
+        Model and data may lie elsewhere by now, as a job's do each time that it is submitted.
+        """
         stored = loads(runs.read_document(self._objects, record.run), source=record.run).document
-        return all(change.effect == "nothing" for change in changes.changes(stored, wanted))
+        there = changes.basis_of(stored, runs.read_lock(self._objects, record.run))
+        return not changes.decisive(there, changes.basis_of(wanted, self._shared.lock))
 
     def _report(self, evaluation: Evaluation) -> dict[str, Any]:
         return {

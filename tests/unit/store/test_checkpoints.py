@@ -345,6 +345,24 @@ def test_prune_killed_anywhere_leaves_only_whole_checkpoints(objects: Objects, t
     assert objects.folders(paths.checkpoints(RUN)) == ["000000002-0001"]
 
 
+def test_what_another_run_is_to_begin_with_stays(objects: Objects, tmp_path: Path) -> None:
+    for step in (1, 2, 3, 4):
+        new_checkpoint(objects, RUN, step=step, scratch=tmp_path)
+    assert checkpoints.pin(objects, RUN, 1, by="a")
+    assert checkpoints.pin(objects, RUN, 1, by="b")
+    assert not checkpoints.pin(objects, RUN, 9, by="a")
+
+    left = []
+    for name in ("a", "b"):
+        checkpoints.prune(objects, RUN, keep=2, best=None)
+        left.append(_steps(objects))
+        checkpoints.unpin(objects, RUN, 1, by=name)
+    checkpoints.prune(objects, RUN, keep=2, best=None)
+
+    assert left == [[1, 3, 4], [1, 3, 4]]
+    assert _steps(objects) == [3, 4]
+
+
 def test_keep_must_keep_something(objects: Objects) -> None:
     with pytest.raises(ValueError, match="keep must be at least 1"):
         checkpoints.prune(objects, RUN, keep=0, best=None)

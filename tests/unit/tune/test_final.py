@@ -109,8 +109,12 @@ def _swept(objects: Objects) -> RunRecord:
     return record
 
 
-def _train(objects: Objects, wanted: FineTune, *, phase: str = "succeeded", minutes: int = 1) -> None:
-    """A run of a document, so long after the sweep began."""
+def _train(
+    objects: Objects, wanted: FineTune, *, phase: str = "succeeded", minutes: int = 1, train: str = "a.csv"
+) -> None:
+    """A run of a document, so long after the sweep began; `train` is where its rows were then."""
+    moved = wanted.spec.data.model_copy(update={"train": train})
+    wanted = wanted.model_copy(update={"spec": wanted.spec.model_copy(update={"data": moved})})
     text, now = document.dump(wanted), records.NOW + timedelta(minutes=minutes)
     record = runs.create(objects, name=wanted.metadata.name, document=text, lock=records.LOCK, now=now)
     runs.save(objects, record.model_copy(update={"phase": phase}))
@@ -129,6 +133,7 @@ def test_the_best_configuration_of_a_sweep() -> None:
         pytest.param(BEST, {"phase": "stopped"}, True, id="interrupted"),
         pytest.param(BEST, {"phase": "running"}, True, id="killed"),
         pytest.param(BEST, {}, False, id="done"),
+        pytest.param(BEST, {"train": "/job-1/a.csv"}, False, id="done-by-another-job"),
         pytest.param(BEST, {"minutes": -9}, True, id="that-of-an-earlier-sweep"),
         pytest.param({"train.learning_rate": 2e-5}, {}, True, id="another-configuration"),
     ],
