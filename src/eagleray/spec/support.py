@@ -28,8 +28,10 @@ def conflicts(
         message = "has no effect on learned keys and values, which peft refuses: set it to false, or use lora"
         yield Conflict("train.gradient_checkpointing", message)
     if isinstance(method, PTuningV2Spec | PromptTuningSpec) and task.type in _WITHOUT_PROMPT:
-        message = f"peft puts no prompt before a model of {task.type}: use lora, ia3 or full"
+        message = f"peft puts no prompt before a model of {task.type}: use lora or full"
         yield Conflict("method.type", message)
+    if method.type == "ia3" and isinstance(task, ImageClassificationSpec):
+        yield Conflict("method.type", "peft scales no layers of a model of images: use lora, freeze or full, not ia3")
     if isinstance(method, PTuningV2Spec | PromptTuningSpec) and isinstance(data.batching, PackedSpec):
         message = f"`packed` restarts positions within a row, {method.type} puts a prompt before it: use `plain`"
         yield Conflict("data.batching.type", message)

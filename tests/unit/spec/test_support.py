@@ -44,6 +44,7 @@ from tests.support import documents
         (["method={type: prompt_tuning}", "task={type: image-classification}"], "spec.method.type"),
         (["train.schedule={type: reduce-on-plateau, metric: f2}"], "spec.train.schedule.metric"),
         (["self_training={unlabeled: x.jsonl}", "task={type: causal-lm}"], "spec.self_training"),
+        (["method={type: ia3}", "task={type: image-classification}"], "spec.method.type"),
         (
             ["self_training={unlabeled: x.jsonl, labels: soft}", "task={type: token-classification}"],
             "spec.self_training.labels",
