@@ -18,7 +18,8 @@ demo: .venv/ready  ## a plan, a sweep, a model, its gate, an endpoint and reques
 
 .PHONY: test
 test: .venv/ready  ## every test but the slow ones
-	pytest -m "not slow"
+	pytest -m "not slow" -n 2 --dist loadfile tests/unit tests/contracts
+	pytest -m "not slow" --ignore tests/unit --ignore tests/contracts
 
 .PHONY: test-long
 test-long: .venv/ready  ## every test
