@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from eagleray.errors import UserError
@@ -38,8 +39,8 @@ class Looks:
         self._objects, self._now = objects, now
         self._answers = Answers(clock=clock)
         self._ended: dict[str, tuple[datetime, RunRecord]] = {}  # with when each was read
-        self._steps: Shelf[steps.Reader] = Shelf(lambda place: steps.Reader(objects, _run_of(place)))
-        self._events: Shelf[_Events] = Shelf(lambda place: _Events(objects, _run_of(place)))
+        self._steps: Shelf[steps.Reader] = Shelf(partial(steps.Reader, objects))
+        self._events: Shelf[_Events] = Shelf(partial(_Events, objects))
 
     def runs(self) -> list[Json]:
         """All runs and sweeps, newest first."""
@@ -53,8 +54,8 @@ class Looks:
 
     def curves(self, run: str) -> Json:
         """The figures of a run by step."""
-        place = _place_of(self._record(run))
-        found: Json = self._answers.get(f"curves {run}", lambda: self._steps.use(place, _curves), for_s=RUN_S)
+        self._record(run)  # raises where it is deleted
+        found: Json = self._answers.get(f"curves {run}", lambda: self._steps.use(run, _curves), for_s=RUN_S)
         return found
 
     def sweep(self, run: str) -> Json:
@@ -106,11 +107,11 @@ class Looks:
             "document": runs.read_document(objects, run),
             "lock": runs.read_lock(objects, run).model_dump(mode="json"),
             "checkpoints": [described.checkpoint(each, record) for each in checkpoints.list_manifests(objects, run)],
-            "events": self._events.use(_place_of(record), lambda kept: described.events(kept.read().all)),
+            "events": self._events.use(record.run, lambda kept: described.events(kept.read().all)),
         }
 
     def _describe_sweep(self, record: RunRecord) -> Json:
-        log = self._events.use(_place_of(record), lambda kept: kept.read().log)
+        log = self._events.use(record.run, lambda kept: kept.read().log)
         return {**self._describe(record), **described.sweep(log.sweep, frozenset(log.going))}
 
     def _list_models(self) -> list[Json]:
@@ -173,15 +174,6 @@ class _Events:
         self.all += found
         self.log.read(found)
         return self
-
-
-def _place_of(record: RunRecord) -> str:
-    """Where what was read of a run is kept: a run that is deleted gives its id to the next of its name."""
-    return f"{record.run} {record.started_at.isoformat()}"
-
-
-def _run_of(place: str) -> str:
-    return place.partition(" ")[0]
 
 
 def _curves(reader: steps.Reader) -> Json:

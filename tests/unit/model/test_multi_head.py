@@ -121,7 +121,11 @@ def test_what_is_saved_answers_the_same(tmp_path: Path, method: dict[str, Any]) 
 
     loaded = trained.load(directory, device=torch.device("cpu"))
     found = answers(loaded.task, loaded.model, tokenizer)
-    assert [sorted(answer) for answer in found] == [["label", "probabilities"], ["spans"], ["label", "probabilities"]]
+    assert [sorted(answer) for answer in found] == [
+        ["label", "probabilities"],
+        ["score", "spans"],
+        ["label", "probabilities"],
+    ]
     expected = logits(task, model, tokenizer)
     assert list(expected) == ["tone", "names"]
     torch.testing.assert_close(logits(loaded.task, loaded.model, tokenizer), expected, atol=1e-5, rtol=0)

@@ -90,8 +90,8 @@ def test_openapi_shows_the_answers() -> None:
     ]
 
     assert [list(schema["properties"]) for schema in shown] == [
-        ["spans"],
-        ["spans"],
+        ["spans", "score"],
+        ["spans", "score"],
         ["answer", "start", "end", "score"],
         ["text"],
     ]

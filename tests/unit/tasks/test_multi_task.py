@@ -165,7 +165,7 @@ def test_answers_come_in_the_order_of_the_rows(task: MultiTask, model: PreTraine
 
     answers = task.predict(model, TOKENIZER, batch_of(task, samples))
 
-    assert [sorted(answer)[0] for answer in answers] == ["spans", "label", "answer", "label"]
+    assert [sorted(answer)[0] for answer in answers] == ["score", "label", "answer", "label"]
 
 
 @pytest.mark.parametrize(

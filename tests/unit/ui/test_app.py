@@ -237,19 +237,6 @@ def test_a_list_reads_what_has_ended_once(objects: Objects) -> None:
     assert seen == ["succeeded", "succeeded", "running"]
 
 
-def test_a_run_that_has_the_id_of_a_deleted_one_has_its_own_curves(objects: Objects) -> None:
-    clock = Clock()
-    looks = Looks(objects, now=clock, clock=lambda: clock().timestamp())
-    run = filled_storage.new_going_run(objects, step=40)
-    assert len(looks.curves(run)["splits"]["train"]["step"]) == 40
-    runs.delete(objects, run)
-    assert new_run(objects, "live", minutes=90, phase="running").run == run
-    filled_storage.write_steps(objects, run, first=1, last=3)
-    clock.at += timedelta(seconds=2)
-
-    assert looks.curves(run)["splits"]["train"]["step"] == [1, 2, 3]
-
-
 def test_pages_that_ask_at_once_share_an_answer(objects: Objects) -> None:
     looks = Looks(objects, clock=lambda: 0.0)
     first = looks.run("reviews-0001")
