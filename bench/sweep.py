@@ -53,7 +53,7 @@ NUM_WALL = 12
 WALL_STEPS = 10
 LOOK_INTERVAL_S = 2.0
 COMES_AND_GOES = ("", "RayTrainWorker", "IDLE")
-OF_THE_SWEEP = ("driver", "TrialActor")
+OF_THE_SWEEP = ("driver", "ResourceTrainable")
 """Processes that end with the sweep; all others are the head's."""
 MOST_GROWTH = 0.02
 PRUNED = {"fifo": "{type: fifo}", "asha": "{type: asha, grace_steps: 30, reduction_factor: 4}"}

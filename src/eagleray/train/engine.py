@@ -47,6 +47,11 @@ class Engine:
         self._layers = {layer: number for number, layer in enumerate(layers)}
         self._averages = averages
         self._clips_itself = self._stage == 0
+        self._is_alone = self._stage == 0 and group.world_size == 1
+        if self._is_alone:
+            # DeepSpeed would flatten all gradients, sum them over one worker, and copy them back: a seventh of a step
+            # of a small encoder.
+            self._engine.enable_backward_allreduce = False
         self._gradient_clip = gradient_clip if gradient_clip is not None else float("inf")
 
     @property
@@ -68,6 +73,8 @@ class Engine:
     def backward(self, loss: torch.Tensor) -> None:
         """Add the gradients of `loss`, whose mean over all ranks is what is to be minimised."""
         self._engine.backward(loss, scale_wrt_gas=False)
+        if self._is_alone:
+            self._fill_gradients()
 
     def layer_norms(self) -> dict[str, float]:
         """Return the norm of each layer's gradient, before clipping: after the last backward pass, before the step.
@@ -191,6 +198,12 @@ class Engine:
 
     def _gathered(self, tensor: torch.Tensor, *, modifier_rank: int | None) -> Any:
         return self._gather([tensor], modifier_rank=modifier_rank, enabled=hasattr(tensor, "ds_id"))
+
+    def _fill_gradients(self) -> None:
+        """Do for weights that the loss does not depend on what DeepSpeed's sum does: no gradient is one of zero."""
+        for parameter in self.module.parameters():
+            if parameter.requires_grad and parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
 
     def _clip(self) -> float:
         return float(nn.utils.clip_grad_norm_(self.module.parameters(), self._gradient_clip))
