@@ -96,6 +96,7 @@ def test_help_takes_less_than_half_a_second() -> None:
         pytest.param("eagleray.serving.coordinator", ("torch", "transformers", "onnxruntime"), id="coordinator"),
         pytest.param("eagleray.serving.service", ("transformers.modeling_utils", "peft"), id="onnx-replica"),
         pytest.param("eagleray.flow.plan", ("transformers.modeling_utils", "peft", "ray"), id="plan-weighed-before"),
+        pytest.param("eagleray.flow.making", ("torch", "transformers", "ray"), id="up-with-nothing-to-do"),
     ],
 )
 def test_what_runs_no_model_loads_none(module: str, absent: tuple[str, ...]) -> None:

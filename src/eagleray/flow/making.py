@@ -16,7 +16,7 @@ from eagleray.spec.finetune import FineTune
 from eagleray.store import best, sweeps
 from eagleray.store.objects import Objects
 from eagleray.store.runs import RunRecord
-from eagleray.train import changes, prompt_start, resumption
+from eagleray.train import changes, prompt_source, resumption
 from eagleray.train.changes import Basis
 from eagleray.tune import earlier, final
 from eagleray.tune.earlier import Finished
@@ -83,7 +83,7 @@ class Making:
 
     def _basis_of(self, document: FineTune) -> Basis:
         fingerprint = fingerprints.of_document(document.spec, cache_dir=self._cache_dir)
-        return changes.basis(document, fingerprint, prompt_of=prompt_start.source(self.objects, document.spec))
+        return changes.basis(document, fingerprint, prompt_of=prompt_source.find(self.objects, document.spec))
 
     def _find_stages(self) -> str | None:
         return None if self._begins_anew else self._walk_stages(self._finished)

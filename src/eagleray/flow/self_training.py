@@ -20,7 +20,7 @@ from eagleray.store import teaching as records
 from eagleray.store.objects import Objects, open_storage
 from eagleray.store.runs import RunRecord
 from eagleray.store.teaching import TeachingRecord
-from eagleray.train import changes, inputs, prompt_start, resumption
+from eagleray.train import changes, inputs, prompt_source, resumption
 from eagleray.train.inputs import Inputs
 
 
@@ -160,7 +160,7 @@ class Rounds:
         if self.begins_anew:
             return None
         fingerprint = fingerprints.of_document(document.spec, cache_dir=self._cache_dir)
-        basis = changes.basis(document, fingerprint, prompt_of=prompt_start.source(self._objects, document.spec))
+        basis = changes.basis(document, fingerprint, prompt_of=prompt_source.find(self._objects, document.spec))
         return resumption.finished(self._objects, basis, kind=document.kind)
 
     def _compare(self, student: RunRecord, teacher: RunRecord) -> tuple[bool, str]:

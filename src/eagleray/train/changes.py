@@ -92,7 +92,7 @@ class Basis:
     model_sha256: str  # "" for a hub id, which its revision names
     labels: tuple[str, ...] = ()  # as the head has them; () where there are none, or they are not known
     metrics_sha256: str = ""  # of the code of the document's own metrics; "" where none of it is a file
-    prompt_of: str = ""  # the model whose prompt it begins with, see `prompt_start.source`
+    prompt_of: str = ""  # the model whose prompt it begins with, see `prompt_source.find`
 
 
 def basis(document: FineTune, data_fingerprint: str, *, prompt_of: str) -> Basis:

@@ -16,7 +16,7 @@ from eagleray.store import lease
 from eagleray.store.objects import Objects, open_storage
 from eagleray.store.renewal import Renewal, renewed
 from eagleray.store.runs import LockRecord
-from eagleray.train import cluster, inputs, lock, losses, nodes, preflight, prompt_start
+from eagleray.train import cluster, inputs, lock, losses, nodes, preflight, prompt_source, prompt_start
 from eagleray.train.changes import Basis, basis_of
 from eagleray.train.inputs import Inputs
 from eagleray.train.observer import Observer
@@ -65,7 +65,7 @@ class Ground:
         loaded = preparation.result()
         self._observer.data(loaded.data.report)
         losses.build(loaded.task, spec.train, label_counts=loaded.data.label_counts)  # refuses before workers start
-        locked = lock.of_run(self._document, loaded, resources, prompt_of=prompt_start.source(self.objects, spec))
+        locked = lock.of_run(self._document, loaded, resources, prompt_of=prompt_source.find(self.objects, spec))
         return Ready(loaded, locked, basis_of(self._document, locked, labels=loaded.task.labels))
 
 

@@ -18,7 +18,7 @@ PACKAGES = ("eagleray", "ray", "torch", "transformers", "deepspeed", "peft", "da
 
 
 def of_run(document: FineTune, inputs: Inputs, resources: Resources, *, prompt_of: str) -> LockRecord:
-    """Return the lock record of a run that is about to start; `prompt_of`: see `prompt_start.source`."""
+    """Return the lock record of a run that is about to start; `prompt_of`: see `prompt_source.find`."""
     return LockRecord(
         versions={name: importlib.metadata.version(name) for name in PACKAGES},
         git_commit=_git_commit(),

@@ -13,9 +13,9 @@ from torch import nn
 from eagleray.errors import UserError
 from eagleray.model import description, export, sources
 from eagleray.spec.finetune import FineTuneSpec
-from eagleray.spec.method import PromptTuningSpec, PTuningV2Spec
-from eagleray.store import paths, runs
+from eagleray.store import paths
 from eagleray.store.objects import Objects
+from eagleray.train import prompt_source
 
 PROMPT = "prompt_embeddings"
 """What the prompt is called in the file of an adapter."""
@@ -30,26 +30,14 @@ class Start:
     weights: dict[str, torch.Tensor]  # as its file names them: the prompt, and the head
 
 
-def source(objects: Objects, spec: FineTuneSpec) -> str:
-    """Which model a document begins its prompt with, as `run@step`: a name means another run once there is a newer one.
-
-    Empty where the document does not say. Raises UserError: there is no such run.
-    """
-    if (start_from := _start_from(spec)) is None:
-        return ""
-    record = runs.find(objects, start_from)
-    return f"{record.run}@{record.best_step}"
-
-
 def find(objects: Objects, spec: FineTuneSpec) -> Start | None:
     """What the document begins with; None where it does not say.
 
     Raises:
         UserError: there is no such run, or its prompt is one of another method, length or model.
     """
-    if (start_from := _start_from(spec)) is None:
+    if (record := prompt_source.run(objects, spec)) is None:
         return None
-    record = runs.find(objects, start_from)
     place, folder = "method.start_from", paths.model(record.run)
     if f"{folder}/{description.FILE}" not in [info.key for info in objects.list(folder)]:
         raise UserError(f"{place}: run {record.run} is {record.phase} and has no model: let it end first")
@@ -77,10 +65,6 @@ def begin(model: nn.Module, start: Start, *, labels: tuple[str, ...]) -> None:
                     f"{tuple(own[name].shape)}: begin with a run of the same model and task"
                 )
             own[name].copy_(weight)
-
-
-def _start_from(spec: FineTuneSpec) -> str | None:
-    return spec.method.start_from if isinstance(spec.method, PTuningV2Spec | PromptTuningSpec) else None
 
 
 def _check(place: str, run: str, facts: description.Description, spec: FineTuneSpec) -> None:

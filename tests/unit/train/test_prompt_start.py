@@ -111,14 +111,3 @@ def test_another_model_is_refused(tmp_path: Path, base: Path) -> None:
 
 def test_a_document_that_does_not_say_so_begins_anew(tmp_path: Path, base: Path) -> None:
     assert prompt_start.find(open_storage(str(tmp_path / "runs")), spec_of(base, type="p_tuning_v2")) is None
-
-
-def test_a_name_means_the_newest_run_of_it(tmp_path: Path, base: Path) -> None:
-    objects = open_storage(str(tmp_path / "runs"))
-    sources = []
-    for step in (7, 9):
-        new_run(objects, name="english", phase="succeeded", best_step=step)
-        sources.append(prompt_start.source(objects, spec_of(base, type="p_tuning_v2", start_from="english")))
-
-    assert sources == ["english-0001@7", "english-0002@9"]
-    assert prompt_start.source(objects, spec_of(base, type="p_tuning_v2")) == ""

@@ -20,7 +20,7 @@ from eagleray.store.objects import Objects, open_storage
 from eagleray.ui import app
 from eagleray.ui.looks import Looks
 from tests.support import filled_storage
-from tests.support.records import NOW, new_run
+from tests.support.records import NOW
 
 HERE = "http://127.0.0.1:8270"
 LATER = NOW + timedelta(hours=1, seconds=5)
