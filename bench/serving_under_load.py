@@ -19,12 +19,14 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.request
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from http.client import HTTPConnection
+from http.client import HTTPConnection, HTTPException
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
@@ -32,7 +34,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from bench import asking, turns
+from bench import turns
 from bench.serving import (
     CLIENTS,
     DOCUMENT,
@@ -85,7 +87,7 @@ def saturation(directory: Path, arguments: argparse.Namespace) -> dict[str, Any]
 def promotion(directory: Path, _: argparse.Namespace) -> dict[str, Any]:
     """From version 1 to 2 and, as nobody may wait for the watch to end, no further."""
     _second(directory)
-    with served("onnx-fp32", directory), asking.clients(8) as asked:
+    with served("onnx-fp32", directory), _asked(8) as asked:
         _eagleray(directory, "models", "promote", "demo@2")
         deadline = time.monotonic() + 120
         while 2 not in asked.first and time.monotonic() < deadline:
@@ -104,7 +106,7 @@ def promotion(directory: Path, _: argparse.Namespace) -> dict[str, Any]:
 
 def killed(directory: Path, _: argparse.Namespace) -> dict[str, Any]:
     """SIGKILL for one of two replicas."""
-    with served("onnx-fp32", directory) as process, asking.clients(16) as asked:
+    with served("onnx-fp32", directory) as process, _asked(16) as asked:
         time.sleep(3)
         victim = next(pid for pid, name in descendants(process.pid).items() if "ServeReplica:eagleray:Replica" in name)
         os.kill(victim, signal.SIGKILL)
@@ -176,6 +178,57 @@ def _is_up() -> bool:
 
 
 PARTS = {"saturation": saturation, "promotion": promotion, "killed": killed, "streams": streams}
+
+
+class _Asked:
+    """What clients saw that asked all the time."""
+
+    def __init__(self) -> None:
+        self.statuses: Counter[int] = Counter()
+        self.first: dict[int, float] = {}  # when a version first answered, in seconds since 1970
+        self.num_told_when = 0  # failures that say when to try again
+        self.may_go_on = True
+
+    @property
+    def num(self) -> int:
+        return self.statuses.total()
+
+    @property
+    def failed(self) -> int:
+        return self.num - self.statuses[200]
+
+    def ask(self) -> None:
+        body = json.dumps({"inputs": "a joy to watch, and a film that knows what it is about"})
+        connection = HTTPConnection("127.0.0.1", PORT, timeout=30)
+        while self.may_go_on:
+            try:
+                connection.request("POST", "/v1/predict", body, {"Content-Type": "application/json"})
+                answer = connection.getresponse()
+                found = json.loads(answer.read())
+            except (OSError, HTTPException, ValueError):
+                self.statuses[0] += 1
+                connection.close()
+                continue
+            self.statuses[answer.status] += 1
+            if answer.status == 200:
+                self.first.setdefault(found["version"], time.time())
+            elif answer.headers["retry-after"] is not None:
+                self.num_told_when += 1
+        connection.close()
+
+
+@contextmanager
+def _asked(num_clients: int) -> Iterator[_Asked]:
+    asked = _Asked()
+    threads = [threading.Thread(target=asked.ask) for _ in range(num_clients)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield asked
+    finally:
+        asked.may_go_on = False
+        for thread in threads:
+            thread.join()
 
 
 def _second(directory: Path) -> None:

@@ -85,7 +85,7 @@ class _OneLabel:
 
 @dataclass(frozen=True, slots=True)
 class _Tags:
-    """A row's class is whether it has an entity: with as few as the text has by nature, few are learned."""
+    """A row's class is whether it has an entity: rows without are many, and surer; they would crowd out the others."""
 
     task: TokenClassificationSpec
     classes = ("with entities", "without")
@@ -99,8 +99,14 @@ class _Tags:
 
     def labelled(self, row: Row, answer: Mapping[str, Any]) -> Labelled:
         spans = [{name: span[name] for name in ("start", "end", "label")} for span in answer["spans"]]
-        columns = {"spans": spans} if self.column == "spans" else {"tags": self._tags(row, spans)}
-        return Labelled(columns, self.number(columns), answer["score"])
+        if self.column == "spans":
+            return Labelled({"spans": spans}, self.number({"spans": spans}), answer["score"])
+        words = token_classification.places(row)
+        found = tagging.covered(words, spans)
+        columns = {"tags": tagging.tagged(len(words), found, self.task.scheme)}
+        # Without a scheme every word has a label; one that the tokenizer knows nothing of got none.
+        is_whole = self.task.scheme != "none" or sum(last + 1 - first for _, first, last in found) == len(words)
+        return Labelled(columns, self.number(columns), answer["score"] if is_whole else 0.0)
 
     def number(self, row: Row) -> int:
         has_one = any(tag != OUTSIDE for tag in row["tags"]) if self.column == "tags" else bool(row["spans"])
@@ -109,7 +115,3 @@ class _Tags:
     def student(self, task: TaskSpec, *, labels: tuple[str, ...], is_soft: bool) -> TaskSpec:
         names = ("words", "tags", "text", "spans")
         return task.model_copy(update={**dict(zip(names, names, strict=True)), "labels": labels})
-
-    def _tags(self, row: Row, spans: list[tagging.Span]) -> list[str]:
-        words = token_classification.places(row)
-        return tagging.tagged(len(words), tagging.covered(words, spans), self.task.scheme)

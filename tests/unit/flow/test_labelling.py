@@ -60,6 +60,14 @@ def task_of(**fields: Any) -> TaskSpec:
             id="a tag a word",
         ),
         pytest.param(
+            {"type": "token-classification", "scheme": "none"},
+            {"words": ["go", "\u200b"]},
+            {"words": ["go", "\u200b"]},
+            {"spans": [{"start": 0, "end": 2, "label": "verb"}], "score": 0.9},
+            Labelled({"tags": ["verb", "O"]}, 0, 0.0),
+            id="a word that got no tag",
+        ),
+        pytest.param(
             {"type": "token-classification", "format": "spans", "text": "body"},
             {"text": "in Paris"},
             {"body": "in Paris"},
