@@ -8,6 +8,9 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 UPGRADE ?=
 
+# Of a process, with bounds in seconds: not beside other tests.
+OPERATOR_TESTS := tests/unit/kube/test_operator.py
+
 .PHONY: help
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -18,8 +21,8 @@ demo: .venv/ready  ## a plan, a sweep, a model, its gate, an endpoint and reques
 
 .PHONY: test
 test: .venv/ready  ## every test but the slow ones
-	pytest -m "not slow" -n 2 --dist loadfile tests/unit tests/contracts
-	pytest -m "not slow" --ignore tests/unit --ignore tests/contracts
+	pytest -m "not slow" -n 2 --dist loadfile --ignore $(OPERATOR_TESTS) tests/unit tests/contracts
+	pytest -m "not slow" $(OPERATOR_TESTS) tests/browser tests/gloo tests/ray tests/serving
 
 .PHONY: test-long
 test-long: .venv/ready  ## every test

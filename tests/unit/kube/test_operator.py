@@ -57,7 +57,8 @@ def test_a_life_is_followed_within_a_second(server: ApiServer, tmp_path: Path) -
                 wait(lambda: is_there(server, "RayService"))
             kuberay.step()
             assert wait(lambda expected=expected: phase(server) == expected) < 1
-        assert 'eagleray_operator_documents{kind="FineTune",phase="Serving"} 1' in replica.ask("/metrics")
+        # Counted once the step that wrote the status is over.
+        wait(lambda: 'eagleray_operator_documents{kind="FineTune",phase="Serving"} 1' in replica.ask("/metrics"))
         assert replica.ask("/healthz") == "ok\n"
     lease = server.get("Lease", "eagleray-operator")
     assert lease is not None and lease["spec"]["holderIdentity"] == ""
