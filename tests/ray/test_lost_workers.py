@@ -75,7 +75,7 @@ def test_a_worker_that_does_not_answer(
         for info in objects.list(paths.failures(record.run))
         if info.key.endswith(".txt")
     ]
-    assert any("all_reduce" in each for each in stacks), stacks
+    assert any("/torch/distributed/" in each for each in stacks), "\n".join(stacks)  # whichever collective was next
     assert not stopped[0].is_running()
     undisturbed.assert_same_weights(objects, record.run)
 
