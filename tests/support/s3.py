@@ -16,29 +16,28 @@ import pytest
 # Moto keeps what it has in the memory of its process: a server that is stopped and started there has it still.
 _SERVER = """
 import sys
-from moto.server import ThreadedMotoServer
+from tests.support.moto_server import MotoServer
 port = 0
 for wanted in sys.stdin:
     if wanted == "open\\n":
-        server = ThreadedMotoServer(ip_address="127.0.0.1", port=port, verbose=False)
+        server = MotoServer(ip_address="127.0.0.1", port=port, verbose=False)
         server.start()
         port = server.get_host_and_port()[1]
     else:
         server.stop()
     print(port, flush=True)
 """
+_MISSING = "moto is not installed: pip install 'moto[s3,server]'"
 
 
 @contextmanager
 def served() -> Iterator[str]:
     """Run moto's server; yields its endpoint. Skips where moto is not installed, but fails under CI."""
-    if os.environ.get("CI"):
-        from moto.server import ThreadedMotoServer
-    else:
-        ThreadedMotoServer = pytest.importorskip(
-            "moto.server", reason="moto is not installed: pip install 'moto[s3,server]'"
-        ).ThreadedMotoServer
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    if not os.environ.get("CI"):
+        pytest.importorskip("moto.server", reason=_MISSING)
+    from tests.support.moto_server import MotoServer
+
+    server = MotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     try:
         host, port = server.get_host_and_port()
@@ -51,7 +50,7 @@ class Server:
     """Moto's server in a process of its own, which can go away and come back with all it has."""
 
     def __init__(self) -> None:
-        pytest.importorskip("moto.server", reason="moto is not installed: pip install 'moto[s3,server]'")
+        pytest.importorskip("moto.server", reason=_MISSING)
         self._process = subprocess.Popen(
             [sys.executable, "-c", _SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
         )
