@@ -77,7 +77,6 @@ def up(
             return
         life.go(until=until)
         if until == "verify" and place is not None and place.is_here:
-            view.say("Ctrl-C ends it")
             _wait(view.say)
 
 
@@ -149,6 +148,7 @@ def _wait(say: Say) -> None:
     from eagleray.flow.serve import wait_for_end
 
     try:
+        say("Ctrl-C ends it")
         wait_for_end()
     except KeyboardInterrupt:
         say("stopping")

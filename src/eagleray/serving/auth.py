@@ -1,9 +1,9 @@
 """Who calls, and may they? A caller shows an API key or, where that is configured, a JSON Web Token.
 
 The keys are read again every few seconds beside the requests, never within one: a key that is revoked is refused
-within 10 s. While the storage does not answer, the keys read last go on to count, for at most 10 minutes: an outage of
-the storage must not be one of the endpoint, nor may a revoked key work for ever. After that keys get 503, not 401, so
-that nobody throws a good one away.
+within 10 s. One that nobody knows has them read sooner, once a second at most: it may be new. While the storage does
+not answer, the keys read last go on to count, for at most 10 minutes: an outage of the storage must not be one of the
+endpoint, nor may a revoked key work for ever. After that keys get 503, not 401, so that nobody throws a good one away.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -30,6 +31,8 @@ from eagleray.store.keys import KeyRing
 from eagleray.store.objects import Objects
 
 RELOAD_S = 5.0
+UNKNOWN_S = 1.0
+"""The least between two looks, however many unknown keys are shown."""
 MAX_STALE_S = 600.0
 _LEEWAY_S = 5.0  # between the clock of who signs and ours
 _MAX_SUBJECT = 128
@@ -141,6 +144,8 @@ class Authority:
         self._ring: KeyRing | None = None
         self._read_at = 0.0
         self._trouble = ""
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._unknown = asyncio.Event()
         # Not the loop's own threads: a model may keep all of them busy.
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="keys")
 
@@ -169,9 +174,14 @@ class Authority:
     async def keep_fresh(self) -> None:
         """Read the keys again and again, until cancelled."""
         try:
+            self._loop = asyncio.get_running_loop()
             while True:
+                self._unknown.clear()
                 await self.refresh()
-                await asyncio.sleep(self._reload_s)
+                least_s = min(UNKNOWN_S, self._reload_s)
+                await asyncio.sleep(least_s)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._unknown.wait(), self._reload_s - least_s)
         finally:
             self._thread.shutdown(wait=False, cancel_futures=True)
 
@@ -183,9 +193,11 @@ class Authority:
     def _of_key(self, presented: str) -> Caller | None:
         if self._tokens is not None and not presented.startswith(keys.PREFIX):
             return None
+        record = self._ring.find(presented) if self._ring is not None else None
+        if record is None and self._loop is not None:
+            self._loop.call_soon_threadsafe(self._unknown.set)
         if self._ring is None or self._clock() - self._read_at > self._max_stale_s:
             raise Refused(problems.unavailable("API keys cannot be checked now", self._reload_s))
-        record = self._ring.find(presented)
         return Caller(record.name, frozenset(record.scopes), record.requests_per_minute) if record else None
 
     def _tell(self, trouble: str) -> None:

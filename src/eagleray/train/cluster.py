@@ -50,10 +50,11 @@ OBJECT_STORE_BYTES = 200 * 2**20
 
 
 @contextmanager
-def connected() -> Iterator[Resources]:
+def connected(*, trains: bool = True) -> Iterator[Resources]:
     """Connect to the cluster, or start one; on leaving disconnect, or end it.
 
-    Ray's own chatter stays in its log files.
+    Ray's own chatter stays in its log files. One that is started and `trains` has Ray's dashboard, which Ray Train asks
+    for its placement groups; it is nine processes and two seconds that an endpoint does without.
 
     Raises:
         ClusterError: the cluster at RAY_ADDRESS does not answer.
@@ -63,7 +64,7 @@ def connected() -> Iterator[Resources]:
         return
     try:
         _silence()
-        _start() if is_embedded() else _connect()
+        _start(has_dashboard=trains) if is_embedded() else _connect()
     except (RayError, RuntimeError, OSError, ValueError) as error:
         place = "an embedded Ray could not start" if is_embedded() else f"RAY_ADDRESS={os.environ['RAY_ADDRESS']}"
         raise ClusterError(f"{place}: {error}") from error
@@ -74,7 +75,7 @@ def connected() -> Iterator[Resources]:
 
 
 @contextmanager
-def embedded(*, importing: Sequence[str]) -> Iterator[None]:
+def embedded(*, importing: Sequence[str], trains: bool = True) -> Iterator[None]:
     """Start an embedded Ray, which mostly waits for its processes, and import these modules meanwhile.
 
     A cluster at RAY_ADDRESS is left for later: it is asked when the document is known to be good. Modules of Ray are
@@ -83,7 +84,7 @@ def embedded(*, importing: Sequence[str]) -> Iterator[None]:
     """
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="import") as beside:
         imports = beside.submit(lambda: [import_module(name) for name in importing])
-        with connected() if is_embedded() else nullcontext():
+        with connected(trains=trains) if is_embedded() else nullcontext():
             imports.result()
             garbage.collect_as_usual()
             yield
@@ -141,10 +142,11 @@ def _silence() -> None:
     ray._private.worker._worker_logs_enabled = False
 
 
-def _start() -> None:
+def _start(*, has_dashboard: bool) -> None:
     ray.init(
         address="local",
         num_cpus=os.cpu_count(),
+        include_dashboard=has_dashboard,
         object_store_memory=OBJECT_STORE_BYTES,
         log_to_driver=False,
         logging_level=logging.ERROR,

@@ -185,6 +185,7 @@ def beside(wanted: FineTune, objects: Objects, looker: Looker) -> Any:
     return tracking.beside(wanted, objects, cast(Any, looker))
 
 
+@pytest.mark.slow  # MLflow takes its time to come back
 def test_a_server_that_is_away_holds_nobody_up(
     tmp_path: Path, objects: Objects, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -116,6 +116,42 @@ class TestFresh:
 
         asyncio.run(asyncio.wait_for(test(), 20))
 
+    def test_a_new_key_is_looked_for_when_it_is_shown(self, source: Keys, monkeypatch: pytest.MonkeyPatch) -> None:
+        async def test() -> None:
+            authority = Authority(source.load, reload_s=3600)
+            looking = asyncio.create_task(authority.keep_fresh())
+            header = f"Bearer {keys.create(source.home, 'alice', now=NOW).text}"
+            while not _knows(authority, header):
+                await asyncio.sleep(0.001)
+            looking.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await looking
+
+        monkeypatch.setattr(auth, "UNKNOWN_S", 0.01)
+        asyncio.run(asyncio.wait_for(test(), 20))
+
+    def test_unknown_keys_do_not_have_the_storage_read_all_the_time(self, source: Keys) -> None:
+        looks: list[int] = []
+
+        def load() -> KeyRing:
+            looks.append(1)
+            return source.load()
+
+        async def test() -> None:
+            authority = Authority(load, reload_s=3600)
+            looking = asyncio.create_task(authority.keep_fresh())
+            while not looks:
+                await asyncio.sleep(0.001)
+            for _ in range(200):
+                assert not _knows(authority, "Bearer er_nobodys")
+                await asyncio.sleep(0.001)
+            looking.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await looking
+
+        asyncio.run(asyncio.wait_for(test(), 20))
+        assert len(looks) == 1
+
     def test_it_is_felt_within_10_s(self) -> None:
         assert auth.RELOAD_S <= 5
 

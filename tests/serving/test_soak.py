@@ -1,0 +1,42 @@
+"""A short soak: what is trained is killed, what is promoted is served, and nobody who asks notices.
+
+`bench/soak.py` goes on for hours and sees whether anything grows; here it is one round.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bench.soak import LAST_STEP, Soak
+from eagleray.store import registry, runs
+from eagleray.store.objects import open_storage
+from tests.support.loopback import free_port
+
+pytestmark = pytest.mark.ray
+
+
+@pytest.fixture
+def scratch() -> Iterator[Path]:
+    """Ray's sockets lie below it: a path has 107 bytes."""
+    folder = Path(tempfile.mkdtemp(prefix="er-", dir="/tmp"))
+    yield folder
+    shutil.rmtree(folder)
+
+
+def test_a_round_with_its_driver_killed(scratch: Path) -> None:
+    soaked = Soak(scratch, port=free_port()).run(["the driver"])
+
+    assert soaked.num_lost == 0
+    assert {"version 1", "version 2"} == soaked.answers.keys()
+    objects = open_storage(str(scratch / "storage"))
+    first, second = (registry.read(objects, "test", version) for version in (1, 2))
+    weights = [{file.path: file.sha256 for file in each.files}["model.safetensors"] for each in (first, second)]
+    assert weights[0] == weights[1] == soaked.weights[0]
+    [record] = runs.list_runs(objects)
+    assert (record.phase, record.step, record.run) == ("succeeded", LAST_STEP, second.run)
+    assert [path for path in (scratch / "t").iterdir() if path.name.startswith("eagleray-")] == []
