@@ -137,6 +137,7 @@ def write_document(directory: Path, *, model: Path, seed: int, arguments: argpar
             "unlabeled": str(directory / "unlabelled.jsonl"),
             "rounds": arguments.rounds,
             "threshold": arguments.threshold,
+            "balance": "labels",
         },
     }
     written = {"kind": "FineTune", "metadata": {"name": f"seed-{seed}"}, "spec": spec}

@@ -10,7 +10,8 @@ Counted after each round, once it is still:
 memory      MB of all processes of the endpoint, shared pages shared out (PSS)
 handles     open files, sockets and pipes of these processes
 processes   how many they are
-disk        MB of the storage, the cache and temporary files, of Ray as well
+disk        MB of the storage, the cache and temporary files
+logs        MB of Ray's logs, which stay: this is what a run of Ray leaves
 
 `growth` is the mean of the last third of the rounds over that of the first third, the first round left out. Lost are
 requests without an answer, and rounds whose weights are not those of the first.
@@ -67,6 +68,7 @@ class Sample:
     handles: int
     processes: int
     disk: float  # MB
+    logs: float  # MB
 
 
 @dataclass
@@ -189,12 +191,12 @@ class Soak:
         return weights
 
     def _tidy(self, version: int) -> None:
-        """Delete what is older than the version before this one."""
+        """Delete what is older than the version before this one, and no longer served."""
         from eagleray.store import registry
 
         for each in registry.versions(self._objects, MODEL):
             if each.version < version - 1:
-                self._command("models", "delete", f"{MODEL}@{each.version}", "--yes")
+                self._command("models", "delete", f"{MODEL}@{each.version}", "--yes", may_fail=True)
 
     def _command(self, *arguments: str, may_fail: bool = False) -> str:
         done = subprocess.run(
@@ -255,7 +257,8 @@ class Soak:
                 memory += each.memory_full_info().pss / 1e6
                 handles += each.num_fds()
                 processes += 1
-        return Sample(memory, handles, processes, sum(map(_size, self._scratch.rglob("*"))) / 1e6)
+        all_bytes, logs = (sum(map(_size, each.rglob("*"))) for each in (self._scratch, self._temporary / "ray"))
+        return Sample(memory, handles, processes, (all_bytes - logs) / 1e6, logs / 1e6)
 
     def _wait_for(self, version: int) -> None:
         self._wait(lambda: self._ask() == f"version {version}", f"version {version}'s answer")

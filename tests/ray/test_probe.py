@@ -27,4 +27,4 @@ def test_steps_are_measured_and_thrown_away(
     assert measured.startup_s > 0
     assert measured.upload_bytes_per_s > 0
     assert list(storage.iterdir()) == []
-    assert [path.name for path in scratch.iterdir() if path.name.startswith("eagleray-probe")] == []
+    assert [path.name for path in scratch.iterdir() if path.name.startswith("eagleray-scratch-probe")] == []

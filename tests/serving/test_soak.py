@@ -15,6 +15,7 @@ import pytest
 from bench.soak import LAST_STEP, Soak
 from eagleray.store import registry, runs
 from eagleray.store.objects import open_storage
+from eagleray.store.scratch import PREFIX
 from tests.support.loopback import free_port
 
 pytestmark = pytest.mark.ray
@@ -39,4 +40,4 @@ def test_a_round_with_its_driver_killed(scratch: Path) -> None:
     assert weights[0] == weights[1] == soaked.weights[0]
     [record] = runs.list_runs(objects)
     assert (record.phase, record.step, record.run) == ("succeeded", LAST_STEP, second.run)
-    assert [path for path in (scratch / "t").iterdir() if path.name.startswith("eagleray-")] == []
+    assert list((scratch / "t").glob(f"{PREFIX}*")) == []

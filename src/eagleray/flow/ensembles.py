@@ -6,7 +6,6 @@ A run like any: it predicts, is registered and served. Nothing of it is on the s
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -31,6 +30,7 @@ from eagleray.store import best, checkpoints, events, paths, ranking, runs, swee
 from eagleray.store.checkpoints import Manifest
 from eagleray.store.objects import Objects
 from eagleray.store.runs import RunRecord
+from eagleray.store.scratch import scratch_directory
 from eagleray.train import publication
 
 Combine = Literal["mean", "vote", "soup"]
@@ -72,12 +72,12 @@ def make(
     if combine != "soup":
         _output(document.spec.task)  # raises before anything is fetched
     _check_same_rows(members, cache_dir=cache_dir)
-    with tempfile.TemporaryDirectory(prefix="eagleray-ensemble-") as scratch:
-        folders = [_fetched(trials, member, Path(scratch) / str(member.trial), say=say) for member in members]
+    with scratch_directory("ensemble") as scratch:
+        folders = [_fetched(trials, member, scratch / str(member.trial), say=say) for member in members]
         _check_alike(folders, members)
-        whole = Path(scratch) / "whole"
+        whole = scratch / "whole"
         if combine == "soup":
-            _stir(folders, members, whole, scratch=Path(scratch) / "merged")
+            _stir(folders, members, whole, scratch=scratch / "merged")
         else:
             _gather(folders, members, whole, combine=combine, task=document.spec.task)
         say("measuring it")

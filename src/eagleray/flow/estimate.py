@@ -5,7 +5,6 @@ The model is built without its weights, the data are prepared as the run would p
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from eagleray.spec.data import PackedSpec
 from eagleray.spec.finetune import FineTune, FineTuneSpec
 from eagleray.spec.method import FreezeSpec
 from eagleray.spec.optimizer import AdamSpec, AdamWSpec, OptimizerSpec, RmspropSpec, SgdSpec
+from eagleray.store.scratch import scratch_directory
 from eagleray.train import budget, cadence, inputs, memory
 from eagleray.train.budget import Counts
 from eagleray.train.inputs import Inputs
@@ -224,6 +224,6 @@ def _longest(spec: FineTuneSpec, loaded: Inputs, rows: int) -> dict[str, torch.T
 
 def _other_bytes(loaded: Inputs) -> int:
     """What a checkpoint has beside weights and their moments: nearly all of it is the tokenizer."""
-    with tempfile.TemporaryDirectory(prefix="eagleray-") as folder:
+    with scratch_directory("tokenizer") as folder:
         loaded.tokenizer.save_pretrained(folder)
-        return _RECORDS_BYTES + sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file())
+        return _RECORDS_BYTES + sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())

@@ -6,7 +6,6 @@ out in the order it came in. Memory is that of one window, however many rows the
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
@@ -21,6 +20,7 @@ from eagleray.serving.loaded import Loaded
 from eagleray.store import paths, runs
 from eagleray.store.objects import Objects
 from eagleray.store.runs import RunRecord
+from eagleray.store.scratch import scratch_directory
 from eagleray.tasks.base import Row
 from eagleray.tasks.trained import Trained
 
@@ -77,10 +77,10 @@ def model_directory(objects: Objects, record: RunRecord) -> Iterator[Path]:
     if objects.local_path is not None:
         yield objects.local_path / folder
         return
-    with tempfile.TemporaryDirectory(prefix="eagleray-model-") as scratch:
+    with scratch_directory("model") as scratch:
         for key in keys:
-            objects.download(key, Path(scratch) / key.removeprefix(f"{folder}/"))
-        yield Path(scratch)
+            objects.download(key, scratch / key.removeprefix(f"{folder}/"))
+        yield scratch
 
 
 def _read(model: Loaded, row: InputRow, *, files: tuple[str, ...]) -> Row:

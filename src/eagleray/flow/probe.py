@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 import time
 import uuid
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from eagleray.spec.finetune import FineTune
 from eagleray.store.events import Event
 from eagleray.store.objects import Objects, open_storage
 from eagleray.store.runs import ProgressRecord, RunRecord
+from eagleray.store.scratch import scratch_directory
 from eagleray.train.ray_environment import is_embedded
 from eagleray.train.run import fine_tune
 
@@ -129,8 +129,8 @@ class _Watch:
 def _storage(storage: str) -> Iterator[str]:
     """A place that the workers see, and that is gone afterwards."""
     if is_embedded():
-        with tempfile.TemporaryDirectory(prefix="eagleray-probe-", ignore_cleanup_errors=True) as folder:
-            yield folder
+        with scratch_directory("probe") as folder:
+            yield str(folder)
         return
     place = f"{storage.rstrip('/')}/.eagleray-probe-{uuid.uuid4().hex}"
     try:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -35,6 +34,7 @@ from eagleray.store import paths, registry, runs, safe_keys
 from eagleray.store.lineage import GoldenRow, OnnxRecord, VersionFile, VersionRecord
 from eagleray.store.objects import Objects
 from eagleray.store.runs import LockRecord, RunRecord
+from eagleray.store.scratch import scratch_directory
 from eagleray.tasks.base import Asking, Row, Task
 from eagleray.tasks.multi_task import MultiTask, member_row
 from eagleray.train import inputs
@@ -82,18 +82,18 @@ def register(
         return earlier
     with (
         model_directory(objects, record) as directory,
-        tempfile.TemporaryDirectory(prefix="eagleray-onnx-") as scratch,
+        scratch_directory("onnx") as scratch,
     ):
         say(f"loading the model of {record.run}")
         model = loaded.load(directory, backend=TorchBackendSpec(type="torch"))
         lock = runs.read_lock(objects, record.run)
         evidence = _evidence(model, made_from, lock, cache_dir=cache_dir, say=say)
-        converted = onnx_files(model, evidence.golden, Path(scratch), say=say)
+        converted = onnx_files(model, evidence.golden, scratch, say=say)
         # Only now: what fails or is killed before leaves nothing behind.
         version = registry.claim(objects, name)
         say(f"storing {name}@{version}")
         put = partial(_put_files, objects, name, version)
-        files = (*put(directory), *put(Path(scratch)))
+        files = (*put(directory), *put(scratch))
     registry.put_golden(objects, name, version, evidence.golden)
     facts = VersionRecord(
         name=name,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +11,7 @@ from eagleray.store import checkpoints, events, lease, ledger, paths
 from eagleray.store.checkpoints import CheckpointId, FileEntry, Manifest
 from eagleray.store.objects import Objects
 from eagleray.store.renewal import renewed
+from eagleray.store.scratch import scratch_directory
 from eagleray.train import shards
 
 
@@ -31,10 +31,10 @@ def reshape(
     taken = lease.take(objects, source.run, lease.this_process(), now=_now)
     with (
         renewed(objects, source.run, taken, on_trouble=on_trouble),
-        tempfile.TemporaryDirectory(prefix="eagleray-reshape-") as scratch,
+        scratch_directory("reshape") as scratch,
     ):
         target = CheckpointId(step=source.step, lease=taken.number)
-        files = _put_files(objects, source, target, num_workers=num_workers, scratch=Path(scratch))
+        files = _put_files(objects, source, target, num_workers=num_workers, scratch=scratch)
         ledger.pass_on(objects, source.run, target, parent=source.id)
         made = source.model_copy(
             update={

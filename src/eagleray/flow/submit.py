@@ -5,12 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import shlex
-import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import aiohttp
 from ray.exceptions import AuthenticationError
@@ -21,6 +19,7 @@ from eagleray.errors import ClusterError, UserError
 from eagleray.flow import staging
 from eagleray.spec.finetune import FineTune
 from eagleray.spec.locations import check_holds_no_keys, check_outlives_job
+from eagleray.store.scratch import scratch_directory
 
 KNOCK_TIMEOUT_S = 10.0
 """How long a cluster may take to answer at all: Ray's client itself would wait for ever."""
@@ -37,8 +36,8 @@ def submit(document: FineTune, *, address: str, storage: str, until: str) -> str
         check_holds_no_keys(written)
     check_outlives_job(storage)
     check_address(address)
-    with tempfile.TemporaryDirectory(prefix="eagleray-submit-") as folder:
-        staging.stage(document, Path(folder))
+    with scratch_directory("submit") as folder:
+        staging.stage(document, folder)
         with _named(address):
             return _client(address).submit_job(
                 entrypoint=shlex.join(

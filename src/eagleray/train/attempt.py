@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging.config
-import tempfile
 import threading
 import uuid
 from dataclasses import asdict, dataclass
@@ -22,6 +21,7 @@ from ray.train.v2._internal.logging import LoggingManager
 from ray.util.placement_group import remove_placement_group
 
 from eagleray import logs
+from eagleray.store.scratch import scratch_directory
 from eagleray.train import hangs, worker
 from eagleray.train.assembly import Job
 from eagleray.train.resources import WorkerShape
@@ -79,7 +79,7 @@ class Attempt:
         """
         shape, job = self._shape, self.job
         resources = {"CPU": shape.num_cpus} | ({"GPU": shape.num_gpus} if shape.num_gpus else {})
-        with tempfile.TemporaryDirectory(prefix="eagleray-ray-") as scratch:
+        with scratch_directory("ray") as scratch:
             self._trainer = _Trainer(
                 worker.work,  # type: ignore[arg-type]  # may return a value, which the annotation leaves out
                 train_loop_config={
@@ -94,7 +94,7 @@ class Attempt:
                 ),
                 run_config=RunConfig(
                     name=f"{job.run}-{job.lease}-{uuid.uuid4().hex[:8]}",
-                    storage_path=scratch,
+                    storage_path=str(scratch),
                     logging_config=LoggingConfig(log_level="WARNING"),  # type: ignore[call-arg]  # Train V2's
                     failure_config=FailureConfig(max_failures=0, controller_failure_limit=0),  # type: ignore[call-arg]  # Train V2's
                 ),

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from contextlib import ExitStack
 
 import numpy as np
 import torch
@@ -12,6 +11,7 @@ import torch
 from eagleray.errors import UserError
 from eagleray.metrics.own import OwnMetric
 from eagleray.metrics.pairs import Pairs, Writer
+from eagleray.store.scratch import scratch_directory
 from eagleray.tasks.base import Batch, Comparable, Task
 from eagleray.train.group import Group
 
@@ -21,7 +21,8 @@ class Compared:
 
     def __init__(self, metrics: Sequence[OwnMetric], task: Task, *, mark: Callable[[str], None]) -> None:
         self._metrics, self._task, self._mark = metrics, task, mark
-        self._scratch = tempfile.TemporaryDirectory(prefix="eagleray-metrics-", ignore_cleanup_errors=True)
+        self._stack = ExitStack()
+        self._folder = self._stack.enter_context(scratch_directory("metrics"))
         self._writer = Writer(self._folder / "own.jsonl")
 
     def add(self, rows: np.ndarray, weights: np.ndarray, logits: torch.Tensor, batch: Batch) -> None:
@@ -40,7 +41,7 @@ class Compared:
 
     def compute(self, group: Group, *, num_rows: int) -> dict[str, float]:
         """Return each metric, the same at every rank. Collective. Raises UserError at all of them where one fails."""
-        with self._scratch:
+        with self._stack:
             self._gather(group)
             found, problem = self._numbers(num_rows) if group.is_first else ({}, "")
             answer: tuple[dict[str, float], str] = group.exchange((found, problem))[0]
@@ -68,10 +69,6 @@ class Compared:
             except UserError as error:
                 return {}, str(error)
         return found, ""
-
-    @property
-    def _folder(self) -> Path:
-        return Path(self._scratch.name)
 
 
 def of_document(

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
@@ -15,6 +13,7 @@ from eagleray.model import description, export, sources
 from eagleray.spec.finetune import FineTuneSpec
 from eagleray.store import paths
 from eagleray.store.objects import Objects
+from eagleray.store.scratch import scratch_directory
 from eagleray.train import prompt_source
 
 PROMPT = "prompt_embeddings"
@@ -41,12 +40,12 @@ def find(objects: Objects, spec: FineTuneSpec) -> Start | None:
     place, folder = "method.start_from", paths.model(record.run)
     if f"{folder}/{description.FILE}" not in [info.key for info in objects.list(folder)]:
         raise UserError(f"{place}: run {record.run} is {record.phase} and has no model: let it end first")
-    with tempfile.TemporaryDirectory(prefix="eagleray-") as scratch:
-        objects.download(f"{folder}/{description.FILE}", Path(scratch) / description.FILE)
-        facts = description.read(Path(scratch))
+    with scratch_directory("prompt") as scratch:
+        objects.download(f"{folder}/{description.FILE}", scratch / description.FILE)
+        facts = description.read(scratch)
         _check(place, record.run, facts, spec)
-        objects.download(f"{folder}/{export.ADAPTER_FILE}", Path(scratch) / export.ADAPTER_FILE)
-        return Start(record.run, facts.labels, load_file(Path(scratch) / export.ADAPTER_FILE))
+        objects.download(f"{folder}/{export.ADAPTER_FILE}", scratch / export.ADAPTER_FILE)
+        return Start(record.run, facts.labels, load_file(scratch / export.ADAPTER_FILE))
 
 
 def begin(model: nn.Module, start: Start, *, labels: tuple[str, ...]) -> None:

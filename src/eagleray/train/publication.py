@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
@@ -14,6 +13,7 @@ from eagleray.store.checkpoints import CheckpointDamaged, CheckpointId, Manifest
 from eagleray.store.objects import ObjectMissing, Objects
 from eagleray.store.patience import persist
 from eagleray.store.records import Damaged
+from eagleray.store.scratch import scratch_directory
 
 
 def fetch_whole(
@@ -74,8 +74,7 @@ def adopt(
         CheckpointDamaged: a file is missing, or not as the manifest says.
         LeaseLost: `check` says so.
     """
-    with tempfile.TemporaryDirectory(prefix="eagleray-") as scratch:
-        directory = Path(scratch)
+    with scratch_directory("publication") as directory:
         names = [entry.path for entry in manifest.files]
         persist(lambda: checkpoints.fetch(source, manifest, names, directory), on_trouble=on_trouble)
         for entry in manifest.files:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import math
-import tempfile
 import time
 from collections.abc import Callable, Generator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from eagleray import logs
@@ -16,6 +14,7 @@ from eagleray.data.mixed import MixedSplit
 from eagleray.data.tokenized import Split
 from eagleray.errors import NotFinite
 from eagleray.spec.schedule import ReduceOnPlateauSpec
+from eagleray.store.scratch import scratch_directory
 from eagleray.tasks import trained
 from eagleray.train import baselines, cadence, compared, hangs, plateau, stepping
 from eagleray.train.assembly import Job, Session, assemble
@@ -75,7 +74,7 @@ def evaluations(job: Job, group: Group, *, loader: Loader) -> Generator[Evaluati
     with ExitStack() as stack:
         watchdog = hangs.watchdog(job, group)
         stack.callback(watchdog.close)
-        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="eagleray-", ignore_cleanup_errors=True)))
+        scratch = stack.enter_context(scratch_directory("worker"))
         session = assemble(job, group, loader=loader, scratch=scratch, mark=watchdog.mark, stack=stack)
         watchdog.start()
         state = session.state

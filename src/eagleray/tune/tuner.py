@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import tempfile
 import threading
 from typing import Any
 
@@ -13,6 +12,7 @@ from ray.tune import CheckpointConfig, FailureConfig, PlacementGroupFactory, Run
 
 from eagleray.spec.sweep import SweepSpec
 from eagleray.store import ranking
+from eagleray.store.scratch import scratch_directory
 from eagleray.tune import schedulers
 from eagleray.tune.adapters import Asker, Bound, Teller
 from eagleray.tune.board import Board
@@ -72,7 +72,7 @@ class Search:
     def _fit(self) -> None:
         os.environ.update(_ENVIRONMENT)
         logging.getLogger("ray.tune").setLevel(logging.ERROR)
-        with tempfile.TemporaryDirectory(prefix="eagleray-tune-", ignore_cleanup_errors=True) as scratch:
+        with scratch_directory("tune") as scratch:
             tune.Tuner(
                 tune.with_resources(
                     tune.with_parameters(self._trainable, shared=self._shared), resources(self._shared)
@@ -85,7 +85,7 @@ class Search:
                 ),
                 run_config=RunConfig(
                     name="sweep",
-                    storage_path=scratch,
+                    storage_path=str(scratch),
                     callbacks=[Teller(self._board)],
                     stop=Bound(self._board),
                     failure_config=FailureConfig(max_failures=self._spec.retries),
