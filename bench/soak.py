@@ -52,7 +52,7 @@ from tests.support import tiny_models, training
 
 MODEL = "test"  # the name of the document
 INPUT = {"text": "a joy to watch"}
-LAST_STEP = 280
+LAST_STEP = 84
 VICTIMS = ("a worker", "the driver", "a replica", "nothing")
 LONGEST_S = 600.0
 STILL_S = 5.0
@@ -272,15 +272,15 @@ class Soak:
 
 
 def write_document(scratch: Path) -> None:
-    """`job.yaml`: two workers at ZeRO-2 train a tiny random encoder for 280 steps, with 14 checkpoints."""
+    """`job.yaml`: two workers at ZeRO-2 train a tiny random encoder for 84 steps, with 6 checkpoints."""
     from eagleray.spec.document import dump
 
     tiny_models.save_encoder(scratch / "model")
     training.write_reviews(scratch / "train.jsonl", num_rows=70)
     sections: dict[str, dict[str, object]] = {
-        "train": {"epochs": 40, "micro_batch_size": 2},
+        "train": {"epochs": 12, "micro_batch_size": 2},
         "scale": {"num_workers": 2, "cpus_per_worker": 0.5, "zero": {"stage": 2}},
-        "checkpoint": {"every_steps": LAST_STEP // 14},
+        "checkpoint": {"every_steps": LAST_STEP // 6},
         "promote": {"alias": "champion"},
     }
     document = training.document(scratch / "model", scratch / "train.jsonl", **sections)

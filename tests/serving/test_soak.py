@@ -18,7 +18,7 @@ from eagleray.store.objects import open_storage
 from eagleray.store.scratch import PREFIX
 from tests.support.loopback import free_port
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 
 @pytest.fixture
