@@ -61,7 +61,7 @@ def serve(
 
         servable.check(spec, storage_uri)
         view.say("starting Ray" if ray_environment.is_embedded() else "connecting to the Ray cluster")
-        with cluster.embedded(importing=("eagleray.serving.auth",), trains=False), cluster.connected():
+        with cluster.embedded(importing=servable.AHEAD, trains=False), cluster.connected():
             from eagleray.flow import serve as flow
 
             with flow.running(spec, storage=storage_uri, cache_dir=cache_root(), say=view.say) as endpoint:

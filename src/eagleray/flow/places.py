@@ -71,7 +71,7 @@ class Here:
         from eagleray.train import cluster
 
         servable.check(self.spec, self._storage)
-        stack.enter_context(cluster.embedded(importing=("eagleray.serving.auth",), trains=False))
+        stack.enter_context(cluster.embedded(importing=servable.AHEAD, trains=False))
         from eagleray.flow import serve
 
         running = serve.running(self.spec, storage=self._storage, cache_dir=self._cache_dir, say=self._say)

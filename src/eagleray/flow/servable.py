@@ -12,6 +12,9 @@ from eagleray.store.objects import open_storage
 from eagleray.train import cluster
 from eagleray.train.resources import this_machine
 
+AHEAD = ("eagleray.serving.auth", "fastapi", "pandas", "uvicorn")
+"""What can be imported while Ray starts: most of what Ray Serve imports, without Ray's own."""
+
 
 def check(spec: ServingSpec, storage: str) -> None:
     """Raise UserError for what could not be served, before anything is started."""
