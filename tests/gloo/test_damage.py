@@ -183,7 +183,6 @@ def test_a_damaged_best_checkpoint_is_not_published(
     assert published == (tmp_path / "storage" / paths.checkpoint(run.run, second, 1) / "model.safetensors").read_bytes()
 
 
-@pytest.mark.slow
 def test_a_storage_that_goes_away_for_a_while_is_waited_for(
     gloo_workers: Workers, run: GlooRun, model: Path, data: Path, tmp_path: Path, cache: Path
 ) -> None:

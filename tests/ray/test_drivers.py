@@ -36,7 +36,6 @@ def train(user: Shell, model_with_dropout: Path, reviews: Path) -> Callable[[], 
     return lambda: user.start("eagleray", "train", str(job), "--storage", "storage")
 
 
-@pytest.mark.slow  # tests/ray/test_up.py has one of them
 def test_two_kills(user: Shell, train: Callable[[], Command], objects: Objects, undisturbed: Undisturbed) -> None:
     """A worker in the middle of an upload, then the driver; and a second driver while the first one lives."""
     first = train()

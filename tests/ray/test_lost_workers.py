@@ -5,6 +5,7 @@ On a real Ray: who notices a dead worker, and how soon, is Ray's.
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -24,6 +25,10 @@ RUN = "test-0001"
 TIMEOUT_S = 5.0
 ENDING_S = 15.0
 """What Ray Train takes to end a worker that does not answer."""
+COLLECTIVE = re.compile(
+    r'distributed_c10d\.py", line \d+ in (all_reduce|all_gather|all_gather_object|barrier)$', re.MULTILINE
+)
+"""In a worker's stacks: what a group waits in depends on where the other was stopped."""
 
 
 def test_a_killed_worker(
@@ -75,7 +80,7 @@ def test_a_worker_that_does_not_answer(
         for info in objects.list(paths.failures(record.run))
         if info.key.endswith(".txt")
     ]
-    assert any("/torch/distributed/" in each for each in stacks), "\n".join(stacks)  # whichever collective was next
+    assert any(COLLECTIVE.search(each) for each in stacks), "\n".join(stacks)
     assert not stopped[0].is_running()
     undisturbed.assert_same_weights(objects, record.run)
 

@@ -112,7 +112,6 @@ def test_a_sweep_that_prunes(search: Run, objects: Objects, model: Path, reviews
     assert b"plotly" in objects.read(paths.report(RUN))
 
 
-@pytest.mark.slow
 def test_nothing_leaks_from_trial_to_trial(
     search: Run, objects: Objects, model_with_dropout: Path, reviews: Path
 ) -> None:
@@ -156,8 +155,9 @@ def test_trials_of_two_workers(search: Run, objects: Objects, model: Path, revie
     assert freed_after[0] < 3.0
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("num_workers", [1, 2], ids=["in-its-actor", "nested"])
+@pytest.mark.parametrize(
+    "num_workers", [pytest.param(1, id="in-its-actor"), pytest.param(2, marks=pytest.mark.slow, id="nested")]
+)
 def test_population(search: Run, objects: Objects, model: Path, reviews: Path, num_workers: int) -> None:
     """A bad learning rate becomes another in mid-run, from a better trial's checkpoint."""
     pbt = {

@@ -84,7 +84,6 @@ def test_an_interrupt(user: Shell, model: Path, reviews: Path) -> None:
     _assert_stopped(user)
 
 
-@pytest.mark.slow
 def test_a_second_interrupt(user: Shell, model: Path, reviews: Path) -> None:
     """Someone whose step does not end presses Ctrl-C again."""
     command = _started(user, model, reviews)

@@ -12,7 +12,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 PREFIX = "eagleray-scratch-"
@@ -25,8 +25,10 @@ def scratch_directory(purpose: str) -> Iterator[Path]:
     _delete_left_over(Path(tempfile.gettempdir()))
     with (
         tempfile.TemporaryDirectory(prefix=f"{PREFIX}{purpose}-", ignore_cleanup_errors=True) as name,
-        _held(Path(name)),
+        ExitStack() as stack,
     ):
+        with suppress(OSError):  # a file system without locks: nobody else gets one either, and it stays
+            stack.enter_context(_held(Path(name)))
         yield Path(name)
 
 
@@ -40,8 +42,8 @@ def _delete_left_over(parent: Path) -> None:
 
 @contextmanager
 def _held(path: Path) -> Iterator[None]:
-    """Raises BlockingIOError where another process holds it."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    """Raises OSError where another process holds it, or nobody can."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield

@@ -267,10 +267,10 @@ def test_smollm2_says_at_once_what_it_says_alone() -> None:
     chats = [[{"role": "user", "content": question}] for question in questions]
     prompts = [tuple(chat_template.prompt_ids(tokenizer, chat)) for chat in chats]
     generator = Generator(model, tokenizer, max_rows=3)
-    expected = [alone(model, prompt, new=10, end_ids=sorted(generator.end_ids)) for prompt in prompts]
+    expected = [alone(model, prompt, new=24, end_ids=sorted(generator.end_ids)) for prompt in prompts]
 
     async def together() -> list[list[int]]:
-        requests = [GenerationRequest(prompt, 10, temperature=0) for prompt in prompts]
+        requests = [GenerationRequest(prompt, 24, temperature=0) for prompt in prompts]
         return await asyncio.gather(*(tokens(generator.submit(request)) for request in requests))
 
     found = asyncio.run(together())

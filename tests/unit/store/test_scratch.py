@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import subprocess
 import sys
@@ -80,6 +82,32 @@ def test_what_is_not_ours_stays(parent: Path) -> None:
     aged(others)
     with scratch_directory("worker"):
         assert others.exists()
+
+
+def test_a_link_to_somewhere_else_is_not_followed(parent: Path) -> None:
+    others = parent / "notes"
+    others.mkdir()
+    (others / "file").write_text("kept")
+    (parent / f"{PREFIX}worker-link").symlink_to(others)
+    aged(others)
+    with scratch_directory("worker"):
+        assert (others / "file").exists()
+
+
+def test_a_file_system_without_locks(parent: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is known of other directories there: they stay, and a process gets its own."""
+    left = parent / f"{PREFIX}worker-left"
+    left.mkdir()
+    aged(left)
+
+    def refuse(descriptor: int, operation: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with scratch_directory("worker") as folder:
+        assert folder.is_dir()
+        assert left.exists()
+    assert not folder.exists()
 
 
 def aged(folder: Path) -> None:
