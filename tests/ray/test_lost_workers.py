@@ -25,9 +25,7 @@ RUN = "test-0001"
 TIMEOUT_S = 5.0
 ENDING_S = 15.0
 """What Ray Train takes to end a worker that does not answer."""
-COLLECTIVE = re.compile(
-    r'distributed_c10d\.py", line \d+ in (all_reduce|all_gather|all_gather_object|barrier)$', re.MULTILINE
-)
+COLLECTIVE = re.compile(r'distributed_c10d\.py", line \d+ in (all_reduce|all_gather\w*|barrier)$', re.MULTILINE)
 """In a worker's stacks: what a group waits in depends on where the other was stopped."""
 
 

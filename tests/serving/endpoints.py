@@ -95,8 +95,10 @@ class Served:
 class Callers:
     """Clients that ask all the time."""
 
-    def __init__(self, endpoint: Served, key: str, *, num: int = 4) -> None:
+    def __init__(self, endpoint: Served, key: str, *, num: int = 4, pause_s: float = 0.0) -> None:
+        """`pause_s` is what each waits between two requests."""
         self.seen: Counter[tuple[int, object]] = Counter()
+        self._pause_s = pause_s
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._call, args=(endpoint, key)) for _ in range(num)]
 
@@ -111,7 +113,7 @@ class Callers:
             thread.join()
 
     def _call(self, endpoint: Served, key: str) -> None:
-        while not self._stop.is_set():
+        while not self._stop.wait(self._pause_s):
             try:
                 status, body = endpoint.ask("/v1/predict", {"inputs": "a joy"}, key=key)
             except OSError:
