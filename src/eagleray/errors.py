@@ -11,7 +11,7 @@ EaglerayError                 exit 1: the run failed
 ├── Interrupted               exit 130 or 143: stopped on request, saved; says how to go on
 └── TrainingError             a worker failed; says where its traceback is
     ├── OutOfMemory           a worker ran out of memory at a known micro batch
-    ├── NotFinite             the loss was not finite for several steps
+    ├── NotFinite             loss or gradient were not finite for several steps
     └── PeerFailed            another worker failed, and says why
 
 Every message says what was given, what is allowed and what to do next. Nothing else than these is caught at the
@@ -98,4 +98,4 @@ class PeerFailed(TrainingError):
 
 
 class NotFinite(TrainingError):
-    """The loss was not finite for several steps."""
+    """Loss or gradient were not finite for several steps."""

@@ -61,7 +61,7 @@ class HangBudgetSpec(BudgetSpec):
 
 
 class NumericalBudgetSpec(BudgetSpec):
-    """Restarts after a loss that was not finite. The same steps mostly end the same way."""
+    """Restarts after a loss or a gradient that was not finite. The same steps mostly end the same way."""
 
     retries: Retries = 0
     backoff_s: BackoffS = 0.0
@@ -93,7 +93,7 @@ class FailuresSpec(Spec):
     hang: HangBudgetSpec = HangBudgetSpec()
     """A worker made no progress for `watchdog.timeout_s`."""
     numerical: NumericalBudgetSpec = NumericalBudgetSpec()
-    """The loss was not finite for `max_non_finite_steps`."""
+    """Loss or gradient were not finite for `max_non_finite_steps`."""
     data: DataBudgetSpec = DataBudgetSpec()
     """Samples raised when they were read or batched."""
     fault: FaultBudgetSpec = FaultBudgetSpec()
@@ -101,6 +101,6 @@ class FailuresSpec(Spec):
     skip_bad_samples: bool = False
     """Go on without the samples that raise again when they are tried again. They are listed in `quarantine.jsonl`."""
     max_non_finite_steps: Annotated[int, Field(ge=1)] = 3
-    """So many steps in a row with a loss that is not finite end the workers."""
+    """So many steps in a row end the workers whose loss or gradient is not finite; none of them changes the weights."""
     wait_for_workers_s: Annotated[float, Field(ge=0)] = 600.0
     """How long a run that lost workers waits until enough of them fit on the cluster again."""

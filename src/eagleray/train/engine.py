@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -38,9 +39,9 @@ class Engine:
         deepspeed = _import_deepspeed(group.device)
         self._group = group
         self._gather = deepspeed.zero.GatheredParameters
-        self._engine = deepspeed.initialize(
-            model=model, optimizer=optimizer, config=config, dist_init_required=group.world_size < 1
-        )[0]
+        self._engine, *_ = deepspeed.initialize(
+            model=model, optimizer=optimizer, config=config, dist_init_required=False
+        )
         self._stage: int = config["zero_optimization"]["stage"]
         learning = (name for name, parameter in model.named_parameters() if parameter.requires_grad)
         layers = dict.fromkeys(map(fragments.layer_of, learning))
@@ -92,7 +93,10 @@ class Engine:
         return dict(zip(self._layers, squares.sqrt().tolist(), strict=True))
 
     def step(self) -> float:
-        """Update the weights and return the norm of the gradient over all weights before clipping."""
+        """Update the weights and return the norm of the gradient over all weights before clipping.
+
+        A gradient that is not finite changes nothing.
+        """
         norm = self._clip() if self._clips_itself else None
         self._engine.step()
         return float(norm if norm is not None else self._engine.get_global_grad_norm() or 0.0)
@@ -206,7 +210,11 @@ class Engine:
                 parameter.grad = torch.zeros_like(parameter)
 
     def _clip(self) -> float:
-        return float(nn.utils.clip_grad_norm_(self.module.parameters(), self._gradient_clip))
+        norm = float(nn.utils.clip_grad_norm_(self.module.parameters(), self._gradient_clip))
+        if not math.isfinite(norm):  # from stage 1 on DeepSpeed leaves such a step out, here it does not
+            for parameter in self.module.parameters():
+                parameter.grad = None
+        return norm
 
 
 def _import_deepspeed(device: torch.device) -> Any:

@@ -31,7 +31,11 @@ class Group:
 
     def sum(self, values: torch.Tensor) -> torch.Tensor:
         """Return the element-wise sum over all ranks, on the CPU."""
-        return self._reduce(values, dist.ReduceOp.SUM)
+        if self.world_size == 1:
+            return values.cpu()
+        reduced = values.to(self.device, copy=True)
+        dist.all_reduce(reduced)
+        return reduced.cpu()
 
     def barrier(self) -> None:
         """Wait for all ranks."""
@@ -52,13 +56,6 @@ class Group:
         values: list[Any] = [None] * self.world_size
         dist.all_gather_object(values, value, group=among)
         return values
-
-    def _reduce(self, values: torch.Tensor, operation: dist.ReduceOp.RedOpType) -> torch.Tensor:
-        if self.world_size == 1:
-            return values.cpu()
-        reduced = values.to(self.device, copy=True)
-        dist.all_reduce(reduced, op=operation)
-        return reduced.cpu()
 
 
 def current(*, num_local: int, device: torch.device, node: str = "") -> Group:

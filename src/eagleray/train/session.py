@@ -110,12 +110,12 @@ def _train(session: Session, state: TrainState) -> Generator[Evaluation, None, t
         session.saver.note(report)
         if report.step == doubts.steps[-1] and doubts.worst is not None:
             _note_worst(session, doubts.worst, session.inputs.data.train, name="train", step=report.step)
-        num_not_finite = _num_not_finite(session, state, report)
-        state = replace(state, step=report.step, is_settled=False, num_not_finite=num_not_finite)
+        state = replace(
+            state, step=report.step, is_settled=False, num_not_finite=_num_not_finite(session, state, report)
+        )
         if report.is_last:
             _raise_problem(session)
-            if not num_not_finite:
-                _save(session, state, metrics={}, is_due=True)
+            _save(session, state, metrics={}, is_due=True)
             return state, session.group.exchange(session.recorder.stop_reason)[0]
         state = yield from _settle(session, state)
         if _is_over(session, state):
@@ -175,14 +175,15 @@ def _is_over(session: Session, state: TrainState) -> bool:
 
 
 def _num_not_finite(session: Session, state: TrainState, report: StepReport) -> int:
-    """Steps in a row whose loss was not finite. No checkpoint is taken of them."""
-    if math.isfinite(report.loss):
+    """Steps in a row whose loss or gradient was not finite: the weights are those before them, and not evaluated."""
+    if math.isfinite(report.loss) and math.isfinite(report.gradient_norm):
         return 0
     number = state.num_not_finite + 1
     if number >= session.spec.failures.max_non_finite_steps or report.step == session.total_steps:
         raise NotFinite(
-            f"the loss was {report.loss} for {number} step{'s' if number > 1 else ''} up to step {report.step}: lower "
-            "train.learning_rate, set train.gradient_clip, or look at the samples of these steps"
+            f"for {number} step{'s' if number > 1 else ''} up to step {report.step} loss or gradient were not finite, "
+            f"here {report.loss} with a gradient of norm {report.gradient_norm}: lower train.learning_rate, set "
+            "train.gradient_clip, or look at the samples of these steps"
         )
     return number
 

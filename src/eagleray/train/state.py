@@ -17,7 +17,7 @@ class TrainState:
     is_settled: bool = True  # the evaluation and the checkpoint that are due after the step have been done
     stopping: EarlyStoppingState = field(default_factory=EarlyStoppingState)
     plateau: PlateauState = field(default_factory=PlateauState)
-    num_not_finite: int = 0  # steps in a row, up to this one, whose loss was not finite
+    num_not_finite: int = 0  # steps in a row, up to this one, whose loss or gradient was not finite
     baseline: dict[str, Any] = field(default_factory=dict)  # metrics of the untuned model and of the majority
 
 
