@@ -16,12 +16,13 @@ from eagleray.store import lease
 from eagleray.store.objects import Objects, open_storage
 from eagleray.store.renewal import Renewal, renewed
 from eagleray.store.runs import LockRecord
-from eagleray.train import cluster, inputs, lock, losses, nodes, preflight, prompt_source, prompt_start
+from eagleray.train import cluster, inputs, lock, losses, nodes, preflight, prompt_source, prompt_start, resumption
 from eagleray.train.changes import Basis, basis_of
 from eagleray.train.inputs import Inputs
 from eagleray.train.observer import Observer
 from eagleray.train.ray_environment import is_embedded
 from eagleray.train.resources import WorkerShape, check_fits
+from eagleray.train.resumption import Earlier
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,21 @@ class Ground:
         self.objects = objects
         self._document, self._stack, self._observer = document, stack, observer
         self._held: dict[str, Renewal] = {}
+
+    def take_newest(self, *, kind: str) -> Earlier | None:
+        """The newest run of the document's name, held where it has not succeeded. Raises LeaseHeld.
+
+        It is read once more behind its lease: whoever drove it may have ended it meanwhile.
+        """
+        found = self.newest(kind=kind)
+        if found is None or found.run.phase == "succeeded":
+            return found
+        self.hold(found.run.run)
+        return self.newest(kind=kind)
+
+    def newest(self, *, kind: str) -> Earlier | None:
+        """The newest run of the document's name."""
+        return resumption.find(self.objects, self._document.metadata.name, kind=kind)
 
     def hold(self, run: str) -> Renewal:
         """Take the lease of a run, unless it was taken before, and keep it to the end. Raises LeaseHeld."""

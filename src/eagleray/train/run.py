@@ -42,11 +42,11 @@ def fine_tune(
     with ground.opened(document, storage=storage, observer=observer) as opened:
         objects = opened.objects
         shape = worker_shape(document.spec.scale, embedded=is_embedded())
-        earlier = (
-            None if begins_anew and not forks else resumption.find(objects, document.metadata.name, kind="FineTune")
-        )
-        if earlier is not None and earlier.run.phase != "succeeded" and not forks:
-            opened.hold(earlier.run.run)
+        earlier = None
+        if forks:
+            earlier = opened.newest(kind="FineTune")
+        elif not begins_anew:
+            earlier = opened.take_newest(kind="FineTune")
         ready = opened.make_ready(shape, cache_dir=cache_dir)
         decision = resumption.decide(earlier, ready.basis, wants_fork=forks, wants_new=begins_anew)
         record = _begin(objects, decision, document, text, ready.lock)

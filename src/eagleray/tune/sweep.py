@@ -17,7 +17,7 @@ from eagleray.spec.sweep import ObjectiveSpec, SweepSpec
 from eagleray.store import ranking, runs, sweeps
 from eagleray.store.objects import Objects
 from eagleray.store.runs import LockRecord, RunRecord
-from eagleray.train import cadence, ground, resumption
+from eagleray.train import cadence, ground
 from eagleray.train.inputs import Inputs
 from eagleray.train.ray_environment import is_embedded
 from eagleray.train.resources import WorkerShape
@@ -55,9 +55,7 @@ def run_sweep(
     with ground.opened(document, storage=storage, observer=observer) as opened:
         objects = opened.objects
         shape = capacity.trial_shape(document.spec.scale, embedded=is_embedded())
-        there = None if begins_anew else resumption.find(objects, document.metadata.name, kind=sweeps.KIND)
-        if there is not None and there.run.phase != "succeeded":
-            opened.hold(there.run.run)
+        there = None if begins_anew else opened.take_newest(kind=sweeps.KIND)
         ready = opened.make_ready(shape, cache_dir=cache_dir)
         decision = earlier.decide(there, ready.basis)
         if isinstance(decision, Finished) and for_final and final.is_due(objects, document, decision.run):
