@@ -12,6 +12,7 @@ from eagleray.flow.besides import Besides
 from eagleray.flow.duration import Duration, SweepSize
 from eagleray.flow.estimate import Estimate
 from eagleray.flow.measured import Measured, View
+from eagleray.spec import finetune
 from eagleray.spec.finetune import FineTune, FineTuneSpec
 from eagleray.train import preflight
 from eagleray.train.ray_environment import is_embedded
@@ -91,7 +92,7 @@ def make(
         def measure(each: FineTune) -> Measured | None:
             return _measured(each, storage, cache_dir, view, misfit=misfit) if probes else None
 
-        measured = measure(document)
+        measured = measure(finetune.beginning_with(document, spec.model.source))
         others = besides.stages(document, estimated=estimated, measured=measure)
         others += besides.students(spec, found, measured)
     takes = duration.duration(spec, found, measured) if measured else None
