@@ -25,7 +25,7 @@ FIRST_STEP_BYTES = 48 * 2**20
 """Grown besides by a run of a model of a few thousand weights: tokenizer, code that is used, collectives."""
 BUCKET = 500_000_000
 """DeepSpeed's reduce_bucket_size and allgather_bucket_size, in weights: its defaults, which we leave."""
-KEPT_OF_ACTIVATIONS, KEPT_OF_GATHERED = 0.5, 1.0
+KEPT_OF_ACTIVATIONS, KEPT_OF_GATHERED = 0.3, 0.95
 """On a CPU: what the allocator keeps besides of freed blocks, because the next ones are of other sizes. Fitted to the
 resident memory of workers, which grows within some steps (`bench/plan_accuracy.py`)."""
 MAX_LIVE = 1_000_000_000
