@@ -63,6 +63,10 @@ def found() -> list[Told]:
     return sorted(told, key=lambda each: (order.index(each.area), each.kind, each.message, each.remedy))
 
 
+def _exit_code(kind: type[errors.EaglerayError]) -> str:
+    return "130 or 143" if kind is errors.Interrupted else str(kind.exit_code)
+
+
 def page() -> str:
     """`docs/errors.md`."""
     lines = [
@@ -74,7 +78,7 @@ def page() -> str:
         "",
         "| kind | means | exit code |",
         "|---|---|---|",
-        *(f"| `{name}` | {_means(kind)} | {kind.exit_code} |" for name, kind in KINDS.items()),
+        *(f"| `{name}` | {_means(kind)} | {_exit_code(kind)} |" for name, kind in KINDS.items()),
         "",
         "An exception that is none of these is a fault of eagleray: the message names the file with its traceback.",
     ]

@@ -29,7 +29,7 @@ def page() -> str:
         "Combinations that do not work are refused with a reason: [errors](errors.md).",
     ]
     for name, where in places.items():
-        lines += ["", *_section(name, schema["$defs"][name], where)]
+        lines += ["", *_section(name, schema["$defs"], where)]
     return "\n".join([*lines, ""])
 
 
@@ -72,7 +72,8 @@ def _mappings(entry: Any, schema: Schema) -> Iterator[str]:
         yield from _mappings(entry.get(key), schema)
 
 
-def _section(name: str, mapping: Schema, where: list[str]) -> Iterator[str]:
+def _section(name: str, defs: Schema, where: list[str]) -> Iterator[str]:
+    mapping = defs[name]
     chosen = mapping["properties"].get("type", {}).get("const")
     at = ", ".join(f"`{place}`" for place in where if place) or f"a document of kind {name.removesuffix('Document')}"
     yield f"## {name}"
@@ -84,7 +85,7 @@ def _section(name: str, mapping: Schema, where: list[str]) -> Iterator[str]:
     yield "| key | type | default | meaning |"
     yield "|---|---|---|---|"
     for key, entry in mapping["properties"].items():
-        default = "*required*" if key in mapping.get("required", []) else _default(entry)
+        default = "*required*" if key in mapping.get("required", []) else _default(entry, defs)
         yield f"| `{key}` | {_cell(_type(entry))} | {default} | {_cell(entry.get('description', ''))} |"
 
 
@@ -107,12 +108,19 @@ def _type(entry: Schema) -> str:
     return " ".join(filter(None, (_NAMES.get(entry.get("type", ""), "any value"), bounds)))
 
 
-def _default(entry: Schema) -> str:
+def _default(entry: Schema, defs: Schema) -> str:
+    """A mapping's is told by what differs from the defaults of its own keys."""
     if "default" not in entry:
         return ""
     if isinstance(entry["default"], dict):
         chosen = entry["default"].get("type")
-        return f"`{{type: {chosen}}}`" if chosen else "that of each key"
+        if chosen:
+            return f"`{{type: {chosen}}}`"
+        if "$ref" not in entry:
+            return "`{}`"
+        keys = defs[_name(entry)]["properties"]
+        own = [f"{key}: {value}" for key, value in entry["default"].items() if value != keys[key].get("default")]
+        return f"`{{{', '.join(own)}}}`" if own else "that of each key"
     return f"`{json.dumps(entry['default'], ensure_ascii=False)}`".replace("|", "\\|")
 
 

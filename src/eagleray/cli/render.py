@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from eagleray.cli import printing
+from eagleray.cli import storage as storages
 from eagleray.cli.options import DocumentFile, Overrides, Storage
 from eagleray.errors import DocumentError, Finding, UserError
 
@@ -101,9 +102,9 @@ def _rendered(
 
 def _storage(option: str | None, written: str | None) -> str:
     """As it was written: what is relative here lies elsewhere in a pod, so it is refused instead of resolved."""
-    from eagleray.spec.locations import DEFAULT_STORAGE
+    from eagleray.spec import locations
 
-    return option or os.environ.get("EAGLERAY_STORAGE") or written or DEFAULT_STORAGE
+    return locations.as_said(written, option=option, environment=storages.environment())
 
 
 def _validate(rendered: Rendered, folder: Path | None) -> None:
@@ -150,9 +151,14 @@ def _api() -> Api:
 
 def _write(rendered: Rendered, out: Path | None) -> None:
     from eagleray.kube import folder, yaml_text
+    from eagleray.kube.target import PART
 
     if out is None:
         typer.echo(yaml_text.dump_all(rendered.manifests), nl=False)
         return
     written = folder.write(out, rendered.manifests)
-    typer.echo(f"{len(written) - 1} objects in {out}: kubectl apply --server-side -k {out}", err=True)
+    apply = f"kubectl apply --server-side -k {out}"
+    typer.echo(f"{len(written) - 1} objects in {out}: {apply}", err=True)
+    if {each["metadata"]["labels"][PART] for each in rendered.manifests} == {"train", "serve"}:
+        # An endpoint whose alias points nowhere yet does not start.
+        typer.echo(f"first {apply} -l {PART}=train, and with {PART}=serve once its RayJob has succeeded", err=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from eagleray.kube.target import GROUP, Manifest
+from eagleray.kube.target import GROUP, PART, Manifest
 from eagleray.spec.finetune import API_VERSION
 
 LABELLED: Final = "app.kubernetes.io/managed-by=eagleray"
@@ -72,5 +72,5 @@ def concerned(manifest: Manifest) -> Iterator[Key]:
         if each["kind"] in OWNERS and each["apiVersion"].startswith(f"{GROUP}/"):
             yield Key(each["kind"], namespace, each["name"])
     labels = metadata.get("labels", {})
-    if manifest["kind"] == "Pod" and labels.get(f"{GROUP}/part") in _PARTS:
-        yield Key(_PARTS[labels[f"{GROUP}/part"]], namespace, labels.get(f"{GROUP}/name", ""))
+    if manifest["kind"] == "Pod" and labels.get(PART) in _PARTS:
+        yield Key(_PARTS[labels[PART]], namespace, labels.get(f"{GROUP}/name", ""))

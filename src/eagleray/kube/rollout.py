@@ -16,7 +16,7 @@ from eagleray.kube.actions import Action
 from eagleray.kube.conditions import Condition
 from eagleray.kube.observed import Observed
 from eagleray.kube.phases import ServiceState
-from eagleray.kube.target import Manifest
+from eagleray.kube.target import GROUP, PART, Manifest
 from eagleray.kube.verdict import Verdict, condition
 from eagleray.kube.wanted import Invalid, Service
 
@@ -195,4 +195,4 @@ def _verdict(
 
 def _selector(wanted: Service) -> dict[str, str]:
     labels = wanted.service["metadata"]["labels"]
-    return {key: labels[key] for key in sorted(labels) if key in ("eagleray.io/name", "eagleray.io/part")}
+    return {key: labels[key] for key in sorted(labels) if key in (f"{GROUP}/name", PART)}

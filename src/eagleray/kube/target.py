@@ -15,6 +15,7 @@ Part = Literal["train", "serve", "cluster"]
 Manifest = dict[str, Any]
 
 GROUP: Final = "eagleray.io"
+PART: Final = f"{GROUP}/part"
 RAY_VERSION: Final = "2.60.0"
 """The version in the image; KubeRay wants to be told for token authentication."""
 
@@ -37,7 +38,7 @@ class Target:
     @property
     def selector(self) -> dict[str, str]:
         """The labels that all pods of this part have, and no others."""
-        return {f"{GROUP}/name": self.name, f"{GROUP}/part": self.part}
+        return {f"{GROUP}/name": self.name, PART: self.part}
 
     @property
     def labels(self) -> dict[str, str]:

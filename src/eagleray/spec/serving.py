@@ -14,7 +14,7 @@ from eagleray.spec.finetune import API_VERSION, FineTune, MetadataSpec
 from eagleray.spec.promote import PromoteSpec
 
 
-class MemberSpec(Spec):
+class EnsembleMemberSpec(Spec):
     """A model of an ensemble."""
 
     name: Name
@@ -37,7 +37,7 @@ class EnsembleSpec(Spec):
 
     name: Name
     """What requests say as `model`."""
-    members: Annotated[tuple[MemberSpec, ...], Field(min_length=2)]
+    members: Annotated[tuple[EnsembleMemberSpec, ...], Field(min_length=2)]
     """Models of this document; their labels must be the same."""
     combine: Literal["mean", "vote"] = "mean"
     """mean: of the probabilities. vote: the label that most name, probabilities are shares of the votes."""

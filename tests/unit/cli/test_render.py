@@ -43,6 +43,18 @@ def test_writes_a_folder(file: str, tmp_path: Path, capsys: pytest.CaptureFixtur
     assert told.err.endswith(f"kubectl apply --server-side -k {out}\n")
 
 
+def test_an_endpoint_comes_after_its_first_promotion(
+    file: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert main(["render", file, "--storage", "s3://b", "--out", str(out), "--set", "endpoint={}"]) == 0
+
+    assert capsys.readouterr().err.endswith(
+        f"first kubectl apply --server-side -k {out} -l eagleray.io/part=train, and with eagleray.io/part=serve once "
+        "its RayJob has succeeded\n"
+    )
+
+
 def test_validates(file: str, capsys: pytest.CaptureFixture[str]) -> None:
     crds = rendered.kuberay_folder()
     arguments = ["render", file, "--storage", "s3://b", "--validate", "--crds", str(crds)]
@@ -58,6 +70,7 @@ def test_validates(file: str, capsys: pytest.CaptureFixture[str]) -> None:
     ("arguments", "message"),
     [
         pytest.param([], "storage ./runs is relative", id="default-storage"),
+        pytest.param(["--storage", ""], "--storage is empty", id="empty-storage"),
         pytest.param(["--storage", "s3://AKIA:ab/cd@b"], "s3://***: a storage's URI is written", id="key-in-storage"),
         pytest.param(["--storage", "s3://b", "--crds", "/a"], "--crds is for --validate: give both", id="crds-alone"),
         pytest.param(["-n", "Ml_1", "--storage", "s3://b"], "--namespace Ml_1: at most 63 lower-case", id="namespace"),

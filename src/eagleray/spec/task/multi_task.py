@@ -22,7 +22,7 @@ MemberTaskSpec = Annotated[
 """The tasks whose heads stand on the last states of an encoder: a task joins them by its line here."""
 
 
-class MemberSpec(Spec):
+class TaskMemberSpec(Spec):
     """One task of several: its head, and its rows."""
 
     name: Name
@@ -67,7 +67,7 @@ class MultiTaskSpec(TaskBase):
 
     type: Literal["multi-task"]
     """What is learned."""
-    tasks: Annotated[tuple[MemberSpec, ...], Field(min_length=2)]
+    tasks: Annotated[tuple[TaskMemberSpec, ...], Field(min_length=2)]
     """The tasks, each with its name and its rows."""
     mixing: MixingSpec = SizeMixingSpec(type="size")
     """How often the rows of each task are learned from."""
