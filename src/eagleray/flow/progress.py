@@ -9,9 +9,10 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, cast
 
-from eagleray.errors import ClusterError, Interrupted, UserError
+from eagleray.errors import Interrupted, UserError
 from eagleray.flow.publishing import NotPromoted
 from eagleray.flow.steps import Observer, State
+from eagleray.flow.teller import Teller
 from eagleray.kube.in_cluster import Board
 from eagleray.store.runs import ProgressRecord, RunRecord
 
@@ -39,68 +40,53 @@ def told(observer: Observer, board: Board | None, *, now: Callable[[], datetime]
     if board is None:
         yield observer
         return
-    teller = _Teller(board, warn=observer.warn, now=now or _now)
-    teller.begin()
+    page = _Page(board, now=now or _now)
+    teller = Teller(
+        page.write,
+        every_s=EVERY_S,
+        on_trouble=lambda error: observer.warn(f"{error}; the run goes on"),
+        name="progress",
+    )
+    teller.begin()  # what an earlier job told goes
     try:
-        yield cast(Observer, _Telling(observer, teller))
+        yield cast(Observer, _Telling(observer, page))
     except BaseException as error:
-        teller.close(**_ending(error))
+        page.note(**_ending(error))
         raise
-    teller.close(outcome="promoted")
+    else:
+        page.note(outcome="promoted")
+    finally:
+        teller.close()
 
 
-class _Teller:
-    """A thread that writes what is new every few seconds."""
+class _Page:
+    """What there is to be read on the board."""
 
-    def __init__(self, board: Board, *, warn: Callable[[str], None], now: Callable[[], datetime]) -> None:
-        self._board, self._warn, self._now = board, warn, now
+    def __init__(self, board: Board, *, now: Callable[[], datetime]) -> None:
+        self._board, self._now = board, now
         self._told = Told()
         self._written: Told | None = None
-        self._is_away = False
-        self._lock, self._ends = threading.Lock(), threading.Event()
-        self._thread = threading.Thread(target=self._work, name="progress", daemon=True)
-
-    def begin(self) -> None:
-        """Start to tell; what an earlier job told goes."""
-        self._thread.start()
+        self._lock = threading.Lock()
 
     def note(self, **new: str) -> None:
         """Have this written soon."""
         with self._lock:
             self._told = replace(self._told, **new)
 
-    def close(self, **last: str) -> None:
-        """Write the end."""
-        self.note(**last)
-        self._ends.set()
-        self._thread.join()
-        self._write()
-
-    def _work(self) -> None:
-        self._write()
-        while not self._ends.wait(EVERY_S):
-            self._write()
-
-    def _write(self) -> None:
+    def write(self) -> None:
+        """Write what is new. Raises ClusterError."""
         with self._lock:
             now = self._told
-        if now == self._written:
-            return
-        try:
+        if now != self._written:
             self._board.write({**asdict(now), "updated_at": self._now().isoformat()})
-        except ClusterError as error:
-            if not self._is_away:
-                self._warn(f"{error}; the run goes on")
-            self._is_away = True
-            return
-        self._written, self._is_away = now, False
+            self._written = now
 
 
 class _Telling:
     """An observer of a life that hears of its steps."""
 
-    def __init__(self, observer: Observer, teller: _Teller) -> None:
-        self._observer, self._teller = observer, teller
+    def __init__(self, observer: Observer, page: _Page) -> None:
+        self._observer, self._page = observer, page
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._observer, name)
@@ -108,9 +94,9 @@ class _Telling:
     def step(self, step: str, state: State, detail: str) -> None:
         """A step of the life is this far."""
         if state == "begun":
-            self._teller.note(phase=step)
+            self._page.note(phase=step)
         elif state in ("there", "done"):
-            self._teller.note(**_of_step(step, detail))
+            self._page.note(**_of_step(step, detail))
         self._observer.step(step, state, detail)
 
     @contextmanager
@@ -118,26 +104,26 @@ class _Telling:
         """A run's observer that hears how far it is."""
         inner: AbstractContextManager[Any] = self._observer.training()
         with inner as observer:
-            yield _Counting(observer, self._teller)
+            yield _Counting(observer, self._page)
 
 
 class _Counting:
     """An observer of a run that hears of its steps."""
 
-    def __init__(self, observer: Any, teller: _Teller) -> None:
-        self._observer, self._teller = observer, teller
+    def __init__(self, observer: Any, page: _Page) -> None:
+        self._observer, self._page = observer, page
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._observer, name)
 
     def created(self, record: RunRecord) -> None:
         """The run exists."""
-        self._teller.note(run=record.run)
+        self._page.note(run=record.run)
         self._observer.created(record)
 
     def progress(self, progress: ProgressRecord) -> None:
         """The workers have come this far."""
-        self._teller.note(steps=f"{progress.step}/{progress.total_steps or '?'}")
+        self._page.note(steps=f"{progress.step}/{progress.total_steps or '?'}")
         self._observer.progress(progress)
 
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar, cast
 
-from eagleray.errors import StorageError, UserError
+from eagleray.errors import UserError
 from eagleray.flow import told
 from eagleray.flow.mlflow import Mlflow
 from eagleray.flow.mlflow import TrackingError as TrackingError
+from eagleray.flow.teller import Teller
 from eagleray.flow.told import Told
 from eagleray.spec import document
 from eagleray.spec.finetune import FineTune
@@ -22,9 +21,6 @@ from eagleray.store.steps import read_steps
 from eagleray.train.observer import Observer
 
 EVERY_S = 10.0
-AT_END_S = 30.0
-"""How long a server that is away is waited for once the run has ended."""
-_AGAIN_S = 2.0
 
 AnyObserver = TypeVar("AnyObserver", bound=Observer)
 
@@ -41,11 +37,11 @@ def beside(wanted: FineTune, objects: Objects, observer: AnyObserver) -> Iterato
         yield observer
         return
     server = Mlflow(spec, name=wanted.metadata.name, storage=objects.uri)
-    teller = _Teller(server, objects, warn=observer.warn)
+    noting = _Noting(observer, server, objects)
     try:
-        yield cast(AnyObserver, _Noting(observer, teller))
+        yield cast(AnyObserver, noting)
     finally:
-        teller.close()
+        noting.close()
 
 
 def tell(objects: Objects, run: str) -> str:
@@ -84,60 +80,33 @@ def _document(objects: Objects, run: str) -> FineTune:
     return document.loads(runs.read_document(objects, run), source=paths.document(run)).document
 
 
-class _Teller:
-    """A thread that tells what is new every few seconds, and once more at the end."""
-
-    def __init__(self, server: Mlflow, objects: Objects, *, warn: Callable[[str], None]) -> None:
-        self._server, self._objects, self._warn = server, objects, warn
-        self._run = ""
-        self._is_away = False
-        self._ends = threading.Event()
-        self._thread = threading.Thread(target=self._work, name="tracking", daemon=True)
-
-    def begin(self, run: str) -> None:
-        """The run exists."""
-        self._run = run
-        if not self._thread.is_alive():
-            self._thread.start()
-
-    def close(self) -> None:
-        """Tell the end, if the server can be reached in time."""
-        if not self._run:
-            return
-        self._ends.set()
-        self._thread.join()
-        deadline = time.monotonic() + AT_END_S
-        while not self._told() and time.monotonic() < deadline:
-            time.sleep(_AGAIN_S)
-        if self._is_away:
-            self._warn(f"MLflow was not told how {self._run} ended: `eagleray runs track {self._run}` tells it later")
-
-    def _work(self) -> None:
-        while not self._ends.wait(EVERY_S):
-            self._told()
-
-    def _told(self) -> bool:
-        try:
-            self._server.tell(read(self._objects, self._run))
-        except (TrackingError, StorageError) as error:
-            if not self._is_away:
-                self._warn(f"{error}; trying again")
-            self._is_away = True
-            return False
-        self._is_away = False
-        return True
-
-
 class _Noting:
-    """An observer that hears which run it is."""
+    """An observer that hears which run it is, and has it told."""
 
-    def __init__(self, observer: Observer, teller: _Teller) -> None:
-        self._observer, self._teller = observer, teller
+    def __init__(self, observer: Observer, server: Mlflow, objects: Objects) -> None:
+        self._observer, self._server, self._objects, self._run = observer, server, objects, ""
+        self._teller = Teller(
+            self._tell,
+            every_s=EVERY_S,
+            on_trouble=lambda error: observer.warn(f"{error}; trying again"),
+            name="tracking",
+        )
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._observer, name)
 
     def created(self, record: runs.RunRecord) -> None:
         """The run exists."""
-        self._teller.begin(record.run)
+        self._run = record.run
+        self._teller.begin()
         self._observer.created(record)
+
+    def close(self) -> None:
+        """Tell the end, if the server can be reached in time."""
+        if self._run and not self._teller.close():
+            self._observer.warn(
+                f"MLflow was not told how {self._run} ended: `eagleray runs track {self._run}` tells it later"
+            )
+
+    def _tell(self) -> None:
+        self._server.tell(read(self._objects, self._run))

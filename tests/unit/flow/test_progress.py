@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 
 from eagleray.errors import ClusterError, Interrupted, UserError
-from eagleray.flow import progress
+from eagleray.flow import progress, teller
 from eagleray.flow.publishing import NotPromoted
 from eagleray.kube import in_cluster, phases
 from eagleray.kube.in_cluster import Account, Board
 from eagleray.store.runs import ProgressRecord
+from tests.support import loopback
 from tests.support.fake_kubernetes import Allowed, ApiServer, Fault
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -47,6 +48,12 @@ def server() -> Iterator[ApiServer]:
     with ApiServer(roles={"run": [ROLE]}) as server:
         server.put({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "demo-progress"}})
         yield server
+
+
+@pytest.fixture(autouse=True)
+def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(teller, "AT_END_S", 0.0)
+    monkeypatch.setattr(teller, "AGAIN_S", 0.01)
 
 
 @pytest.fixture
@@ -122,6 +129,19 @@ def test_only_this_one_object_is_written(server: ApiServer, board: Board) -> Non
     }
 
 
+@pytest.mark.parametrize("status", [500, None], ids=["500", "dropped"])
+def test_the_last_word_is_told_though_a_request_fails(
+    server: ApiServer, board: Board, monkeypatch: pytest.MonkeyPatch, status: int | None
+) -> None:
+    monkeypatch.setattr(teller, "AT_END_S", 30.0)
+    observer = Silent()
+    server.inject(Fault(status, times=2))  # the first, and that of the end
+    with pytest.raises(NotPromoted):
+        live(board, observer, error=NotPromoted("f1 0.1 is below 0.9"))
+    assert told(server)["outcome"] == "not-promoted"
+    assert len(observer.warnings) == 1
+
+
 @pytest.mark.parametrize("fault", [Fault(500, times=99), Fault(times=99)], ids=["500", "dropped"])
 def test_a_server_that_is_away_disturbs_no_run(server: ApiServer, board: Board, fault: Fault) -> None:
     observer = Silent()
@@ -129,6 +149,25 @@ def test_a_server_that_is_away_disturbs_no_run(server: ApiServer, board: Board, 
     live(board, observer)
     assert len(observer.warnings) == 1
     assert observer.warnings[0].endswith("the run goes on")
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        pytest.param(loopback.SSH, "the Kubernetes API server does not answer: SSH-2.0", id="no-http"),
+        pytest.param(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{", "does not answer: Incomplete", id="half"),
+        pytest.param(b"HTTP/1.1 403 No\r\nContent-Length: 9\r\n\r\n{", "HTTP Error 403: No", id="half-a-refusal"),
+    ],
+)
+def test_what_answers_in_its_place_disturbs_no_run(tmp_path: Path, answer: bytes, words: str) -> None:
+    (tmp_path / "token").write_text("run\n")
+    observer = Silent()
+    with loopback.answering(answer) as port:
+        account = Account(f"http://127.0.0.1:{port}", tmp_path / "token", None)
+        live(Board(account, "default", "demo-progress"), observer)
+    (warning,) = observer.warnings
+    assert words in warning
+    assert warning.endswith("the run goes on")
 
 
 def test_what_is_not_allowed_is_said(server: ApiServer, board: Board, tmp_path: Path) -> None:

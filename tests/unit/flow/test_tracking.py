@@ -13,7 +13,7 @@ import pytest
 from mlflow import MlflowClient
 
 from eagleray.errors import UserError
-from eagleray.flow import tracking
+from eagleray.flow import teller, tracking
 from eagleray.spec import document
 from eagleray.spec.finetune import FineTune
 from eagleray.store import events, runs, sweeps
@@ -216,7 +216,7 @@ def test_a_server_that_stays_away_is_given_up(
     tmp_path: Path, objects: Objects, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tracking, "EVERY_S", 0.05)
-    monkeypatch.setattr(tracking, "AT_END_S", 0.1)
+    monkeypatch.setattr(teller, "AT_END_S", 0.1)
     nobody = cast(Server, SimpleNamespace(uri="http://127.0.0.1:9"))
     wanted = document.loads(text(nobody, "alone"), source="a.yaml").document
     record, looker = new_run(objects, nobody, "alone"), Looker()
