@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Event, Thread
 
 import pytest
 
@@ -87,6 +90,51 @@ def test_a_deletion_that_was_killed_is_finished(root: Path) -> None:
     assert cache.entries(root) == []
     assert cache.prune(older_than_days=90, now=NOW, root=root) == 100
     assert list((root / "data").iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["entry.part", ".entry.unfinished", ".entry-x1y2"])
+def test_what_is_being_built_is_left_alone(root: Path, name: str) -> None:
+    built = _add(root, name, age_days=0.5)
+    assert cache.entries(root) == []
+    assert cache.prune(older_than_days=None, now=NOW, root=root) == 0
+    assert (built / "deep" / "file").exists()
+
+
+@pytest.mark.parametrize("name", ["entry.part", ".entry.unfinished", ".entry-x1y2"])
+def test_what_a_killed_process_has_built_goes_after_a_day(root: Path, name: str) -> None:
+    _add(root, name, age_days=2)
+    assert cache.prune(older_than_days=90, now=NOW, root=root) == 100
+    assert list((root / "data").iterdir()) == []
+
+
+def test_what_goes_meanwhile_counts_for_nothing(root: Path) -> None:
+    entry = _add(root, "entry", age_days=9)
+    for number in range(100):
+        (entry / "deep" / str(number)).touch()
+    with _coming_and_going(entry):
+        for _ in range(200):
+            assert len(cache.entries(root)) <= 2
+        cache.prune(older_than_days=None, now=NOW, root=root)
+
+
+@contextmanager
+def _coming_and_going(entry: Path) -> Iterator[None]:
+    """A process that begins to build an entry anew and publishes it, again and again."""
+    ends = Event()
+
+    def work() -> None:
+        with suppress(FileNotFoundError):  # pruned
+            while not ends.is_set():
+                entry.rename(entry.with_name("other"))
+                entry.with_name("other").rename(entry)
+
+    thread = Thread(target=work)
+    thread.start()
+    try:
+        yield
+    finally:
+        ends.set()
+        thread.join()
 
 
 def test_links_are_deleted_and_not_followed(root: Path, tmp_path: Path) -> None:
