@@ -132,9 +132,8 @@ def _storage(storage: str) -> Iterator[str]:
         with scratch_directory("probe") as folder:
             yield str(folder)
         return
-    place = f"{storage.rstrip('/')}/.eagleray-probe-{uuid.uuid4().hex}"
+    name = f".eagleray-probe-{uuid.uuid4().hex}"
     try:
-        yield place
+        yield f"{storage.rstrip('/')}/{name}"
     finally:
-        objects = open_storage(place)
-        objects.delete([info.key for info in objects.list("")])
+        open_storage(storage).delete_folder(name)
