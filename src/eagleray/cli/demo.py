@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from eagleray.cli.inputs import read_document
+from eagleray.cli.inputs import read_document, storage_of
 from eagleray.cli.options import Storage
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def demo(
 
     story.check()
     file = story.write_document(folder)
-    loaded = read_document(file, overrides=None, storage=storage or str(folder / "runs"))
+    loaded = read_document(file, overrides=None, storage=str(folder / "runs") if storage is None else storage)
 
     from eagleray.cli import views
     from eagleray.cli.metrics_table import print_metrics
@@ -53,7 +53,7 @@ def demo(
     _show_head(f"eagleray up {file}")
     with life_of(loaded, overrides=(), view=view) as (life, place):
         life.go(until="verify")
-        objects = open_storage(loaded.document.spec.storage or "./runs")
+        objects = open_storage(storage_of(loaded.document))
         typer.echo("")
         print_metrics(life.run)
         if place is not None:

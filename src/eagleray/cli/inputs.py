@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from eagleray.cli import storage as storages
+
 if TYPE_CHECKING:
     from eagleray.spec.document import Loaded
+    from eagleray.spec.finetune import FineTune
     from eagleray.spec.serving import Endpoint
 
 # The models of documents are imported inside: commands import this module at start-up, and help needs no models.
@@ -19,15 +21,13 @@ def read_document(file: Path, *, overrides: Sequence[str] | None, storage: str |
     from eagleray.spec import document, locations
 
     loaded = document.load(file, overrides=overrides or ())
-    return locations.resolve(loaded, option=storage, environment=_environment(), current=Path.cwd())
+    return locations.resolve(loaded, option=storage, environment=storages.environment(), current=Path.cwd())
 
 
-def storage_uri(storage: str | None) -> str:
-    """Where records are, for a command without a document."""
-    from eagleray.spec import locations
-
-    uri, _ = locations.storage(option=storage, environment=_environment(), current=Path.cwd())
-    return uri
+def storage_of(document: FineTune) -> str:
+    """Where the records of a document are that was read by `read_document`."""
+    assert document.spec.storage is not None
+    return document.spec.storage
 
 
 def endpoint_storage(document: Endpoint, file: Path, *, storage: str | None) -> str:
@@ -35,10 +35,6 @@ def endpoint_storage(document: Endpoint, file: Path, *, storage: str | None) -> 
     from eagleray.spec import locations
 
     written = document.spec.storage
-    if storage is None and not _environment() and written is not None:
+    if storage is None and not storages.environment() and written is not None:
         return locations.location(written, (Path.cwd() / file).parent)
-    return storage_uri(storage)
-
-
-def _environment() -> str | None:
-    return os.environ.get("EAGLERAY_STORAGE")
+    return storages.uri(storage)

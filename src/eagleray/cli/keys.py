@@ -154,7 +154,7 @@ def _home_if_there(file: Path | None, storage: str | None) -> KeyHome | None:
 
 
 def _check_one(file: Path | None, storage: str | None) -> None:
-    if file and storage:
+    if file and storage is not None:
         raise UserError("--file and --storage exclude each other: keep the one where the keys are")
 
 

@@ -49,6 +49,13 @@ Until = Annotated[
     ),
 ]
 
+
+def refuse_both(*, fork: bool, new: bool) -> None:
+    """Raise UserError where both are given."""
+    if fork and new:
+        raise UserError("--fork and --new exclude each other: keep the one you mean")
+
+
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run id, or a name for its newest succeeded run.")]
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]

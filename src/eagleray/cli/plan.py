@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from eagleray.cli import printing
-from eagleray.cli.inputs import read_document
+from eagleray.cli.inputs import read_document, storage_of
 from eagleray.cli.options import AsJson, DocumentFile, Overrides, Storage
 from eagleray.errors import UserError
 
@@ -82,7 +82,7 @@ def made_plan(
 
         return planning.make(
             loaded.document,
-            storage=loaded.document.spec.storage or "./runs",
+            storage=storage_of(loaded.document),
             cache_dir=cache_root(),
             view=view,
             probes=probes,
@@ -124,7 +124,7 @@ def _ask_machines(loaded: Loaded, *, as_json: bool) -> None:
     from eagleray.flow import machines
     from eagleray.store.objects import open_storage
 
-    storage = loaded.document.spec.storage or "./runs"
+    storage = storage_of(loaded.document)
     with ExitStack() as stack:
         findings = list(machines.examine(loaded.document, open_storage(storage), storage=storage, stack=stack))
     if as_json:

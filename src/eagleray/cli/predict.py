@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
+from eagleray.cli import storage as storages
 from eagleray.cli.options import Storage
 from eagleray.cli.visible import visible_json
 from eagleray.errors import StorageError, UserError
@@ -48,13 +49,11 @@ def predict(
       eagleray predict sms-spam --input new.jsonl --output answers.jsonl
       echo '{"text": "a joy to watch"}' | eagleray predict reviews-0001 --input -
     """
-    from eagleray.cli.inputs import storage_uri
     from eagleray.flow.predict import predict as answers
-    from eagleray.store.objects import open_storage
 
     if output_file is not None and output_file.is_dir():
         raise UserError(f"--output {output_file}: this is a directory, name a file in it")
-    results = answers(open_storage(storage_uri(storage)), run, _rows(input_file), batch_size=batch_size)
+    results = answers(storages.open_there(storage), run, _rows(input_file), batch_size=batch_size)
     with _writer(output_file) as stream:
         _write(results, stream)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from eagleray.cli import storage as storages
 from eagleray.cli.log_format import LogFormat
 from eagleray.cli.options import Overrides, Storage
 
@@ -79,12 +80,11 @@ def _settings(host: str | None, port: int | None, *, no_auth: bool) -> list[str]
 
 
 def _spec(target: str, settings: list[str], storage: str | None) -> tuple[ServingSpec, str]:
-    from eagleray.cli.inputs import storage_uri
     from eagleray.spec import document
 
     path = Path(target)
     if not (path.suffix in (".yaml", ".yml") or path.is_file()):
-        return _of_model(target, settings), storage_uri(storage)
+        return _of_model(target, settings), storages.uri(storage)
     if document.kind(path) == "Endpoint":
         return _of_endpoint(path, settings, storage)
     return _of_fine_tune(path, settings, storage)
@@ -99,11 +99,11 @@ def _of_endpoint(path: Path, settings: list[str], storage: str | None) -> tuple[
 
 
 def _of_fine_tune(path: Path, settings: list[str], storage: str | None) -> tuple[ServingSpec, str]:
-    from eagleray.cli.inputs import read_document
+    from eagleray.cli.inputs import read_document, storage_of
     from eagleray.spec.serving import of_training
 
     found = read_document(path, overrides=settings, storage=storage).document
-    return of_training(found), found.spec.storage or ""
+    return of_training(found), storage_of(found)
 
 
 def _of_model(target: str, settings: list[str]) -> ServingSpec:

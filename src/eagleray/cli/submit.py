@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from eagleray.cli import printing
+from eagleray.cli import storage as storages
 from eagleray.cli.log_format import LogFormat
 from eagleray.cli.options import DocumentFile, Overrides, Storage, Until
 
@@ -49,7 +50,7 @@ def submit(
 
     loaded = document.load(file, overrides=overrides or ())
     # As it was written: what is relative here lies elsewhere on the cluster, so it is refused instead of resolved.
-    where = storage or os.environ.get("EAGLERAY_STORAGE") or loaded.document.spec.storage or locations.DEFAULT_STORAGE
+    where = locations.as_said(loaded.document.spec.storage, option=storage, environment=storages.environment())
 
     cluster = address or os.environ.get("RAY_API_SERVER_ADDRESS") or DEFAULT_ADDRESS
     absolute = locations.absolute(loaded.document, (Path.cwd() / file).parent)

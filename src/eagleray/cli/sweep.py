@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from eagleray.cli import printing, sweep_ensemble
-from eagleray.cli.inputs import read_document
+from eagleray.cli.inputs import read_document, storage_of
 from eagleray.cli.log_format import LogFormat
 from eagleray.cli.options import AsJson, DocumentFile, Overrides, Storage
 
@@ -80,7 +80,7 @@ def run(
       eagleray sweep job.yaml --set sweep.budget.trials=32 --final
     """
     document = read_document(file, overrides=overrides, storage=storage).document
-    storage_uri = document.spec.storage or "./runs"
+    storage_uri = storage_of(document)
 
     from eagleray.cli import starting, views
     from eagleray.cli.metrics_table import print_metrics

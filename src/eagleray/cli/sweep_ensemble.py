@@ -11,7 +11,7 @@ import typer
 
 from eagleray.cli import printing
 from eagleray.cli import storage as storages
-from eagleray.cli.inputs import read_document
+from eagleray.cli.inputs import read_document, storage_of
 from eagleray.cli.options import AsJson, Storage
 from eagleray.errors import UserError
 
@@ -78,7 +78,7 @@ def find(sweep: str, storage: str | None) -> tuple[Objects, RunRecord, str]:
     name, uri = sweep, storages.uri(storage)
     if Path(sweep).suffix in (".yaml", ".yml") or Path(sweep).is_file():
         loaded = read_document(Path(sweep), overrides=None, storage=storage)
-        name, uri = loaded.document.metadata.name, loaded.document.spec.storage or uri
+        name, uri = loaded.document.metadata.name, storage_of(loaded.document)
     objects = storages.open_there(uri)
     found = [each for each in runs.list_runs(objects) if each.kind == sweeps.KIND and name in (each.run, each.name)]
     if not found:

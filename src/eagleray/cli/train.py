@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from eagleray.cli.inputs import read_document
+from eagleray.cli.inputs import read_document, storage_of
 from eagleray.cli.log_format import LogFormat
-from eagleray.cli.options import AsJson, DocumentFile, Overrides, Storage
+from eagleray.cli.options import AsJson, DocumentFile, Overrides, Storage, refuse_both
 
 
 def train(
@@ -40,9 +40,10 @@ def train(
       eagleray train job.yaml --set train.learning_rate=3e-5 --set train.epochs=1
       eagleray train job.yaml --storage s3://bucket/runs --json
     """
+    refuse_both(fork=fork, new=new)
     loaded = read_document(file, overrides=overrides, storage=storage)
 
-    storage_uri = loaded.document.spec.storage or "./runs"
+    storage_uri = storage_of(loaded.document)
 
     from eagleray.cli import starting, views
     from eagleray.cli.metrics_table import print_metrics

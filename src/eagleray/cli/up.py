@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from eagleray.cli.inputs import read_document
+from eagleray.cli import storage as storages
+from eagleray.cli.inputs import read_document, storage_of
 from eagleray.cli.log_format import LogFormat
-from eagleray.cli.options import DocumentFile, Overrides, Storage, Until
+from eagleray.cli.options import DocumentFile, Overrides, Storage, Until, refuse_both
 from eagleray.errors import UserError
 
 if TYPE_CHECKING:
@@ -64,14 +65,16 @@ def up(
       eagleray up job.yaml --until promote
       eagleray up job.yaml --detach
     """
-    if fork and new:
-        raise UserError("--fork and --new exclude each other: keep the one you mean")
+    refuse_both(fork=fork, new=new)
     loaded = read_document(file, overrides=overrides, storage=storage)
 
     from eagleray.cli import views
 
     view = views.of_life(quiet=quiet)
-    with life_of(loaded, overrides=overrides or (), view=view, detach=detach, new=new, fork=fork) as (life, place):
+    with life_of(loaded, overrides=overrides or (), view=view, looks=dry_run, detach=detach, new=new, fork=fork) as (
+        life,
+        place,
+    ):
         if dry_run:
             life.look(until=until)
             return
@@ -86,12 +89,16 @@ def life_of(
     *,
     overrides: Sequence[str],
     view: Observer,
+    looks: bool = False,
     detach: bool = False,
     new: bool = False,
     fork: bool = False,
 ) -> Iterator[tuple[Life, Place | None]]:
-    """The life of a document that was read with these overrides, and the place of its endpoint, if it has one."""
-    document, storage = loaded.document, loaded.document.spec.storage or "./runs"
+    """The life of a document that was read with these overrides, and the place of its endpoint, if it has one.
+
+    One that only `looks` makes nothing, not even the directory of the storage.
+    """
+    document, storage = loaded.document, storage_of(loaded.document)
 
     from eagleray.cli.caller import caller
     from eagleray.train import garbage, ray_environment
@@ -103,12 +110,14 @@ def life_of(
     from eagleray.flow.up import Life
     from eagleray.kube import in_cluster
     from eagleray.store.cache import cache_root
+    from eagleray.store.objects import open_storage
 
     place = _place(document, loaded.path, overrides, storage, say=view.say, detach=detach)
     with (
         progress.told(view, in_cluster.board()) as observer,
         Life(
             document,
+            storages.open_to_look(storage) if looks else open_storage(storage),
             storage=storage,
             cache_dir=cache_root(),
             observer=observer,

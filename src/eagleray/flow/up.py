@@ -17,7 +17,7 @@ from eagleray.flow.publishing import Publishing
 from eagleray.flow.steps import STEPS, Observer, Step
 from eagleray.monitoring import address
 from eagleray.spec.finetune import FineTune, of_stage
-from eagleray.store.objects import open_storage
+from eagleray.store.objects import Objects
 from eagleray.store.runs import RunRecord
 from eagleray.train import preflight
 
@@ -28,6 +28,7 @@ class Life:
     def __init__(
         self,
         document: FineTune,
+        objects: Objects,
         *,
         storage: str,
         cache_dir: Path,
@@ -39,7 +40,7 @@ class Life:
     ) -> None:
         """`place` is where the endpoint runs, None where the document has none; `by` goes into the alias' history."""
         self._document, self._observer, self._place = document, observer, place
-        self._objects, self._storage, self._stack = open_storage(storage), storage, ExitStack()
+        self._objects, self._storage, self._stack = objects, storage, ExitStack()
         self._making = Making(
             document,
             self._objects,

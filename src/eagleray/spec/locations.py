@@ -48,15 +48,22 @@ def storage(
     What the command line and the environment say is read against the `current` directory; the document's storage
     against the document's folder.
     """
+    written = None if loaded is None else loaded.document.spec.storage
+    said = as_said(written, option=option, environment=environment)
     if option is not None:
-        if not option:
-            raise UserError("--storage is empty: give a directory or a URI, as ./runs or s3://bucket/prefix")
-        return location(option, current), Origin("--storage")
+        return location(said, current), Origin("--storage")
     if environment:
-        return location(environment, current), Origin("EAGLERAY_STORAGE")
-    if loaded is not None and loaded.document.spec.storage is not None:
-        return location(loaded.document.spec.storage, _folder(loaded, current)), loaded.origins["spec.storage"]
-    return location(DEFAULT_STORAGE, current), origins.DEFAULT
+        return location(said, current), Origin("EAGLERAY_STORAGE")
+    if loaded is not None and written is not None:
+        return location(said, _folder(loaded, current)), loaded.origins["spec.storage"]
+    return location(said, current), origins.DEFAULT
+
+
+def as_said(written: str | None, *, option: str | None, environment: str | None) -> str:
+    """Where records are, in the words of who said so. For a job elsewhere, which refuses what is relative."""
+    if option == "":
+        raise UserError("--storage is empty: give a directory or a URI, as ./runs or s3://bucket/prefix")
+    return option or environment or written or DEFAULT_STORAGE
 
 
 def resolve(loaded: Loaded, *, option: str | None, environment: str | None, current: Path) -> Loaded:

@@ -95,8 +95,6 @@ def decide(
     Raises:
         UserError: going on would change the result, or what is asked for cannot be; names each key that differs.
     """
-    if wants_fork and wants_new:
-        raise UserError("--fork and --new exclude each other: keep the one you mean")
     if wants_fork:
         return _fork(earlier, wanted)
     if wants_new or earlier is None or earlier.run.phase == "succeeded":

@@ -196,7 +196,11 @@ def test_a_run_that_goes_on_is_not_reshaped(objects: Objects, saved: list[Manife
         pytest.param(
             ["reshape", "demo", "--num-workers", "2"], "of step 15 is cut for 2 workers already", id="reshape-same"
         ),
-        pytest.param(["list", "demo", "--storage", "not-there"], "there is no directory not-there", id="storage"),
+        pytest.param(
+            ["list", "demo", "--storage", "not-there"],
+            "not-there: give the storage of the runs by --storage",
+            id="storage",
+        ),
     ],
 )
 def test_refusals(saved: list[Manifest], arguments: list[str], told: str) -> None:

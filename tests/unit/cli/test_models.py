@@ -106,7 +106,7 @@ def test_list_fits_80_columns(objects: Objects) -> None:
 def test_a_storage_that_is_not_there_is_not_created(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert _json("list", "--storage", "there") == []
-    assert "there is no directory there" in _told("show", "demo", "--storage", "there")
+    assert f"there is no directory {tmp_path}/there: give" in _told("show", "demo", "--storage", "there")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -110,6 +110,15 @@ def test_bad_lines_of_stdin_are_named(
     assert message in capsys.readouterr().err
 
 
+def test_a_storage_that_is_not_there_is_not_created(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "rows.jsonl").write_text(lines("x"))
+    where = tmp_path / "rusn"
+
+    assert main(["predict", "films", "--input", str(tmp_path / "rows.jsonl"), "--storage", str(where)]) == 2
+    assert f"there is no directory {where}" in capsys.readouterr().err
+    assert not where.exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

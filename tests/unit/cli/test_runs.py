@@ -91,6 +91,14 @@ def test_a_storage_that_is_not_there_is_not_created(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    "command", [["list"], ["show", "demo"], ["delete", "demo", "--all", "--yes"]], ids=lambda command: command[0]
+)
+def test_an_empty_storage_is_refused(objects: Objects, command: list[str]) -> None:
+    new_run(objects)
+    assert "--storage is empty" in _told(*command, "--storage", "")
+
+
 def test_the_option_goes_before_the_environment(objects: Objects, tmp_path: Path) -> None:
     new_run(open_storage(str(tmp_path / "other")), "other")
     assert [run["name"] for run in _json("list", "--storage", str(tmp_path / "other"))] == ["other"]  # type: ignore[attr-defined]

@@ -26,6 +26,7 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     [
         ([], "", 2, "storage ./runs is relative"),
         (["--storage", "out"], "/mnt/runs", 2, "storage out is relative"),
+        (["--storage", ""], "/mnt/runs", 2, "--storage is empty"),
         ([], "out", 2, "storage out is relative"),
         (["--set", "storage=out"], "", 2, "storage out is relative"),
         (["--set", "train.epoch=1"], "/mnt/runs", 2, "did you mean"),
@@ -43,6 +44,7 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ids=[
         "default",
         "option before environment",
+        "empty option",
         "environment",
         "document",
         "document is wrong",

@@ -27,10 +27,21 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (["a.yaml", "--set", "train.epochs=many"], "spec.train.epochs"),
         (["a.yaml", "--set", "train.epochs"], "--set"),
         (["a.yaml", "--storage", ""], "--storage is empty"),
+        (["a.yaml", "--fork", "--new"], "--fork and --new exclude each other"),
         (["a.yaml", "--stor", "runs"], "No such option: --stor"),
         (["a.yaml", "b.yaml"], "unexpected extra argument"),
     ],
-    ids=["no file", "missing file", "unknown key", "wrong type", "no value", "empty storage", "option", "two files"],
+    ids=[
+        "no file",
+        "missing file",
+        "unknown key",
+        "wrong type",
+        "no value",
+        "empty storage",
+        "fork and new",
+        "option",
+        "two files",
+    ],
 )
 def test_refused(file: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], told: str) -> None:
     assert app.main(["train", *arguments]) == 2

@@ -21,7 +21,7 @@ def storage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        pytest.param(["--storage", "nowhere"], "there is no directory nowhere", id="no-storage"),
+        pytest.param(["--storage", "nowhere"], "nowhere: give the storage of the runs by --storage", id="no-storage"),
         pytest.param(["--tls-cert", "cert.pem"], "--tls-cert and --tls-key go together", id="half-of-tls"),
         pytest.param(["--tls-cert", "c.pem", "--tls-key", "k.pem"], "c.pem cannot be read", id="no-certificate"),
         pytest.param(["--host", "203.0.113.7"], "--host 203.0.113.7 --port 8270: cannot be listened on", id="host"),

@@ -23,7 +23,7 @@ from eagleray.spec.serving import ServingSpec
 from eagleray.store import paths, records, registry, runs
 from eagleray.store.objects import Objects, open_storage
 from eagleray.store.runs import RunRecord
-from tests.support import tiny_models
+from tests.support import loopback, tiny_models
 from tests.support.records import NOW
 from tests.unit.flow.test_register import finished_run, reviews_document
 
@@ -78,7 +78,9 @@ def trained(objects: Objects, scratch: Path, document: FineTune, **changes: Any)
 
 def life(objects: Objects, scratch: Path, document: FineTune, watch: Watch, **more: Any) -> Life:
     settings: dict[str, Any] = {"place": None, "by": "tester", **more}
-    return Life(document, storage=objects.uri, cache_dir=scratch / "cache", observer=cast(Any, watch), **settings)
+    return Life(
+        document, objects, storage=objects.uri, cache_dir=scratch / "cache", observer=cast(Any, watch), **settings
+    )
 
 
 def up(objects: Objects, scratch: Path, document: FineTune, *, until: str = "promote") -> Watch:
@@ -262,6 +264,15 @@ def test_a_port_that_is_taken_is_told_before_anything_is_done(objects: Objects, 
         ):
             going.go(until="verify")
     assert not registry.names(objects)
+
+
+@pytest.mark.parametrize("answer", [loopback.SSH, b"HTTP/1.1 200 OK\r\n\r\n"], ids=["ssh", "http"])
+def test_a_port_that_something_else_answers_at_is_taken(tmp_path: Path, answer: bytes) -> None:
+    with loopback.answering(answer) as port:
+        spec = serving.of_training(wanted(tmp_path, endpoint={"port": port}))
+        place = places.Detached(spec, storage="", command=(), log=tmp_path / "log")
+        with pytest.raises(UserError, match=r"endpoint\.port: 127\.0\.0\.1:\d+ cannot be listened on"):
+            place.check()
 
 
 @pytest.mark.parametrize(

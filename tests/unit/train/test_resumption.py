@@ -173,11 +173,6 @@ def test_needs_a_fork(earlier: Earlier | None, overrides: list[str], expected: b
     assert resumption.needs_fork(earlier, bases.basis(*overrides)) is expected
 
 
-def test_fork_and_new_exclude_each_other() -> None:
-    with pytest.raises(UserError, match="--fork and --new exclude each other"):
-        decide(None, bases.basis(), wants_fork=True, wants_new=True)
-
-
 @pytest.fixture
 def storage() -> Objects:
     return open_storage("memory://")
