@@ -21,7 +21,10 @@ EXTRAS = {
     "submit": "`eagleray submit`",
     "train": "training, sweeps and prediction",
     "serve": "endpoints",
+    "ui": "`eagleray ui`",
     "track": "telling MLflow",
+    "operator": "`eagleray operator`",
+    "validate": "`eagleray render --validate`",
 }
 PORTS = {8000: "endpoints", 8265: "the dashboard of a Ray head"}
 _MIN_OPEN_FILES = 4096

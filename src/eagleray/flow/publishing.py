@@ -58,9 +58,7 @@ class Publishing:
         return steps
 
     def _find_version(self) -> str | None:
-        made = (self._model.run, self._model.best_step)
-        known = registry.versions(self.objects, self._name)
-        self._found = next((each for each in known if (each.run, each.step) == made), None)
+        self._found = registry.of_run(self.objects, self._name, self._model)
         return f"{self._name}@{self._found.version}" if self._found else None
 
     def _register(self) -> str:

@@ -33,7 +33,7 @@ from eagleray.spec.task.multi_task import SELECTOR
 from eagleray.store import paths, registry, runs, safe_keys
 from eagleray.store.lineage import GoldenRow, OnnxRecord, VersionFile, VersionRecord
 from eagleray.store.objects import Objects
-from eagleray.store.runs import LockRecord, RunRecord
+from eagleray.store.runs import LockRecord
 from eagleray.store.scratch import scratch_directory
 from eagleray.tasks.base import Asking, Row, Task
 from eagleray.tasks.multi_task import MultiTask, member_row
@@ -75,7 +75,7 @@ def register(
     text = runs.read_document(objects, record.run)
     made_from = document.loads(text, source=paths.document(record.run)).document
     name = name or made_from.metadata.name
-    earlier = _registered(objects, name, record)
+    earlier = registry.of_run(objects, name, record)
     if earlier is not None:
         say(f"{record.run} is registered already, as {earlier.name}@{earlier.version}")
         _tell(objects, made_from, earlier, say=say)
@@ -127,12 +127,6 @@ def _tell(objects: Objects, made_from: FineTune, facts: VersionRecord, *, say: S
         tracking.register(made_from, objects, facts)
     except tracking.TrackingError as error:
         say(f"warning: {error}; `eagleray register {facts.run}` again tells it")
-
-
-def _registered(objects: Objects, name: str, record: RunRecord) -> VersionRecord | None:
-    """The version that a run's model is already. One that was trained further since is another model."""
-    made = (record.run, record.best_step)
-    return next((each for each in registry.versions(objects, name) if (each.run, each.step) == made), None)
 
 
 def _put_files(objects: Objects, name: str, version: int, directory: Path) -> list[VersionFile]:

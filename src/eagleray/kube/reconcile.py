@@ -235,7 +235,8 @@ class Reconciler:
         failures = self._failures.get(key, 0)
         self._failures[key] = failures + 1
         self._metrics.failed()
-        return float(min(LONGEST_WAIT_S, FIRST_WAIT_S * 2**failures))
+        # The exponent is bounded: 1.0 * 2**1024 is an OverflowError, for a document that waits for days.
+        return float(min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** min(failures, 10)))
 
     def _forget(self, key: Key) -> None:
         self._settled.pop(key, None)

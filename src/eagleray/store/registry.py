@@ -18,6 +18,7 @@ from eagleray.store.lineage import GoldenRow, OnnxRecord, VersionFile, VersionRe
 from eagleray.store.objects import Objects
 from eagleray.store.records import Record
 from eagleray.store.references import Reference
+from eagleray.store.runs import RunRecord
 from eagleray.store.versions import (
     card,
     claim,
@@ -55,6 +56,7 @@ __all__ = [
     "last_change",
     "names",
     "newest",
+    "of_run",
     "point",
     "put_file",
     "put_golden",
@@ -186,6 +188,12 @@ def resolve(objects: Objects, reference: Reference) -> VersionRecord:
     if reference.version is not None:
         return read(objects, name, reference.version)
     return newest(objects, name)
+
+
+def of_run(objects: Objects, name: str, record: RunRecord) -> VersionRecord | None:
+    """The version that a run's model is already. One that was trained further since is another model."""
+    made = (record.run, record.best_step)
+    return next((each for each in versions(objects, name) if (each.run, each.step) == made), None)
 
 
 def check_unused(objects: Objects, name: str, version: int) -> None:

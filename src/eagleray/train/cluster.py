@@ -18,23 +18,7 @@ from ray.exceptions import RayError
 from eagleray.errors import ClusterError
 from eagleray.train import garbage
 from eagleray.train.ray_environment import is_embedded
-from eagleray.train.resources import Node, Resources, WorkerShape, check_fits, num_fitting, this_machine, worker_shape
-
-__all__ = [
-    "Node",
-    "Resources",
-    "WorkerShape",
-    "check_fits",
-    "connected",
-    "draining",
-    "embedded",
-    "free",
-    "live_nodes",
-    "num_fitting",
-    "resources",
-    "this_machine",
-    "worker_shape",
-]
+from eagleray.train.resources import Node, Resources, WorkerShape, num_fitting
 
 ACCELERATOR_BYTES = {
     name: gib * 2**30

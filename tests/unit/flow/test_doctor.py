@@ -29,6 +29,11 @@ def test_a_machine_that_has_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert list(tmp_path.iterdir()) == [], "looking leaves nothing behind"
 
 
+def test_every_function_has_its_packages_looked_at() -> None:
+    declared = metadata.metadata("eagleray").get_all("Provides-Extra") or []
+    assert set(doctor.EXTRAS) == {*declared} - {"all", "dev", "test"}
+
+
 @pytest.mark.parametrize(
     ("installed", "told"),
     [
