@@ -25,9 +25,9 @@ FIRST_STEP_BYTES = 48 * 2**20
 """Grown besides by a run of a model of a few thousand weights: tokenizer, code that is used, collectives."""
 BUCKET = 500_000_000
 """DeepSpeed's reduce_bucket_size and allgather_bucket_size, in weights: its defaults, which we leave."""
-KEPT_OF_ACTIVATIONS, KEPT_OF_GATHERED = 0.3, 0.95
+KEPT_OF_ACTIVATIONS, KEPT_OF_GATHERED, KEPT_OF_GRADIENTS = 0.35, 0.95, 0.75
 """On a CPU: what the allocator keeps besides of freed blocks, because the next ones are of other sizes. Fitted to the
-resident memory of workers, which grows within some steps (`bench/plan_accuracy.py`)."""
+resident memory of workers on two machines, which grows within some steps (`bench/plan_accuracy.py`)."""
 MAX_LIVE = 1_000_000_000
 """DeepSpeed's stage3_max_live_parameters: so many whole weights may wait for their next use."""
 PREFETCH = 50_000_000
@@ -137,7 +137,8 @@ def of_worker(
         state += share * b  # on the way back to the weights, though it be the same memory
     standing = weights + state + kept + lasting_bucket
     backward = activations + (passing if accumulates else one_pass.with_gradients - one_pass.activations)
-    reducing = passing + flat + (bucket - lasting_bucket)
+    reduced = passing + bucket - lasting_bucket
+    reducing = flat + (round(reduced * (1 + KEPT_OF_GRADIENTS)) if layout.on_cpu else reduced)
     moving = max(gathered + backward, reducing)
     copies = 0 if not layout.on_cpu else checkpoint
     loading = held + (weights if layout.stage == 3 else learning * b if layout.stage else 0)

@@ -21,13 +21,14 @@ def test_zero_2_by_hand() -> None:
     assert (found.weights, found.gradients, found.optimizer) == (4000, 2000, 500 * 4 * 3)
     assert found.buffers == 4000 + 4000  # a bucket and its flat copy
     assert found.checkpoint == 500 * 4 * 3 + 4000
-    assert found.peak == PROCESS + 4000 + 6000 + (2000 + 4000 + 4000) + 10_000
+    kept = 3 * (2000 + 4000) // 4  # by the allocator, of gradients and bucket
+    assert found.peak == PROCESS + 4000 + 6000 + (2000 + 4000 + kept + 4000) + 10_000
 
 
 def test_zero_0_keeps_moments_of_every_weight_and_no_second_copy_of_it() -> None:
     found = budget.of_worker(ALL_LEARN, Layout(stage=0, world_size=2), Pass(500, 4500), accumulates=False)
 
-    assert (found.weights, found.optimizer, found.activations) == (4000, 8000, 500 + 250)
+    assert (found.weights, found.optimizer, found.activations) == (4000, 8000, 500 + 175)
 
 
 def test_zero_3_shards_the_weights() -> None:
@@ -66,7 +67,7 @@ def test_only_a_cpu_keeps_what_batches_of_other_shapes_left() -> None:
     on_cpu = budget.of_worker(ALL_LEARN, Layout(stage=0, world_size=1), one_pass, accumulates=False)
     on_gpu = budget.of_worker(ALL_LEARN, Layout(stage=0, world_size=1, on_cpu=False), one_pass, accumulates=False)
 
-    assert (on_cpu.activations, on_gpu.activations) == (1500, 1000)
+    assert (on_cpu.activations, on_gpu.activations) == (1350, 1000)
 
 
 def test_offload_moves_the_optimizer_from_the_gpu_to_the_host() -> None:
