@@ -10,6 +10,7 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.error import HTTPError
@@ -177,7 +178,7 @@ def found(spec: ServingSpec, *, storage: str) -> str | None:
     try:
         with urlopen(f"{url(spec.endpoint)}/readyz", timeout=5, context=_trust(spec.endpoint)) as response:
             is_it = response.headers.get(IDENTITY_HEADER) == identity(spec, storage=storage)
-    except OSError:  # nothing listens, it is not ready, or it is something else
+    except (OSError, HTTPException):  # nothing listens, it is not ready, or it is something else
         return None
     return url(spec.endpoint) if is_it else None
 
@@ -185,7 +186,12 @@ def found(spec: ServingSpec, *, storage: str) -> str | None:
 def ask(
     endpoint: EndpointSpec, path: str, *, body: Any = None, key: str | None = None, timeout_s: float = 5.0
 ) -> tuple[int, dict[str, Any]]:
-    """Ask an endpoint; returns status and answer. Raises URLError where nothing answers."""
+    """Ask an endpoint; returns status and answer.
+
+    Raises:
+        URLError: nothing answers.
+        HTTPException: something answers that does not speak HTTP.
+    """
     headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
     data = None if body is None else json.dumps(body).encode()
     request = Request(f"{url(endpoint)}{path}", data=data, headers=headers)

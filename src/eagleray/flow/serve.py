@@ -20,7 +20,6 @@ from eagleray.serving import app
 from eagleray.spec.endpoint import EndpointSpec
 from eagleray.spec.serving import ServingSpec
 
-READY_S = 300.0
 LOOK_EVERY_S = 0.1
 """How often Ray Serve is asked whether it answers by now: of its own accord once a second."""
 

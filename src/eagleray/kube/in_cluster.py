@@ -10,6 +10,7 @@ import os
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from typing import Final
 from urllib.error import HTTPError
@@ -60,7 +61,7 @@ class Board:
         except HTTPError as error:
             with error:
                 raise ClusterError(f"ConfigMap {self.name}: {_message(error)}") from error
-        except OSError as error:
+        except (OSError, HTTPException) as error:
             raise ClusterError(f"ConfigMap {self.name}: the Kubernetes API server does not answer: {error}") from error
 
 
@@ -87,5 +88,5 @@ def _tls(account: Account) -> ssl.SSLContext | None:
 def _message(error: HTTPError) -> str:
     try:
         return str(json.loads(error.read())["message"])
-    except (ValueError, KeyError, TypeError):
+    except (OSError, HTTPException, ValueError, KeyError, TypeError):
         return str(error)

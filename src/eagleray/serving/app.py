@@ -4,8 +4,6 @@
 # annotation of `build`, and a text is not looked up.
 
 import json
-import os
-from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -18,6 +16,7 @@ from eagleray.serving.replica import Replica
 from eagleray.serving.scaling import scaling
 from eagleray.spec.endpoint import EndpointSpec
 from eagleray.spec.serving import ServingSpec
+from eagleray.store.cache import cache_root
 
 NAME = "eagleray"
 """The application."""
@@ -46,7 +45,7 @@ def build(args: Arguments) -> Application:
     """The application: replicas that answer, and a coordinator; with vLLM its engines, and what stands before them."""
     fields = args.model_dump(exclude={"cache_dir"})
     spec = ServingSpec.model_validate_json(json.dumps(fields))
-    return application(spec, storage=args.storage, cache_dir=args.cache_dir or default_cache())
+    return application(spec, storage=args.storage, cache_dir=args.cache_dir or str(cache_root()))
 
 
 def application(spec: ServingSpec, *, storage: str, cache_dir: str) -> Application:
@@ -68,12 +67,6 @@ def application(spec: ServingSpec, *, storage: str, cache_dir: str) -> Applicati
     )
     replica = answering.options(**_options(endpoint))
     return replica.bind(text, storage, cache_dir, coordinator.bind(text, storage, cache_dir))
-
-
-def default_cache() -> str:
-    """Where versions are fetched to."""
-    home = os.environ.get("EAGLERAY_CACHE") or os.environ.get("XDG_CACHE_HOME")
-    return str(Path(home).expanduser() if home else Path.home() / ".cache" / "eagleray")
 
 
 def _options(spec: EndpointSpec) -> dict[str, Any]:

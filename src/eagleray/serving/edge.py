@@ -16,10 +16,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from starlette.applications import Starlette
+from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from eagleray.serving import problems
+from eagleray.serving.loopback import LoopbackOnly
 from eagleray.serving.problems import Problem
+from eagleray.spec.endpoint import EndpointSpec
 
 _SANE_ID = re.compile(rb"[!-~]{1,128}")
 _MAX_LOGGED_PATH = 500
@@ -146,6 +150,35 @@ class Edge:
         if self._log_bodies:
             line["body"] = exchange.body.decode(errors="replace")
         _access_log.info(json.dumps(line))
+
+
+def install(
+    app: Starlette,
+    spec: EndpointSpec,
+    *,
+    echo_request_id: bool,
+    refusal_s: Callable[[], float | None] = lambda: None,
+    on_refused: Callable[[float], None] = lambda seconds: None,
+) -> None:
+    """Have each request pass the edge, and what else an endpoint's document puts before its routes."""
+    if spec.auth.type == "none":
+        app.add_middleware(LoopbackOnly, cors_origins=spec.cors_origins)
+    app.add_middleware(
+        Edge,
+        max_body_bytes=spec.limits.max_body_bytes,
+        echo_request_id=echo_request_id,
+        log_bodies=spec.log_bodies,
+        refusal_s=refusal_s,
+        on_refused=on_refused,
+    )
+    if spec.cors_origins:  # added last, passed first
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(spec.cors_origins),
+            allow_methods=["GET", "POST"],
+            allow_headers=["*"],  # those of OpenAI's client, too; what is sent says nothing without a key
+            expose_headers=["Retry-After", "X-Request-Id"],
+        )
 
 
 @dataclass(slots=True)

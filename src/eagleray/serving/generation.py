@@ -160,12 +160,13 @@ class Generator:
 
     def _read_prompts(self) -> None:
         """Read a chunk of the prompts next in turn; after the last, their rows get their first tokens."""
-        if self._joining is None:
-            self._joining = self._next_prompts()
-        if self._joining is None:
+        rows = self._next_rows() if self._joining is None else self._joining[1]
+        if not rows:
             return
-        prompts, rows = self._joining
         try:
+            if self._joining is None:
+                self._joining = self._decoder.prepare([row.continuation.request.input_ids for row in rows]), rows
+            prompts, _ = self._joining
             logits = self._decoder.read(prompts)
         except Exception as error:  # belongs to these rows: the others go on
             self._joining = None
@@ -177,11 +178,12 @@ class Generator:
             self._rows += rows
             self._distribute(logits, first=first)
 
-    def _next_prompts(self) -> tuple[Prompts, list[Row]] | None:
+    def _next_rows(self) -> list[Row]:
+        """Those that wait and are to be read together; none where there is no room."""
         free = self._decoder.max_rows - len(self._rows)
         with self._changed:
             if not free or not self._waiting:
-                return None
+                return []
             chosen = batching.choose(
                 [len(row.continuation.request.input_ids) for row in self._waiting],
                 max_size=free,
@@ -191,7 +193,7 @@ class Generator:
             rows = [self._waiting[index] for index in chosen]
             for row in rows:
                 self._waiting.remove(row)
-        return self._decoder.prepare([row.continuation.request.input_ids for row in rows]), rows
+        return rows
 
     def _step(self) -> None:
         """One token more for every row."""

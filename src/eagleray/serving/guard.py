@@ -16,17 +16,14 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import PlainTextResponse
 from starlette.datastructures import Headers
-from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from eagleray.serving import problems
+from eagleray.serving import edge, problems
 from eagleray.serving.auth import Authority, NoAuth, require
-from eagleray.serving.edge import Edge
 from eagleray.serving.identity import HEADER as IDENTITY_HEADER
 from eagleray.serving.limits import Allowance, Ledger
-from eagleray.serving.loopback import LoopbackOnly
 from eagleray.serving.problems import Mistake, Problem, ProblemError
 from eagleray.spec.endpoint import EndpointSpec
 
@@ -123,7 +120,7 @@ def build(spec: EndpointSpec, engine: Engine, authority: Callable[[], Authority 
     app.add_exception_handler(RequestValidationError, _answers(_of_body))
     _add_facts(app, identity=identity, is_ready=engine.is_ready)
     app.add_middleware(Guard, timeout_s=spec.limits.request_timeout_s)
-    _add_edge(app, spec)
+    edge.install(app, spec, echo_request_id=False)  # the proxy of Ray Serve sends the request's id back by itself
     return app
 
 
@@ -139,24 +136,6 @@ def _add_facts(app: FastAPI, *, identity: str, is_ready: Callable[[], bool]) -> 
         if not await asyncio.to_thread(is_ready):
             raise ProblemError(problems.unavailable("the models are not loaded yet", _RETRY_S))
         return PlainTextResponse("ready", headers={IDENTITY_HEADER: identity})
-
-
-def _add_edge(app: FastAPI, spec: EndpointSpec) -> None:
-    """What is added last is passed first."""
-    if spec.auth.type == "none":
-        app.add_middleware(LoopbackOnly, cors_origins=spec.cors_origins)
-    # The proxy of Ray Serve sends the request's id back by itself.
-    app.add_middleware(
-        Edge, max_body_bytes=spec.limits.max_body_bytes, echo_request_id=False, log_bodies=spec.log_bodies
-    )
-    if spec.cors_origins:
-        app.add_middleware(
-            CORSMiddleware,
-            allow_origins=list(spec.cors_origins),
-            allow_methods=["GET", "POST"],
-            allow_headers=["*"],
-            expose_headers=["Retry-After", "X-Request-Id"],
-        )
 
 
 def _leases(ledger: Ledger) -> Callable[[str, float, int], Awaitable[int]]:

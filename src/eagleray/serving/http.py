@@ -10,15 +10,12 @@ from typing import Annotated, Any, Protocol
 from fastapi import APIRouter, Depends, FastAPI, Header, Request
 from fastapi.responses import FileResponse, PlainTextResponse
 from fastapi.security import HTTPBearer
-from starlette.middleware.cors import CORSMiddleware
 
 import eagleray
-from eagleray.serving import openai, problems, protocol
+from eagleray.serving import edge, openai, problems, protocol
 from eagleray.serving.auth import Caller, require
-from eagleray.serving.edge import Edge
 from eagleray.serving.identity import HEADER as IDENTITY_HEADER
 from eagleray.serving.limits import Allowance
-from eagleray.serving.loopback import LoopbackOnly
 from eagleray.serving.problems import ProblemError
 from eagleray.serving.service import Service
 from eagleray.serving.texts import ServedTexts
@@ -69,24 +66,13 @@ def build(
     if any(isinstance(task, CausalLmSpec) for task in tasks.values()):
         texts = ServedTexts(lambda: runtime().service)
         app.include_router(openai.router(texts, timeout_s=spec.limits.request_timeout_s), dependencies=[allowed])
-    if spec.auth.type == "none":
-        app.add_middleware(LoopbackOnly, cors_origins=spec.cors_origins)
-    app.add_middleware(
-        Edge,
-        max_body_bytes=spec.limits.max_body_bytes,
+    edge.install(
+        app,
+        spec,
         echo_request_id=echo_request_id,
-        log_bodies=spec.log_bodies,
         refusal_s=lambda: runtime().service.refusal_s(),
         on_refused=lambda seconds: _count_refused(runtime().service, seconds),
     )
-    if spec.cors_origins:
-        app.add_middleware(
-            CORSMiddleware,
-            allow_origins=list(spec.cors_origins),
-            allow_methods=["GET", "POST"],
-            allow_headers=["*"],  # those of OpenAI's client, too; what is sent says nothing without a key
-            expose_headers=["Retry-After", "X-Request-Id"],
-        )
     return app
 
 

@@ -96,7 +96,12 @@ class _Caller:
         number, received = frame.exchange, asyncio.Queue[Message]()
         self._received[number] = received
         answer = self._answer(number, _scope(frame.head), received)
-        self._tasks[number] = asyncio.get_running_loop().create_task(answer)
+        task = self._tasks[number] = asyncio.get_running_loop().create_task(answer)
+        # Not at the end of the coroutine: cancelled before its first step, it is never run.
+        task.add_done_callback(lambda task: self._forget(number))
+
+    def _forget(self, number: int) -> None:
+        del self._received[number], self._tasks[number]
 
     async def _answer(self, number: int, scope: Scope, received: asyncio.Queue[Message]) -> None:
         is_whole = False
@@ -116,7 +121,6 @@ class _Caller:
         except Exception:
             _log.exception("a request could not be answered")
         finally:
-            del self._received[number], self._tasks[number]
             if not is_whole:
                 self.link.put(Kind.FAILED, number)
 

@@ -140,12 +140,6 @@ def malformed(detail: str, mistakes: Iterable[Mistake] = (), *, status: int = 42
     return _problem(status, "malformed", "Malformed request", detail, {"errors": errors[:_MAX_PLACES]})
 
 
-def unsupported_media_type(given: str) -> Problem:
-    """The body is not JSON."""
-    detail = f"the body must be application/json; given: {given[:100] or 'no Content-Type'}"
-    return _problem(415, "unsupported-media-type", "Unsupported media type", detail)
-
-
 def internal(request_id: str) -> Problem:
     """Something that nobody foresaw. Only the log says what."""
     detail = "something went wrong here" + (f"; the log has it under request {request_id}" if request_id else "")

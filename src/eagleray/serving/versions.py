@@ -30,7 +30,7 @@ from eagleray.serving.problems import ProblemError, malformed, too_long
 from eagleray.serving.telemetry import Telemetry
 from eagleray.serving.text_rows import TooLong
 from eagleray.spec.endpoint import EndpointSpec
-from eagleray.store import registry
+from eagleray.store import cache, registry
 from eagleray.store.objects import Objects
 from eagleray.tasks import chat_template
 
@@ -184,16 +184,23 @@ def prove(
 
 
 def fetched(objects: Objects, name: str, version: int, *, cache_dir: Path) -> Path:
-    """The files of a version as a directory of this machine, fetched and verified if they are not there.
+    """The files of a version as an entry of this machine's cache, fetched and verified if they are not there."""
+    directory = cache.folder("models", root=cache_dir) / f"{name}-{version}-{objects_key(objects)}"
+    if not directory.is_dir():
+        _fetch(objects, name, version, directory)
+    cache.touch(directory)
+    return directory
 
-    Processes of one machine may fetch at the same time: each into a folder of its own, the first one stays.
-    """
-    directory = cache_dir / "models" / objects_key(objects) / name / str(version)
-    if directory.is_dir():
-        return directory
+
+def objects_key(objects: Objects) -> str:
+    """A name for a storage that a directory can have: two registries may know the same model and version."""
+    return hashlib.sha256(objects.uri.encode()).hexdigest()[:16]
+
+
+def _fetch(objects: Objects, name: str, version: int, directory: Path) -> None:
+    """Processes of one machine may fetch at the same time: each into a folder of its own, the first one stays."""
     record = registry.read(objects, name, version)
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{version}-", dir=directory.parent))
+    scratch = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
     try:
         registry.fetch(objects, record, scratch)
         scratch.replace(directory)
@@ -202,9 +209,3 @@ def fetched(objects: Objects, name: str, version: int, *, cache_dir: Path) -> Pa
             raise EaglerayError(f"{directory}: cannot be written: {error.strerror or error}") from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    return directory
-
-
-def objects_key(objects: Objects) -> str:
-    """A name for a storage that a directory can have: two registries may know the same model and version."""
-    return hashlib.sha256(objects.uri.encode()).hexdigest()[:16]

@@ -31,7 +31,7 @@ from eagleray.serving.scaling import scaling
 from eagleray.serving.versions import fetched
 from eagleray.spec.endpoint import AuthSpec, EndpointSpec, VllmBackendSpec
 from eagleray.spec.serving import ServingSpec
-from eagleray.store import registry
+from eagleray.store import cache, registry
 from eagleray.store.objects import Objects, open_storage
 from eagleray.tasks import trained
 
@@ -190,6 +190,7 @@ def _merged(directory: Path, *, dtype: torch.dtype) -> Path:
     """Beside the adapter, made once. Merged in fp32, whatever it is stored in: rounding comes last."""
     merged = directory.with_name(f"{directory.name}-merged-{_name(dtype)}")
     if merged.is_dir():
+        cache.touch(merged)
         return merged
     scratch = Path(tempfile.mkdtemp(prefix=f".{merged.name}-", dir=directory.parent))
     try:

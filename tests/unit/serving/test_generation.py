@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from fractions import Fraction
 from typing import Any, TypeVar
 
 import pytest
@@ -242,6 +243,23 @@ def test_logits_that_are_not_finite_end_their_row() -> None:
     generator = Generator(model, TOKENIZER, end_ids=[])
     assert run(both()) == (Stopped, 120)
     generator.close()
+
+
+def test_a_prompt_that_cannot_be_prepared_ends_its_row_alone() -> None:
+    """As one does whose tensors the device has no memory for."""
+
+    async def both() -> int:
+        stream = generator.submit(LONG)
+        await anext(stream)
+        broken = GenerationRequest((Fraction(1),), 5)  # type: ignore[arg-type]  # no tensor can hold it
+        with pytest.raises(Stopped, match="the model failed: RuntimeError"):
+            await read(generator.submit(broken))
+        await read(stream)
+        await until_free(generator)
+        return len(await tokens(generator.submit(LONG)))
+
+    with tiny_generator() as generator:
+        assert run(both()) == 120
 
 
 def test_closing_ends_the_streams() -> None:

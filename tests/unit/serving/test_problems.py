@@ -70,9 +70,6 @@ CASES: list[Any] = [
         "malformed",
         id="malformed",
     ),
-    pytest.param(
-        problems.unsupported_media_type(""), 415, "invalid_request_error", None, "unsupported_media_type", id="type"
-    ),
     pytest.param(problems.internal("r-1"), 500, "server_error", None, "internal", id="internal"),
 ]
 
