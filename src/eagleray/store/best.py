@@ -21,14 +21,23 @@ AnyScored = TypeVar("AnyScored", bound=Scored)
 
 
 def pick(candidates: Iterable[AnyScored], *, metric: str, mode: Literal["max", "min"]) -> AnyScored | None:
-    """The candidate with the best value; of equals the one of the earlier step; None where none has a value."""
+    """The candidate with the best value; of equals the one of the lowest loss, then of the earliest step.
+
+    A metric that counts right answers ties on few rows, and the loss still tells how sure the model is. None where no
+    candidate has a value.
+    """
     sign = 1.0 if mode == "max" else -1.0
     ranked = [
-        (-sign * value, candidate.step, candidate)
+        (-sign * value, _loss(candidate), candidate.step, candidate)
         for candidate in candidates
         if (value := value_of(candidate.metrics, metric)) is not None
     ]
-    return min(ranked, key=lambda each: each[:2])[2] if ranked else None
+    return min(ranked, key=lambda each: each[:3])[3] if ranked else None
+
+
+def _loss(candidate: Scored) -> float:
+    loss = value_of(candidate.metrics, "loss")
+    return math.inf if loss is None else loss
 
 
 def value_of(metrics: Mapping[str, Any], metric: str) -> float | None:

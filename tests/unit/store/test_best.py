@@ -43,6 +43,16 @@ def test_pick(values: list[Any], mode: Literal["max", "min"], step: int | None, 
     assert (picked.step if picked else None) == step
 
 
+def test_of_equals_the_one_of_the_lowest_loss_is_best() -> None:
+    losses = (0.6, 0.4, NAN, 0.4)
+    saved = [Saved(step, {"f1": 1.0, "loss": loss}) for step, loss in enumerate(losses, start=1)]
+
+    picked = best.pick(saved, metric="f1", mode="max")
+
+    assert picked is not None
+    assert picked.step == 2
+
+
 def test_a_metric_that_is_missing_has_no_value() -> None:
     assert best.value_of({"f1": 1}, "accuracy") is None
     assert best.value_of({"f1": 1}, "f1") == 1.0
