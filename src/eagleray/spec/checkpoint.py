@@ -26,4 +26,5 @@ class CheckpointSpec(Spec):
     keep: Annotated[int, Field(ge=1)] = 2
     """How many of the newest stay; the best one stays besides."""
     best_by: BestBySpec | None = None
-    """What makes a checkpoint the best. Left out: the task's own main metric on the validation split."""
+    """What makes a checkpoint the best; of equals the lower loss does. Left out: the task's own main metric on the
+    validation split."""
