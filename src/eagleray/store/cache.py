@@ -55,7 +55,8 @@ def folder(kind: str, *, root: Path | None = None) -> Path:
 
 def touch(entry: Path) -> None:
     """Note that an entry is used now, so that it is not pruned for its age."""
-    os.utime(entry)
+    with suppress(OSError):  # a cache that is only read, as one of an image, is not pruned either
+        os.utime(entry)
 
 
 def entries(root: Path | None = None) -> list[CacheEntry]:

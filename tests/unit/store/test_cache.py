@@ -80,6 +80,10 @@ def test_prune(root: Path, older_than_days: float | None, left: list[str], freed
     assert (root / "data" / "day-1.lock").exists()
 
 
+def test_what_cannot_be_touched_can_be_used(root: Path) -> None:
+    cache.touch(root / "as if it could only be read")
+
+
 def test_a_touched_entry_stays(root: Path) -> None:
     cache.touch(_add(root, "used", age_days=50))
     assert cache.prune(older_than_days=1, now=NOW, root=root) == 0
