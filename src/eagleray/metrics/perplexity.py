@@ -17,10 +17,15 @@ class PerplexityMetrics:
         self.state = torch.zeros(3, dtype=torch.float64)
 
     def update(self, loss_sum: float, logits: torch.Tensor, batch: dict[str, torch.Tensor]) -> None:
-        """Add target positions: `logits` (targets, vocabulary) of those positions of `batch["targets"]` that count."""
+        """Add target positions: `logits` (targets, vocabulary) of those positions of `batch["targets"]` that count.
+
+        Or (rows, length, vocabulary) of all positions.
+        """
         counted = batch["target_weights"] > 0
         weights = batch["target_weights"][counted].to("cpu", torch.float64)
-        right = (logits.detach().argmax(dim=-1) == batch["targets"][counted]).to("cpu", torch.float64)
+        said = logits.detach().argmax(dim=-1)
+        said = said[counted] if said.dim() == 2 else said
+        right = (said == batch["targets"][counted]).to("cpu", torch.float64)
         self.state += torch.stack([torch.tensor(loss_sum, dtype=torch.float64), weights.sum(), weights @ right])
 
     def compute(self) -> dict[str, Any]:

@@ -175,9 +175,10 @@ class CausalLm:
     def loss(
         self, forward: Forward, batch: Batch, *, label_smoothing: float = 0.0
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """The logits returned are those of the counted targets alone, (targets, vocabulary)."""
+        """The logits returned are those of the counted targets alone, (targets, vocabulary), but of plain texts all."""
         logits = forward(**_inputs(batch), use_cache=False).logits
-        return targets.summed_loss(logits, batch, label_smoothing=label_smoothing)
+        summed = targets.summed_loss_of_all if self.format == "text" else targets.summed_loss
+        return summed(logits, batch, label_smoothing=label_smoothing)
 
     def row_losses(self, logits: torch.Tensor, batch: Batch) -> torch.Tensor | None:
         """A row's mean over its targets; 0 where it has none."""

@@ -26,6 +26,19 @@ def summed_loss(logits: torch.Tensor, batch: Batch, *, label_smoothing: float) -
     return (losses * batch["target_weights"][counted]).sum(), chosen
 
 
+def summed_loss_of_all(
+    logits: torch.Tensor, batch: Batch, *, label_smoothing: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The same where nearly every place counts, and the logits as they are: (rows, length, vocabulary).
+
+    None are chosen, so neither are they copied nor their gradients scattered: half of the loss' time.
+    """
+    losses = functional.cross_entropy(
+        logits.flatten(0, 1).float(), batch["targets"].flatten(), reduction="none", label_smoothing=label_smoothing
+    )
+    return (losses * batch["target_weights"].flatten()).sum(), logits
+
+
 def row_sums(logits: torch.Tensor, batch: Batch) -> torch.Tensor:
     """A row's summed loss over its targets, (rows,) float32, with gradient."""
     counted = batch["target_weights"] > 0
@@ -39,9 +52,10 @@ def rows_of(counted: torch.Tensor) -> torch.Tensor:
     return numbers.expand_as(counted)[counted]
 
 
-def row_means(chosen: torch.Tensor, batch: Batch) -> torch.Tensor:
-    """A row's mean loss over its targets, (rows,) on the CPU; 0 where it has none. `chosen` is of `summed_loss`."""
+def row_means(logits: torch.Tensor, batch: Batch) -> torch.Tensor:
+    """A row's mean loss over its targets, (rows,) on the CPU; 0 where it has none. `logits` are of either sum."""
     counted = batch["target_weights"] > 0
+    chosen = logits[counted] if logits.dim() == 3 else logits
     counts = counted.sum(dim=1).tolist()
     parts = zip(torch.split(chosen, counts), torch.split(batch["targets"][counted], counts), strict=True)
     # Row by row: the logits of a whole batch in fp32 are the largest tensor of an evaluation already.
