@@ -10,9 +10,10 @@ import pytest
 import torch
 from torch import nn
 
+from eagleray.spec.averaging import EmaSpec
 from eagleray.spec.optimizer import AdamWSpec
 from eagleray.spec.scale import ZeroSpec
-from eagleray.train import deepspeed_config, optimizers
+from eagleray.train import averaging, deepspeed_config, optimizers
 from eagleray.train.engine import Engine
 from tests.support.gloo import GlooWorkers
 
@@ -35,7 +36,9 @@ def _two_steps(group: Any, stage: int, clip: float | None) -> tuple[float, bool,
     zero = ZeroSpec(stage=stage)
     config = deepspeed_config.build(zero, world_size=2, precision="fp32", gradient_clip=clip, on_cpu=True)
     optimizer = optimizers.build(model, AdamWSpec(type="adamw"), learning_rate=0.1, weight_decay=0.1, fused=True)
-    engine = Engine(model, optimizer=optimizer, config=config, group=group, gradient_clip=clip)
+    engine = Engine(model, optimizer=optimizer, config=config, group=group, gradient_clip=clip, averages=True)
+    averaging.attach(optimizer, EmaSpec(type="ema"), total_steps=2)
+    engine.set_learning_rate(0.1, step=0)
     before = _weights(engine)
 
     # The root of 0 is a number, its slope is none.

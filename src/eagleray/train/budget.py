@@ -114,10 +114,8 @@ def of_worker(
     weights = -(-held // layout.world_size) if layout.stage == 3 else held
     gathered = (min(n, MAX_LIVE) + min(n, PREFETCH)) * b if layout.stage == 3 else 0
     gathered += counts.packed.unpacked_bytes if counts.packed else 0
-    activations = one_pass.activations
-    if layout.on_cpu:
-        gathered = round(gathered * (1 + KEPT_OF_GATHERED))
-        activations = round(activations * (1 + KEPT_OF_ACTIVATIONS))
+    gathered = _with_kept(gathered, KEPT_OF_GATHERED, layout)
+    activations = _with_kept(one_pass.activations, KEPT_OF_ACTIVATIONS, layout)
     kept, passing = _gradients(counts, layout, share)
     bucket = 0 if layout.stage == 0 else (min(BUCKET, learning) if layout.on_cpu else BUCKET) * b
     lasting_bucket = bucket if layout.stage == 3 or not layout.on_cpu else 0
@@ -137,8 +135,7 @@ def of_worker(
         state += share * b  # on the way back to the weights, though it be the same memory
     standing = weights + state + kept + lasting_bucket
     backward = activations + (passing if accumulates else one_pass.with_gradients - one_pass.activations)
-    reduced = passing + bucket - lasting_bucket
-    reducing = flat + (round(reduced * (1 + KEPT_OF_GRADIENTS)) if layout.on_cpu else reduced)
+    reducing = flat + _with_kept(passing + bucket - lasting_bucket, KEPT_OF_GRADIENTS, layout)
     moving = max(gathered + backward, reducing)
     copies = 0 if not layout.on_cpu else checkpoint
     loading = held + (weights if layout.stage == 3 else learning * b if layout.stage else 0)
@@ -178,6 +175,11 @@ def exported_bytes(counts: Counts) -> int:
     """Return the size of the weights that are written for use: all of them, or what learned of an adapted model."""
     num = counts.parameters if counts.learning == counts.parameters else counts.learning
     return num * counts.weight_bytes
+
+
+def _with_kept(size: int, share: float, layout: Layout) -> int:
+    """With what a CPU's allocator keeps of it once it is freed."""
+    return round(size * (1 + share)) if layout.on_cpu else size
 
 
 def _optimizer(counts: Counts, layout: Layout, share: int) -> int:

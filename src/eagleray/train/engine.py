@@ -98,6 +98,9 @@ class Engine:
         A gradient that is not finite changes nothing.
         """
         norm = self._clip() if self._clips_itself else None
+        if norm is not None and not math.isfinite(norm):  # from stage 1 on DeepSpeed leaves such a step out itself
+            self._engine.zero_grad()
+            return norm
         self._engine.step()
         return float(norm if norm is not None else self._engine.get_global_grad_norm() or 0.0)
 
@@ -210,11 +213,7 @@ class Engine:
                 parameter.grad = torch.zeros_like(parameter)
 
     def _clip(self) -> float:
-        norm = float(nn.utils.clip_grad_norm_(self.module.parameters(), self._gradient_clip))
-        if not math.isfinite(norm):  # from stage 1 on DeepSpeed leaves such a step out, here it does not
-            for parameter in self.module.parameters():
-                parameter.grad = None
-        return norm
+        return float(nn.utils.clip_grad_norm_(self.module.parameters(), self._gradient_clip))
 
 
 def _import_deepspeed(device: torch.device) -> Any:
