@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,24 +12,34 @@ import numpy.typing as npt
 def pack(lengths: Sequence[int], capacity: int) -> list[list[int]]:
     """Return rows of sequence numbers, the lengths of each row adding up to `capacity` at most.
 
-    First-fit decreasing: at most 11/9 of the fewest rows possible, and one (Johnson 1973).
+    Rows are padded to the longest of them. Of each number of rows from the fewest on, the one that takes the least room
+    in all is taken; among equals the most rows, as attention within short rows is cheaper.
 
     Raises:
         ValueError: a sequence is longer than `capacity`.
     """
-    rows: list[list[int]] = []
-    room: list[int] = []
+    longest, total = max(lengths, default=0), sum(lengths)
+    if longest > capacity:
+        raise ValueError(f"a sequence of {longest} tokens does not fit into a row of {capacity}")
+    if not lengths:
+        return []
+    best, least = [[number] for number in range(len(lengths))], longest * len(lengths)
+    for count in range(-(-total // capacity), -(-total // longest) + 1):
+        rows, length = _level(lengths, count)
+        if length <= capacity and length * count <= least:
+            best, least = rows, length * count
+    return best
+
+
+def _level(lengths: Sequence[int], count: int) -> tuple[list[list[int]], int]:
+    """So many rows, and the longest's length: the longest sequence first, each to the shortest row (Graham 1969)."""
+    rows: list[list[int]] = [[] for _ in range(count)]
+    shortest = [(0, row) for row in range(count)]
     for number in sorted(range(len(lengths)), key=lambda n: -lengths[n]):
-        length = int(lengths[number])
-        if length > capacity:
-            raise ValueError(f"a sequence of {length} tokens does not fit into a row of {capacity}")
-        row = next((r for r, free in enumerate(room) if free >= length), len(rows))
-        if row == len(rows):
-            rows.append([])
-            room.append(capacity)
+        length, row = shortest[0]
         rows[row].append(number)
-        room[row] -= length
-    return rows
+        heapq.heapreplace(shortest, (length + int(lengths[number]), row))
+    return rows, max(shortest)[0]
 
 
 def pad(

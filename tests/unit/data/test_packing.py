@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -17,11 +19,13 @@ from eagleray.data.packing import pack, pad
         ([10], [[0]]),
         ([3, 7], [[1, 0]]),
         ([6, 6, 4, 4], [[0, 2], [1, 3]]),
-        ([5, 6, 5], [[1], [0, 2]]),
+        ([5, 5, 5, 5, 5, 5], [[0], [1], [2], [3], [4], [5]]),
+        ([5, 6, 5], [[1], [0], [2]]),
+        ([9, 1, 1, 1, 1, 1, 1, 1, 1], [[0], [1, 2, 3, 4, 5, 6, 7, 8]]),
     ],
     ids=str,
 )
-def test_pack_puts_the_longest_first_where_they_fit(lengths: list[int], rows: list[list[int]]) -> None:
+def test_rows_are_level_and_as_short_as_they_waste_nothing(lengths: list[int], rows: list[list[int]]) -> None:
     assert pack(lengths, 10) == rows
 
 
@@ -30,7 +34,16 @@ def test_every_sequence_is_in_one_row_and_no_row_overflows(lengths: list[int]) -
     rows = pack(lengths, 64)
     assert sorted(number for row in rows for number in row) == list(range(len(lengths)))
     assert all(sum(lengths[number] for number in row) <= 64 for row in rows)
-    assert len(rows) <= 2 * -(-sum(lengths) // 64)
+    longest_row = max((sum(lengths[number] for number in row) for row in rows), default=0)
+    assert len(rows) * longest_row <= len(lengths) * max(lengths, default=0)
+
+
+def test_sentences_of_mixed_length_leave_little_empty() -> None:
+    lots = random.Random(0)
+    lengths = [lots.randint(4, 50) for _ in range(32)]
+    rows = pack(lengths, 128)
+    longest_row = max(sum(lengths[number] for number in row) for row in rows)
+    assert sum(lengths) / (len(rows) * longest_row) > 0.97
 
 
 def test_a_sequence_longer_than_a_row_is_an_error() -> None:
