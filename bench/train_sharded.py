@@ -150,7 +150,6 @@ def _settings(directory: Path, arguments: argparse.Namespace) -> list[str]:
         f"train.global_batch_size={BATCH_SIZE}",
         f"train.micro_batch_size={MICRO_BATCH_SIZE}",
         "train.baselines=false",
-        "train.log_every_steps=1",
         f"scale.num_workers={NUM_WORKERS}",
         f"scale.zero.stage={arguments.zero_stage}",
     ]
