@@ -35,6 +35,7 @@ def _lines(text: str) -> Iterator[str]:
 def _commands(text: str) -> Iterator[str]:
     for line in [*_lines(text), *INLINE.findall(FENCE.sub("", text))]:
         bare = re.split(r"\s+#\s|\s{3,}", line.removeprefix("$ "))[0]
+        bare = re.sub(r"\$\((eagleray [^)]*)\)", r" && \1", bare)
         for part in re.split(r"\s(?:--|&&|\|)\s", bare):
             if part.startswith("eagleray "):
                 yield re.split(r"\s(?:>|2>|<|&)", f"{part} ")[0].strip()

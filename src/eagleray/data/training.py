@@ -6,7 +6,7 @@ concerns the training split; the others are read and cleaned alike, and keep eve
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -31,6 +31,7 @@ from eagleray.data.steps import (
     TextSample,
 )
 from eagleray.data.tokenized import rows_path
+from eagleray.data.wording import did_you_mean, listed
 from eagleray.errors import DataError
 from eagleray.spec.data import DataSpec
 from eagleray.spec.task.content import RowContent
@@ -40,6 +41,7 @@ Progress = Callable[[str, int], None]
 
 MAX_SAMPLES = 3
 OTHER_LANGUAGE = "not in train_languages"
+_NAMED_LANGUAGES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +103,11 @@ def choose_rows(
     """Return which rows of each split are used. `groups`: of the training source, of which one row each is enough.
 
     Raises:
-        DataError: nothing is left to learn from.
+        DataError: nothing is left to learn from, or no row is in one of `train_languages`.
     """
     chosen = dict(numbers)
     drops: list[DropReport] = []
+    _refuse_unknown(spec.train_languages, rows["train"].language_names)
     for name in ("train", "validation") if spec.train_languages else ():
         source = rows[name if name in rows else "train"]
         chosen[name], dropped = _of_languages(chosen[name], source, spec)
@@ -199,6 +202,15 @@ def _balanced(
     return balanced, BalanceReport(
         by=spec.balance.by, before=choose.counted(before, names), after=choose.counted(before[place], names)
     )
+
+
+def _refuse_unknown(wanted: Sequence[str], there: Sequence[str]) -> None:
+    for name in wanted:
+        if name not in there:
+            raise DataError(
+                f"data.train_languages: no training row is in {name!r}{did_you_mean(name, there)}; there are "
+                f"{listed(sorted(filter(None, there)), limit=_NAMED_LANGUAGES)}"
+            )
 
 
 def _refuse_empty(chosen: Mapping[str, np.ndarray], drops: list[DropReport]) -> None:

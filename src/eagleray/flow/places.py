@@ -193,13 +193,13 @@ def ask(
     """
     headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
     data = None if body is None else json.dumps(body).encode()
-    request = Request(f"{url(endpoint)}{path}", data=data, headers=headers)
+    request, trust = Request(f"{url(endpoint)}{path}", data=data, headers=headers), _trust(endpoint)
     try:
-        with _opened(request, timeout_s, _trust(endpoint)) as response:
+        with _opened(request, timeout_s, trust) as response:
             assert response.status is not None  # it is, where the scheme is HTTP
             return response.status, _object(response.read())
     except (OSError, HTTPException) as error:
-        raise ClusterError(f"{url(endpoint)}{path} does not answer: {error or type(error).__name__}") from error
+        raise ClusterError(f"{url(endpoint)}{path} does not answer: {str(error) or type(error).__name__}") from error
 
 
 def _opened(request: Request, timeout_s: float, trust: ssl.SSLContext | None) -> HTTPResponse | HTTPError:

@@ -81,7 +81,7 @@ def _answer(endpoint: EndpointSpec, body: Any, key: str | None) -> int | str:
             endpoint, "/v1/predict", body=body, key=key, timeout_s=endpoint.limits.request_timeout_s
         )
     except ClusterError as error:
-        return str(error)
+        return str(error.__cause__)
     version = answer.get("version")
     return version if isinstance(version, int) else f"status {status}, {answer.get('detail', 'no problem is told')}"
 

@@ -24,6 +24,7 @@ from eagleray.model import hub, sources
 
 FILE = "preprocessor_config.json"
 _DEFAULT_SIZE = 224
+_SCALED_FROM = 384
 _GREY = (0.5, 0.5, 0.5)
 
 
@@ -139,6 +140,9 @@ def _reader(facts: dict[str, Any], config: dict[str, Any]) -> ImageReader:
     named = facts.get("size", config.get("image_size") or _DEFAULT_SIZE)
     edge = named.get("shortest_edge") if isinstance(named, dict) else None
     height, width = _sides(facts.get("crop_size", edge) if edge else named)
+    crops = facts.get("do_center_crop", True)
+    if facts.get("crop_pct"):  # ConvNeXT's: of small images so much of the shorter side is kept, large ones are scaled
+        edge, crops = int(height / facts["crop_pct"]), height < _SCALED_FROM
     mean, std = (tuple(facts.get(key) or _GREY) for key in ("image_mean", "image_std"))
     normalises = facts.get("do_normalize", True)
     return ImageReader(
@@ -148,7 +152,7 @@ def _reader(facts: dict[str, Any], config: dict[str, Any]) -> ImageReader:
         std=std if normalises else (1.0,) * 3,
         scale=float(facts.get("rescale_factor", 1 / 255)) if facts.get("do_rescale", True) else 1.0,
         resample=int(facts.get("resample") or Image.Resampling.BILINEAR),
-        edge=edge if edge and facts.get("do_center_crop", True) and edge >= max(height, width) else None,
+        edge=edge if edge and crops and edge >= max(height, width) else None,
     )
 
 

@@ -16,8 +16,13 @@ class Output:
 
 
 def logits(output: Any) -> torch.Tensor:
-    """`logits`, or where a head says for each token how well an answer begins and ends there, (rows, length, 2)."""
+    """`logits`; of a head for answers how well one begins and ends at each token, (rows, length, 2).
+
+    Of two heads that were pretrained together it is the one for the row.
+    """
     if getattr(output, "start_logits", None) is not None:
         return torch.stack([output.start_logits, output.end_logits], dim=-1)
+    if getattr(output, "seq_relationship_logits", None) is not None:
+        return output.seq_relationship_logits  # type: ignore[no-any-return]
     found: torch.Tensor = output.logits
     return found

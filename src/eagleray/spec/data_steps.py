@@ -40,7 +40,9 @@ def conflicts(data: DataSpec, task: TaskSpec) -> Iterator[Conflict]:
     facts = task.content
     yield from _clean_conflicts(data, task, facts)
     if data.few_shot is not None and not facts.has_classes:
-        yield Conflict("data.few_shot", f"{_named(task)} has no labels to take rows of: leave it out")
+        yield Conflict(
+            "data.few_shot", f"takes rows of each label, and rows of {_named(task)} have not one: leave it out"
+        )
     yield from _balance_conflicts(data, task, facts)
     if data.train_languages and data.language is None:
         yield Conflict("data.train_languages", "needs `data.language`: the column that tells a row's language")
@@ -53,7 +55,7 @@ def loss_conflicts(train: TrainSpec, task: TaskSpec) -> Iterator[Conflict]:
     if train.loss.is_plain:
         return
     if not isinstance(task, TextClassificationSpec) or task.problem == "regression":
-        yield Conflict("train.loss", f"weighs labels, and {_named(task)} has none: leave it out")
+        yield Conflict("train.loss", f"weighs the labels of text-classification: leave it out for {_named(task)}")
         return
     if task.probabilities is not None:
         yield Conflict("train.loss", "weighs rows by their one label, task.probabilities gives several: leave one out")
@@ -77,7 +79,9 @@ def _balance_conflicts(data: DataSpec, task: TaskSpec, facts: RowContent) -> Ite
     if data.balance is None:
         return
     if data.balance.by == "label" and not facts.has_classes:
-        yield Conflict("data.balance.by", f"{_named(task)} has no labels to balance: `language` is what can be")
+        yield Conflict(
+            "data.balance.by", f"rows of {_named(task)} have not one label to balance by: `language` is what can be"
+        )
     if data.balance.by == "language" and data.language is None:
         yield Conflict("data.balance.by", "`language` needs `data.language`: the column that tells a row's language")
 

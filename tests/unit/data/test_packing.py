@@ -25,17 +25,34 @@ from eagleray.data.packing import pack, pad
     ],
     ids=str,
 )
-def test_rows_are_level_and_as_short_as_they_waste_nothing(lengths: list[int], rows: list[list[int]]) -> None:
+def test_rows_are_level_and_short(lengths: list[int], rows: list[list[int]]) -> None:
     assert pack(lengths, 10) == rows
 
 
-@given(st.lists(st.integers(1, 64), max_size=60))
+@given(st.lists(st.integers(0, 64), max_size=60))
 def test_every_sequence_is_in_one_row_and_no_row_overflows(lengths: list[int]) -> None:
     rows = pack(lengths, 64)
     assert sorted(number for row in rows for number in row) == list(range(len(lengths)))
     assert all(sum(lengths[number] for number in row) <= 64 for row in rows)
     longest_row = max((sum(lengths[number] for number in row) for row in rows), default=0)
-    assert len(rows) * longest_row <= len(lengths) * max(lengths, default=0)
+    assert len(rows) * longest_row <= max(1, 2 * -(-sum(lengths) // 64)) * 64
+
+
+@pytest.mark.parametrize(
+    ("lengths", "capacity", "num_rows"),
+    [([10] + [4] * 12, 10, 7), ([2048] + [100] * 511, 2048, 27), ([0, 0], 10, 1)],
+    ids=["full-row", "full-row-of-many", "nothing"],
+)
+def test_a_row_that_is_full_leaves_the_others_packed(lengths: list[int], capacity: int, num_rows: int) -> None:
+    assert len(pack(lengths, capacity)) == num_rows
+
+
+@pytest.mark.parametrize("longest", [50, 400, 2000])
+def test_many_sequences_leave_little_empty(longest: int) -> None:
+    lots = random.Random(longest)
+    lengths = [lots.randint(20, longest) for _ in range(512)]
+    rows = pack(lengths, 2048)
+    assert sum(lengths) / (len(rows) * max(sum(lengths[number] for number in row) for row in rows)) > 0.97
 
 
 def test_sentences_of_mixed_length_leave_little_empty() -> None:

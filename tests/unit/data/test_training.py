@@ -214,6 +214,12 @@ class TestLanguages:
         by_text = {row["text"]: row["lang"] for row in rows}
         assert [data.languages[n] for n in data.test.languages] == [by_text[text] for text in texts(data.test)]
 
+    def test_a_language_that_no_row_is_in(self, tmp_path: Path) -> None:
+        source = write_jsonl(tmp_path / "rows.jsonl", [{**row, "lang": "en"} for row in varied(40)])
+        told = r"train_languages: no training row is in 'enn' \(did you mean 'en'\?\); there are 'en'"
+        with pytest.raises(DataError, match=told):
+            run(tmp_path, train=source, language="lang", train_languages=["en", "enn"])
+
     def test_shares_by_temperature(self, tmp_path: Path) -> None:
         rows = [{**row, "lang": "de" if n % 10 == 0 else "en"} for n, row in enumerate(varied(100))]
         source = write_jsonl(tmp_path / "rows.jsonl", rows)

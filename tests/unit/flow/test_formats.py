@@ -24,6 +24,7 @@ TEXTS = ("a fine film", "cold and loud, a mess of a plot", "hello", "what is the
 LABELS = ("bad", "good")
 
 
+BOTH = {"type": "next-sentence", "with_masked_lm": True}
 MULTI = {
     "type": "multi-task",
     "tasks": [
@@ -37,8 +38,11 @@ def version(scratch: Path, task: dict[str, Any], labels: tuple[str, ...] = ()) -
 
 
 def golden(directory: Path, column: str = "text") -> list[GoldenRow]:
+    return answered(directory, [{column: text} for text in TEXTS])
+
+
+def answered(directory: Path, raws: list[dict[str, Any]]) -> list[GoldenRow]:
     model = loaded.load(directory, backend=TorchBackendSpec(type="torch"))
-    raws = [{column: text} for text in TEXTS]
     return [
         GoldenRow(input=raw, output=answer)
         for raw, answer in zip(raws, model.answer_all(model.encode(raws)), strict=True)
@@ -68,6 +72,20 @@ def test_an_encoder_becomes_onnx(tmp_path: Path) -> None:
     written = {file.relative_to(tmp_path / "to").as_posix() for file in (tmp_path / "to").rglob("*") if file.is_file()}
     assert written >= {"config.json", "tokenizer.json", exact.file, rough.file}
     assert "model.safetensors" not in written
+
+
+@pytest.mark.parametrize("form", ["onnx", "torch-export"])
+@pytest.mark.parametrize(
+    "task", [{"type": "masked-lm"}, {"type": "next-sentence"}, BOTH], ids=["words", "order", "both"]
+)
+def test_what_was_pretrained_answers_as_before(tmp_path: Path, task: dict[str, Any], form: Form) -> None:
+    directory = version(tmp_path, task)
+    raws = [{"text": f"{text} [MASK]", "text_pair": "and so on"} for text in TEXTS]
+    rows = raws if task["type"] == "next-sentence" else [{"text": raw["text"]} for raw in raws]
+    [parity] = formats.write(directory, answered(directory, rows), tmp_path / "to", form=form, say=lambda what: None)
+
+    assert parity.max_difference < 1e-4
+    assert parity.agreement == 1.0
 
 
 def test_an_encoder_becomes_a_program(tmp_path: Path) -> None:

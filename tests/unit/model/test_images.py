@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from transformers import ViTImageProcessorPil
+from transformers import ConvNextImageProcessorPil, ViTImageProcessorPil
 
 from eagleray.errors import ModelSourceError
 from eagleray.model import images
@@ -46,6 +46,8 @@ def _model(directory: Path, *, config: dict[str, Any], facts: dict[str, Any] | N
             id="middle cut out",
         ),
         pytest.param(ViTImageProcessorPil(size={"height": 8, "width": 8}, do_normalize=False), id="not centred"),
+        pytest.param(ConvNextImageProcessorPil(size={"shortest_edge": 24}, crop_pct=0.8), id="a share cut out"),
+        pytest.param(ConvNextImageProcessorPil(size={"shortest_edge": 384}, crop_pct=0.8), id="large ones scaled"),
     ],
 )
 def test_pixels_are_those_of_transformers(processor: Any, size: tuple[int, int], mode: str, tmp_path: Path) -> None:

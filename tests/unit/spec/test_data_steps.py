@@ -43,7 +43,7 @@ def data(steps: str) -> str:
         (
             {"task": REGRESSION, "data": data("few_shot: {per_class: 3}")},
             "spec.data.few_shot",
-            "regression has no labels",
+            "rows of regression have not one",
         ),
         (
             {"task": CHAT, "data": data("balance: {type: oversample}")},
@@ -53,6 +53,11 @@ def data(steps: str) -> str:
         ({"data": data("balance: {type: temperature}")}, "spec.data.balance.by", "needs `data.language`"),
         ({"data": data("train_languages: [en]")}, "spec.data.train_languages", "needs `data.language`"),
         ({"task": CHAT, "data": data("augment: {steps: [{type: swap}]}")}, "spec.data.augment", "learns to say"),
+        (
+            {"task": "{type: seq2seq}", "data": data("augment: {steps: [{type: swap}]}")},
+            "spec.data.augment",
+            "wants another target",
+        ),
         ({"data": data("augment: {language: xx, steps: [{type: swap}]}")}, "spec.data.augment.language", "no language"),
         (
             {"data": data("augment: {language: de, steps: [{type: swap}, {type: synonyms}]}")},
@@ -70,7 +75,7 @@ def data(steps: str) -> str:
             "take `ocr` or leave it out",
         ),
         ({"data": data("augment: {steps: []}")}, "spec.data.augment.steps", "at least 1"),
-        ({"task": CHAT, "train": "{loss: {type: focal}}"}, "spec.train.loss", "causal-lm has none"),
+        ({"task": CHAT, "train": "{loss: {type: focal}}"}, "spec.train.loss", "leave it out for causal-lm"),
         (
             {
                 "task": "{type: text-classification, labels: [a, b]}",

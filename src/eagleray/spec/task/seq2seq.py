@@ -81,4 +81,6 @@ class Seq2SeqSpec(TaskBase):
 
     @property
     def content(self) -> RowContent:
-        return RowContent(texts=("source", "target"), inputs=("source",))
+        return RowContent(
+            texts=("source", "target"), why_no_copies="another source wants another target, be it by one word"
+        )
