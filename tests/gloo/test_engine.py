@@ -50,6 +50,37 @@ def _two_steps(group: Any, stage: int, clip: float | None) -> tuple[float, bool,
     return bad, not _are_equal(before, after), not _are_equal(after, last)
 
 
+@pytest.mark.parametrize("stage", [0, 2, 3])
+def test_batch_norm_of_several_workers(gloo_workers: Callable[[int], GlooWorkers], stage: int) -> None:
+    """Each saw rows of its own, and goes on with the mean; what is frozen, or only measured, has seen nothing."""
+    for learned, frozen, measured in gloo_workers(2).run(_norms, stage):
+        assert measured == [0.0, 0.0]
+        assert learned == pytest.approx([0.05, 0.05])  # a tenth of 0 at one, of 1 at the other
+        assert frozen == [0.0, 0.0]
+
+
+def _norms(group: Any, stage: int) -> tuple[list[float], list[float], list[float]]:
+    """In a worker process: running means after a step of the layer that learns, of the frozen one, and before it."""
+    model = nn.Sequential(nn.BatchNorm1d(2), nn.BatchNorm1d(2), nn.Linear(2, 1))
+    model[1].requires_grad_(requires_grad=False)
+    nn.init.constant_(model[0].bias, 3.0)  # what the frozen one would see
+    config = deepspeed_config.build(
+        ZeroSpec(stage=stage), world_size=2, precision="fp32", gradient_clip=None, on_cpu=True
+    )
+    optimizer = optimizers.build(model, AdamWSpec(type="adamw"), learning_rate=0.1, weight_decay=0.0, fused=True)
+    engine = Engine(model, optimizer=optimizer, config=config, group=group, gradient_clip=None)
+    engine.train()
+    rows = torch.full((4, 2), float(group.rank))
+    with engine.leaving_no_trace():
+        engine.forward(input=rows)
+    measured = engine.buffers()["0.running_mean"].tolist()
+    engine.begin_micro_batch(is_last=True)
+    engine.backward(engine.forward(input=rows).sum())
+    engine.step()
+    buffers = engine.buffers()
+    return buffers["0.running_mean"].tolist(), buffers["1.running_mean"].tolist(), measured
+
+
 def _step(engine: Engine, loss: Callable[[torch.Tensor], torch.Tensor]) -> float:
     engine.begin_micro_batch(is_last=True)
     engine.backward(loss(engine.forward(input=torch.ones(4, 3))))

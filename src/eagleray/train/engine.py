@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from eagleray.train import averaging, fragments, optimizers
 from eagleray.train.fragments import Fragment
@@ -47,6 +48,9 @@ class Engine:
         layers = dict.fromkeys(map(fragments.layer_of, learning))
         self._layers = {layer: number for number, layer in enumerate(layers)}
         self._averages = averages
+        norms = [each for each in model.modules() if isinstance(each, _BatchNorm) and each.track_running_stats]
+        self._still = [norm for norm in norms if norm.weight is not None and not norm.weight.requires_grad]
+        self._running = [norm for norm in norms if norm not in self._still]
         self._clips_itself = self._stage == 0
         self._is_alone = self._stage == 0 and group.world_size == 1
         if self._is_alone:
@@ -57,8 +61,22 @@ class Engine:
 
     @property
     def module(self) -> nn.Module:
-        """The model itself, for `train()`, `eval()` and its configuration; call `forward` to run it."""
+        """The model itself, for `eval()` and its configuration; call `forward` to run it."""
         return self._engine.module  # type: ignore[no-any-return]
+
+    def train(self) -> None:
+        """Have the model run as training has it; batch norm that is frozen normalises as it always has."""
+        self.module.train()
+        for norm in self._still:
+            norm.eval()
+
+    @contextmanager
+    def leaving_no_trace(self) -> Iterator[None]:
+        """What runs through the model within does not count for its running means."""
+        before = {name: buffer.clone() for name, buffer in self.buffers().items()}
+        yield
+        for name, buffer in self.buffers().items():
+            buffer.copy_(before[name])
 
     def begin_micro_batch(self, *, is_last: bool) -> None:
         """Say, before its forward pass, whether a step follows on this micro batch.
@@ -97,6 +115,7 @@ class Engine:
 
         A gradient that is not finite changes nothing.
         """
+        self._share_running_means()
         norm = self._clip() if self._clips_itself else None
         if norm is not None and not math.isfinite(norm):  # from stage 1 on DeepSpeed leaves such a step out itself
             self._engine.zero_grad()
@@ -211,6 +230,16 @@ class Engine:
         for parameter in self.module.parameters():
             if parameter.requires_grad and parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
+
+    def _share_running_means(self) -> None:
+        """Have every worker go on with the mean of what batch norm has seen at each: they see other rows."""
+        if not self._running or self._group.world_size == 1:
+            return
+        both = (buffer for norm in self._running for buffer in (norm.running_mean, norm.running_var))
+        held = [buffer for buffer in both if buffer is not None]
+        seen = self._group.sum(torch.cat([buffer.float().flatten() for buffer in held])) / self._group.world_size
+        for buffer, mean in zip(held, seen.split_with_sizes([buffer.numel() for buffer in held]), strict=True):
+            buffer.copy_(mean.view_as(buffer))
 
     def _clip(self) -> float:
         return float(nn.utils.clip_grad_norm_(self.module.parameters(), self._gradient_clip))

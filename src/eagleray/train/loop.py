@@ -121,7 +121,7 @@ def _learn(
     on_logits: Callable[[MicroBatch, torch.Tensor, Batch], None],
 ) -> float:
     """Leave the gradients of a worker's micro batches, their loss times `scale`, and return the sum of their losses."""
-    engine.module.train()
+    engine.train()
     loss_sum = 0.0
     for number, (batch, samples) in enumerate(zip(batches, rows, strict=True), start=1):
         mark(f"micro batch {number}")

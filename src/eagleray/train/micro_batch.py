@@ -51,16 +51,17 @@ def size(
         loss, _ = training_loss(engine.forward, batch)
         engine.backward(loss * 0.0)  # leaves zeros in the gradients, which the first step adds to
 
-    engine.module.train()
+    engine.train()
     sharded = group.world_size if spec.scale.zero.stage else 1
     fitting: int | OutOfMemory
     try:
-        fitting = memory.fitting_micro_batch_size(
-            lambda rows: peak.growth(lambda: pass_through(rows)),
-            free_bytes=memory.free_bytes(group.device, num_local_workers=group.num_local),
-            reserved_bytes=(OPTIMIZER_BYTES + AVERAGE_BYTES * bool(spec.train.averaging)) * num_learning // sharded,
-            largest=min(largest, len(loaded.data.train)),
-        )
+        with engine.leaving_no_trace():
+            fitting = memory.fitting_micro_batch_size(
+                lambda rows: peak.growth(lambda: pass_through(rows)),
+                free_bytes=memory.free_bytes(group.device, num_local_workers=group.num_local),
+                reserved_bytes=(OPTIMIZER_BYTES + AVERAGE_BYTES * bool(spec.train.averaging)) * num_learning // sharded,
+                largest=min(largest, len(loaded.data.train)),
+            )
     except OutOfMemory as error:
         fitting = error
     return _smallest(group.exchange(fitting))
