@@ -208,7 +208,7 @@ def _refuse_unknown(wanted: Sequence[str], there: Sequence[str]) -> None:
     for name in wanted:
         if name not in there:
             raise DataError(
-                f"data.train_languages: no training row is in {name!r}{did_you_mean(name, there)}; there are "
+                f"spec.data.train_languages: no training row is in {name!r}{did_you_mean(name, there)}; there are "
                 f"{listed(sorted(filter(None, there)), limit=_NAMED_LANGUAGES)}"
             )
 

@@ -190,6 +190,7 @@ def ask(
 
     Raises:
         ClusterError: nothing answers, or something that does not speak HTTP.
+        UserError: the certificate of the endpoint cannot be read.
     """
     headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
     data = None if body is None else json.dumps(body).encode()
@@ -211,10 +212,18 @@ def _opened(request: Request, timeout_s: float, trust: ssl.SSLContext | None) ->
 
 
 def _trust(endpoint: EndpointSpec) -> ssl.SSLContext | None:
-    """Its own certificate, which need not be for the address that is asked here."""
+    """Its own certificate, which need not be for the address that is asked here.
+
+    Raises:
+        UserError: it cannot be read.
+    """
     if endpoint.tls is None:
         return None
-    context = ssl.create_default_context(cafile=endpoint.tls.cert_file)
+    file = endpoint.tls.cert_file
+    try:
+        context = ssl.create_default_context(cafile=file)
+    except OSError as error:  # among them what is no certificate
+        raise UserError(f"endpoint.tls.cert_file: {file} cannot be read as a certificate ({error})") from error
     context.check_hostname = False
     return context
 

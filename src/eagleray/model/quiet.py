@@ -13,8 +13,8 @@ _LIBRARIES = ("transformers", "huggingface_hub")
 def silence() -> None:
     """Take the libraries' own handlers and progress bars away; what they log reaches who listens to the root logger.
 
-    The null handler keeps Python from printing warnings itself where nobody does. That a library calls what another
-    will drop in a later version is for their authors. May be called any number of times.
+    The null handler keeps Python from printing warnings itself where nobody does. What a later transformers will drop
+    is not told: other libraries call it. May be called any number of times.
     """
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"transformers\.")
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]

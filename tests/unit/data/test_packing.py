@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eagleray.data.packing import pack, pad
+from eagleray.data.packing import FULL, pack, pad
 
 
 @pytest.mark.parametrize(
@@ -36,6 +36,17 @@ def test_every_sequence_is_in_one_row_and_no_row_overflows(lengths: list[int]) -
     assert all(sum(lengths[number] for number in row) <= 64 for row in rows)
     longest_row = max((sum(lengths[number] for number in row) for row in rows), default=0)
     assert len(rows) * longest_row <= max(1, 2 * -(-sum(lengths) // 64)) * 64
+
+
+@given(st.lists(st.integers(1, 64), min_size=1, max_size=60))
+def test_no_more_places_than_rows_filled_one_after_the_other(lengths: list[int]) -> None:
+    filled: list[int] = []
+    for length in sorted(lengths, reverse=True):
+        row = next((row for row, used in enumerate(filled) if used + length <= 64), len(filled))
+        filled[row:] = [sum(filled[row : row + 1]) + length, *filled[row + 1 :]]
+    rows = pack(lengths, 64)
+    longest_row = max(sum(lengths[number] for number in row) for row in rows)
+    assert FULL * len(rows) * longest_row <= len(filled) * max(filled)
 
 
 @pytest.mark.parametrize(

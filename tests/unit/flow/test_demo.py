@@ -10,7 +10,7 @@ import pytest
 from eagleray.errors import ClusterError, UserError
 from eagleray.flow import demo
 from eagleray.spec import document
-from eagleray.spec.endpoint import EndpointSpec, NoAuthSpec
+from eagleray.spec.endpoint import EndpointSpec, NoAuthSpec, TlsSpec
 from eagleray.store.objects import open_storage
 from tests.support import loopback
 
@@ -69,3 +69,13 @@ def test_a_package_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_is_no_answer_is_told(answer: bytes, tmp_path: Path) -> None:
     with loopback.answering(answer) as port, pytest.raises(ClusterError, match=f":{port}/predict (does not )?answer"):
         list(demo.ask(EndpointSpec(port=port, auth=NoAuthSpec(type="none")), open_storage(str(tmp_path))))
+
+
+@pytest.mark.parametrize("text", [None, "no certificate"], ids=["none", "text"])
+def test_a_certificate_that_cannot_be_read(text: str | None, tmp_path: Path) -> None:
+    file = tmp_path / "cert.pem"
+    if text is not None:
+        file.write_text(text)
+    endpoint = EndpointSpec(auth=NoAuthSpec(type="none"), tls=TlsSpec(cert_file=str(file), key_file="key.pem"))
+    with pytest.raises(UserError, match=r"endpoint.tls.cert_file: .*cert.pem cannot be read as a certificate"):
+        list(demo.ask(endpoint, open_storage(str(tmp_path))))
